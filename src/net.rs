@@ -1,0 +1,106 @@
+//! Addresses and networks.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::IpNet;
+
+/// A network in CIDR notation (RFC 4632), or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpNet);
+
+impl Network {
+    /// Whether the address lies in the network. An IPv4 address mapped into IPv6 (RFC 4291 section 2.5.5.2) counts as
+    /// the IPv4 address it is.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl FromStr for Network {
+    type Err = InvalidNetwork;
+
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        let net = match text.parse::<IpNet>() {
+            Ok(net) => net,
+            Err(_) => IpNet::from(
+                text.parse::<IpAddr>()
+                    .map_err(|_| InvalidNetwork(text.to_owned()))?
+                    .to_canonical(),
+            ),
+        };
+        if net.addr() != net.network() {
+            return Err(InvalidNetwork(format!(
+                "{text} (has host bits set; did you mean {}?)",
+                net.trunc()
+            )));
+        }
+        Ok(Self(net))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The text is no network and no address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", nor a single address")]
+pub struct InvalidNetwork(String);
+
+/// A list of networks. An empty list holds no address.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+impl Networks {
+    /// The list of these networks.
+    pub fn new(networks: Vec<Network>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether one of the networks holds the address.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        !self.0.is_empty() && self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// Whether there is no network in the list.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The networks, in the order they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &Network> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_hold_mapped_addresses_and_refuse_host_bits() {
+        let ten: Network = "10.0.0.0/8".parse().unwrap();
+        assert!(ten.contains("10.1.2.3".parse().unwrap()));
+        assert!(ten.contains("::ffff:10.1.2.3".parse().unwrap()));
+        assert!(!ten.contains("11.0.0.1".parse().unwrap()));
+        assert!(
+            "10.0.0.1"
+                .parse::<Network>()
+                .unwrap()
+                .contains("10.0.0.1".parse().unwrap())
+        );
+        assert!(
+            "10.0.0.1/8"
+                .parse::<Network>()
+                .unwrap_err()
+                .to_string()
+                .contains("10.0.0.0/8")
+        );
+        assert!("ten".parse::<Network>().is_err());
+        assert!(!Networks::default().contain("127.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,88 @@
+//! What went wrong with a request, before it becomes a response (RFC 9457).
+//!
+//! A problem has a public side (code, detail) and a private one (cause). Only the log prints the cause.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::codes::Code;
+
+/// What a 401 or 403 says in `WWW-Authenticate` (RFC 6750 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// A bearer token is wanted and none was sent: no error code.
+    Bearer,
+    /// A bearer token was sent and is of no use: `error="invalid_token"`.
+    InvalidToken,
+    /// The request mixes methods or repeats the header: `error="invalid_request"`.
+    InvalidRequest,
+    /// The token is good, its roles do not suffice: `error="insufficient_scope"`.
+    InsufficientScope,
+}
+
+/// Everything one exit needs to make an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The stable code; it brings status and title along.
+    pub code: Code,
+    /// For the client: what is wrong and what to do. Never a secret, a cause, or what the client itself sent.
+    pub detail: Cow<'static, str>,
+    /// For the log only.
+    pub cause: Option<String>,
+    /// `WWW-Authenticate`.
+    pub challenge: Option<Challenge>,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
+    /// `Allow`, with a 405.
+    pub allow: Option<String>,
+    /// Further members of the document, for example the reasons a password was refused.
+    pub reasons: Vec<Cow<'static, str>>,
+    /// Whether the connection cannot go on after this answer (HTTP/1.1).
+    pub close: bool,
+}
+
+impl Problem {
+    /// A problem with its public text.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            cause: None,
+            challenge: None,
+            retry_after: None,
+            allow: None,
+            reasons: Vec::new(),
+            close: false,
+        }
+    }
+
+    /// Adds the private cause.
+    pub fn because(mut self, cause: impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds the challenge.
+    pub fn challenged(mut self, challenge: Challenge) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    /// Says when to come again, in seconds.
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Ends the connection after the answer.
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+}

@@ -1,1 +1,3 @@
 //! Not built yet.
+mod route;
+pub use route::*;

@@ -1,1 +1,336 @@
-//! Not built yet.
+//! The store: users, sessions, signing keys, the change feed and the login throttle's counters.
+//!
+//! One set of traits, two complete implementations (PostgreSQL, SQLite); nobody outside asks which one it is.
+//! Every operation takes `now` from the caller (Unix milliseconds): one clock decides. Operations that must not come
+//! apart are one call here, and one transaction there. All of them are called on the office's runtime.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::principal::{SessionId, UserId};
+
+mod settings;
+
+pub use settings::{Location, Settings};
+
+/// What an operation returns: a boxed future, so that a store can be held as `Arc<dyn Store>`.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// Why an operation failed. What is a *result* (no such user, name taken) is not an error but part of the answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store cannot be reached, does not answer in time, or is failing over: come again.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The schema is missing, older or newer than this program understands; the text says what to do.
+    #[error("the schema does not fit: {0}")]
+    Schema(String),
+    /// The store refused the statement: a bug of ours, or a table that is not what it should be.
+    #[error("the store refused: {0}")]
+    Refused(String),
+}
+
+/// A row of `users`, as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Primary key.
+    pub id: UserId,
+    /// The name, byte for byte.
+    pub username: String,
+    /// The stored hash; NULL is "".
+    pub password: String,
+    /// The roles column as it is; NULL is "".
+    pub roles: String,
+    /// `is_active`; NULL counts as inactive.
+    pub active: bool,
+    /// The e-mail address, where the table has one.
+    pub email: Option<String>,
+    /// Whether that address was confirmed through this gateway or set by an administrator.
+    pub email_verified: bool,
+    /// Gateway roles granted by command (`admin.role`), kept apart from the roles column.
+    pub grants: Vec<String>,
+}
+
+/// A user to be made.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The name, already checked.
+    pub username: String,
+    /// The name's key: trimmed, NFKC, case-folded; no two users made by us share one.
+    pub name_key: String,
+    /// The hash to store.
+    pub password: String,
+    /// The roles column.
+    pub roles: String,
+    /// Whether the account may log in at once.
+    pub active: bool,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// Whether the address counts as confirmed.
+    pub email_verified: bool,
+    /// Gateway roles to grant.
+    pub grants: Vec<String>,
+}
+
+/// What came of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The row was made.
+    New(User),
+    /// A user with this name, or one that folds to the same key, exists; nothing was changed.
+    NameTaken(UserId),
+    /// Another user has this e-mail address; nothing was changed.
+    EmailTaken(UserId),
+}
+
+/// What an administrator changes; `None` leaves the value alone.
+#[derive(Clone, Debug, Default)]
+pub struct UserChange {
+    /// The roles column.
+    pub roles: Option<String>,
+    /// Gateway roles, all of them.
+    pub grants: Option<Vec<String>>,
+    /// Whether the account may be used. Deactivation ends the user's sessions.
+    pub active: Option<bool>,
+    /// The e-mail address (counts as verified).
+    pub email: Option<Option<String>>,
+    /// A new hash.
+    pub password: Option<NewPassword>,
+}
+
+/// A new hash and what it means for the user's sessions.
+#[derive(Clone, Debug)]
+pub struct NewPassword {
+    /// The hash.
+    pub hash: String,
+    /// The session that stays; all others end.
+    pub keep: Option<SessionId>,
+}
+
+/// Users and their rows.
+pub trait Users: Send + Sync {
+    /// All rows whose name is exactly this one (two at most are looked for: the table may lack UNIQUE).
+    fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>>;
+    /// The user with this key.
+    fn user(&self, id: UserId) -> Answer<'_, Option<User>>;
+    /// Users in the order of their ids, after `after`, at most `limit`.
+    fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>>;
+    /// Makes a user. Of several simultaneous calls with one name key exactly one makes a row.
+    fn create_user(&self, user: NewUser, now: i64) -> Answer<'_, Created>;
+    /// Changes a user and writes what follows into the change feed; `None`: no such user.
+    fn change_user(&self, id: UserId, change: UserChange, now: i64) -> Answer<'_, Option<User>>;
+    /// Deletes a user, ends their sessions; false: no such user.
+    fn delete_user(&self, id: UserId, now: i64) -> Answer<'_, bool>;
+    /// Replaces `old` by `new` where the row still holds `old`: the same password under a better scheme. It ends no
+    /// session and is no change anybody hears of.
+    fn upgrade_hash<'a>(&'a self, id: UserId, old: &'a str, new: &'a str) -> Answer<'a, bool>;
+    /// Up to `limit` stored hashes from all over the table, for the distribution of schemes and costs.
+    fn sample_hashes(&self, limit: u32) -> Answer<'_, Vec<String>>;
+}
+
+/// A session to be opened, by a login.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Its name.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// SHA-256 of the family secret of its refresh tokens.
+    pub family_hash: [u8; 32],
+    /// SHA-256 of the first refresh token's secret.
+    pub current_hash: [u8; 32],
+    /// The salt from which the first successor will be derived.
+    pub salt: [u8; 16],
+    /// When it ends whatever happens (Unix milliseconds).
+    pub expires_at: i64,
+    /// When it ends unless it is refreshed before.
+    pub idle_until: i64,
+    /// The hash that was verified at login: the session is opened only while the row still holds it and is active.
+    pub password_was: String,
+}
+
+/// A row of `sessions`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its name.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// How many times its refresh token was rotated.
+    pub generation: u32,
+    /// SHA-256 of the family secret.
+    pub family_hash: [u8; 32],
+    /// SHA-256 of the current refresh token's secret.
+    pub current_hash: [u8; 32],
+    /// SHA-256 of the one before.
+    pub previous_hash: Option<[u8; 32]>,
+    /// The salt of the next derivation.
+    pub salt: [u8; 16],
+    /// The salt that the current secret was derived with.
+    pub previous_salt: Option<[u8; 16]>,
+    /// When the current secret took the previous one's place.
+    pub rotated_at: Option<i64>,
+    /// When the session was opened.
+    pub created_at: i64,
+    /// When it ends whatever happens.
+    pub expires_at: i64,
+    /// When it ends unless refreshed before.
+    pub idle_until: i64,
+    /// When it was ended.
+    pub revoked_at: Option<i64>,
+}
+
+/// A rotation of a refresh token, prepared by the caller from what [`Sessions::session`] said.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The session.
+    pub id: SessionId,
+    /// The hash that must still be current; the update happens only where it is.
+    pub presented_hash: [u8; 32],
+    /// The generation that must still be current.
+    pub generation: u32,
+    /// SHA-256 of the successor's secret.
+    pub next_hash: [u8; 32],
+    /// The salt for the derivation after this one.
+    pub next_salt: [u8; 16],
+    /// The new idle limit.
+    pub idle_until: i64,
+}
+
+/// Sessions: the families of refresh tokens, and later the browser's.
+pub trait Sessions: Send + Sync {
+    /// Opens a session; false: the user is gone, inactive, or has another password by now.
+    fn open_session(&self, session: NewSession, now: i64) -> Answer<'_, bool>;
+    /// The session of this name, ended or not.
+    fn session(&self, id: SessionId) -> Answer<'_, Option<Session>>;
+    /// Rotates; false: somebody else was first, or the session has ended. Durable before it answers.
+    fn rotate_session(&self, rotation: Rotation, now: i64) -> Answer<'_, bool>;
+    /// Ends a session and tells the change feed; `until`: when its last access token will have expired. Idempotent;
+    /// false: there was none that lived.
+    fn end_session(&self, id: SessionId, now: i64, until: i64) -> Answer<'_, bool>;
+    /// The living sessions of a user, newest first.
+    fn sessions_of(&self, user: UserId, now: i64) -> Answer<'_, Vec<Session>>;
+    /// Deletes sessions that ended before `before`, a bounded number at a time; how many.
+    fn forget_sessions(&self, before: i64) -> Answer<'_, u64>;
+}
+
+/// A signing key as it is stored. The key ring gives it its meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    /// `kid`.
+    pub id: String,
+    /// `alg`, for example `EdDSA`.
+    pub algorithm: String,
+    /// PKCS#8 DER of the pair, or the bytes of a symmetric key; sealed if the key ring seals.
+    pub material: Vec<u8>,
+    /// Whether `material` is sealed.
+    pub sealed: bool,
+    /// From when it is published, verifies, signs; until when it verifies (Unix milliseconds).
+    pub publish_at: i64,
+    /// See above.
+    pub sign_from: i64,
+    /// See above; `None`: for as long as it is the newest.
+    pub verify_until: Option<i64>,
+}
+
+/// Signing keys.
+pub trait Keys: Send + Sync {
+    /// All keys that are stored, oldest first.
+    fn keys(&self) -> Answer<'_, Vec<StoredKey>>;
+    /// Stores `first` if there is no key of its algorithm that still verifies at `now`, under a lock; what is stored
+    /// then. Ten replicas that start at once agree on one key.
+    fn ensure_key(&self, first: StoredKey, now: i64) -> Answer<'_, Vec<StoredKey>>;
+}
+
+/// What the feed tells. Applying one twice changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// This session has ended.
+    SessionEnded {
+        /// Which.
+        session: SessionId,
+        /// Until when this must be remembered (Unix milliseconds).
+        until: i64,
+    },
+    /// This user's name, roles, grants or activity changed, or the user is gone: `state` is what the row holds now.
+    User {
+        /// Which.
+        user: UserId,
+        /// The row as of the read; `None`: deleted.
+        state: Option<Box<User>>,
+        /// Until when this must be remembered.
+        until: i64,
+    },
+    /// So many users changed in one statement that they are not named: all that is known about users must be read anew.
+    AllUsers {
+        /// Until when this must be remembered.
+        until: i64,
+    },
+    /// The signing keys changed.
+    Keys,
+}
+
+/// How far a reader of the feed has come. Opaque; each store has its own kind of position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Horizon(pub i64);
+
+/// The change feed. Truth is a table that is polled; a notification only shortens the wait.
+pub trait Changes: Send + Sync {
+    /// Everything that has not expired, and where to go on from. Asked on each (re)connect; merged, never replacing.
+    fn all_changes(&self, now: i64) -> Answer<'_, (Vec<Change>, Horizon)>;
+    /// What came since, each transaction's changes at least once however late it committed, and where to go on from.
+    fn changes_since(&self, horizon: Horizon, now: i64) -> Answer<'_, (Vec<Change>, Horizon)>;
+    /// Waits until something may have changed, or for ever: a hint, never needed for correctness. Cancel-safe.
+    fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Deletes expired changes, a bounded number at a time; how many.
+    fn forget_changes(&self, now: i64) -> Answer<'_, u64>;
+}
+
+/// The login throttle's counters: failures within a sliding window, per key (an account's or an address's digest).
+pub trait Throttle: Send + Sync {
+    /// The failures of each key after `since`, in the order of the keys, and the time of the oldest of them.
+    fn failures<'a>(&'a self, keys: &'a [[u8; 32]], since: i64) -> Answer<'a, Vec<Failures>>;
+    /// Counts one failure for each key; a durable write.
+    fn add_failure<'a>(&'a self, keys: &'a [[u8; 32]], now: i64) -> Answer<'a, ()>;
+    /// Forgets the failures of a key, after a success.
+    fn clear_failures(&self, key: [u8; 32]) -> Answer<'_, ()>;
+    /// Deletes failures older than `before`, a bounded number at a time; how many.
+    fn forget_failures(&self, before: i64) -> Answer<'_, u64>;
+}
+
+/// Failures within a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub count: u64,
+    /// When the oldest of them happened (Unix milliseconds).
+    pub oldest: Option<i64>,
+}
+
+/// What came of bringing the schema up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// The version before.
+    pub from: u32,
+    /// The version now.
+    pub to: u32,
+    /// Whether a `users` table of another server was found and taken over.
+    pub took_over: bool,
+}
+
+/// The schema and the health of the store.
+pub trait Upkeep: Send + Sync {
+    /// Brings the schema up to date; safe when ten replicas do it at once. `progress` is told of each step.
+    fn migrate<'a>(&'a self, progress: &'a (dyn Fn(&str) + Send + Sync)) -> Answer<'a, Migrated>;
+    /// The version of the schema; 0: none.
+    fn schema_version(&self) -> Answer<'_, u32>;
+    /// Whether the store answers at all, within its deadline.
+    fn ping(&self) -> Answer<'_, ()>;
+    /// Connections in use and idle, for the gauges; `None` where there is no pool.
+    fn pool_state(&self) -> Option<(usize, usize)>;
+}
+
+/// A complete store.
+pub trait Store: Users + Sessions + Keys + Changes + Throttle + Upkeep {}
+
+impl<S: Users + Sessions + Keys + Changes + Throttle + Upkeep> Store for S {}

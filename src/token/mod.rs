@@ -1,1 +1,3 @@
 //! Not built yet.
+mod settings;
+pub use settings::*;

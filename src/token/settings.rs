@@ -1,0 +1,122 @@
+//! `[tokens]` and `[[tokens.trusted_issuers]]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// A signature algorithm (RFC 7518, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// Ed25519.
+    EdDsa,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// HMAC with SHA-256.
+    Hs256,
+}
+
+impl Algorithm {
+    /// The name in a header (`alg`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+            Self::Hs256 => "HS256",
+        }
+    }
+
+    /// The algorithm of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::EdDsa, Self::Es256, Self::Rs256, Self::Hs256]
+            .into_iter()
+            .find(|known| known.as_str() == name)
+    }
+}
+
+/// `[tokens]`, with only valid values.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `iss` of our tokens.
+    pub issuer: String,
+    /// `aud` of our tokens; at least one.
+    pub audience: Vec<String>,
+    /// What our tokens are signed with.
+    pub algorithm: Algorithm,
+    /// The life of an access token.
+    pub access_ttl: Duration,
+    /// The life of a session that is not refreshed.
+    pub refresh_idle: Duration,
+    /// The life of a session, refreshed or not.
+    pub refresh_ttl: Duration,
+    /// Tolerance for `exp` and `nbf`.
+    pub leeway: Duration,
+    /// PEM files of keys; the first signs, all verify. None: keys are made and kept in the store.
+    pub key_files: Vec<PathBuf>,
+    /// The symmetric key of HS256.
+    pub secret: Option<Secret<Vec<u8>>>,
+    /// The longest token that is looked at, in bytes.
+    pub max_length: usize,
+    /// Verified tokens remembered, per worker.
+    pub cache: usize,
+    /// Issuers whose tokens count beside ours.
+    pub trusted_issuers: Vec<TrustedIssuer>,
+}
+
+/// An issuer whose tokens count.
+#[derive(Clone, Debug)]
+pub struct TrustedIssuer {
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// Where its keys are.
+    pub keys: KeySource,
+    /// The algorithms its tokens may use.
+    pub algorithms: Vec<Algorithm>,
+    /// `aud` must hold one of these; empty: unchecked.
+    pub audience: Vec<String>,
+    /// The claim (a path with dots) that holds the name.
+    pub user_claim: Vec<String>,
+    /// How the name becomes `X-User`.
+    pub users: UserMapping,
+    /// The claim (a path with dots) that holds the roles.
+    pub roles_claim: Option<Vec<String>>,
+    /// How its roles become ours.
+    pub roles: RoleMapping,
+    /// Tolerance for `exp` and `nbf`.
+    pub leeway: Duration,
+}
+
+/// Where the keys of an issuer are.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A file with a JWK Set (RFC 7517).
+    JwksFile(PathBuf),
+    /// A PEM file with a public key or certificate.
+    KeyFile(PathBuf),
+    /// The symmetric key of HS256.
+    Secret(Secret<Vec<u8>>),
+}
+
+/// How an external name becomes `X-User`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserMapping {
+    /// With this in front: never one of our own users.
+    Prefixed(String),
+    /// As it is: the same people as the local users.
+    AsIs,
+}
+
+/// How external roles become ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoleMapping {
+    /// Not at all.
+    None,
+    /// As they are.
+    AsIs,
+    /// By this table; what is not in it is dropped.
+    Table(BTreeMap<String, String>),
+}

@@ -44,6 +44,14 @@ fn is_costly(stored: &str) -> bool {
     .any(|cost| stored.contains(cost))
 }
 
+fn cheap_vectors() -> Vec<(&'static str, &'static str, &'static str)> {
+    VECTORS
+        .iter()
+        .copied()
+        .filter(|(_, stored, _)| !is_costly(stored) && stored.is_ascii())
+        .collect()
+}
+
 #[test]
 fn hashes_of_the_original_software_verify_and_only_with_the_right_password() {
     for (label, stored, password) in VECTORS {
@@ -259,13 +267,11 @@ proptest! {
     /// the only thing that may differ).
     #[test]
     fn a_changed_hash_does_not_verify(
-        index in 0..VECTORS.len(),
+        (label, stored, password) in prop::sample::select(cheap_vectors()),
         at in any::<prop::sample::Index>(),
         with in prop::sample::select(b"$,=./+0123456789ABCXYZabcxyz\0 ".to_vec()),
         how in 0..3,
     ) {
-        let (label, stored, password) = VECTORS[index];
-        prop_assume!(!is_costly(stored) && stored.is_ascii());
         let mut bytes = stored.as_bytes().to_vec();
         let at = at.index(bytes.len());
         match how {

@@ -23,7 +23,7 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Reads [`base64`], padded or not.
+/// Reads [`base64()`], padded or not.
 pub(super) fn from_base64(text: &str) -> Result<Vec<u8>, Error> {
     STANDARD.decode(text).map_err(|_| Error::Malformed)
 }

@@ -1,0 +1,365 @@
+//! A request's head: the request line (RFC 9112 section 3), its fields, and what they say about the body (section 6).
+
+use http::Uri;
+
+use super::fields::{BARE_CR, BARE_LF, FieldLines, Next};
+use super::grammar::{self, PATH, QUERY, TOKEN, VISIBLE};
+use super::settings::{BLANK_LINES, FIELD_LINES, METHOD_BYTES, TARGET_BYTES};
+use super::violation::Violation;
+use crate::codes::Code;
+
+/// Where in a head the scan stands. It is shown the head from its first byte every time, and goes on where it stopped.
+#[derive(Clone, Debug)]
+pub(super) struct HeadScan {
+    at: usize,
+    /// Where the element of the request line that is being read starts.
+    start: usize,
+    part: Part,
+    blank_lines: u8,
+    fields: FieldLines,
+    facts: Facts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Blank,
+    Method,
+    TargetStart,
+    Path,
+    Query,
+    OtherTarget,
+    Version,
+    Fields,
+}
+
+/// What was learnt that the framing depends on.
+#[derive(Clone, Debug, Default)]
+struct Facts {
+    options: bool,
+    preface: bool,
+    http10: bool,
+    host: bool,
+    length: Option<u64>,
+    chunked: bool,
+    upgrade: bool,
+    connection_upgrade: bool,
+    lines: u16,
+}
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    Length(u64),
+    Chunked,
+}
+
+/// A complete, valid head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HeadEnd {
+    pub(super) len: usize,
+    pub(super) body: Body,
+    /// Whether the client asks to leave HTTP/1.1 after this message (RFC 9110 section 7.8).
+    pub(super) upgrade: bool,
+}
+
+impl HeadScan {
+    pub(super) fn new() -> Self {
+        Self {
+            at: 0,
+            start: 0,
+            part: Part::Blank,
+            blank_lines: 0,
+            fields: FieldLines::starting(0),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Whether nothing has come yet but empty lines.
+    pub(super) fn is_idle(&self) -> bool {
+        self.part == Part::Blank
+    }
+
+    /// Looks at `shown`, the head so far; `None`: more bytes are needed.
+    pub(super) fn scan(&mut self, shown: &[u8], limit: usize) -> Result<Option<HeadEnd>, Violation> {
+        let window = shown.get(..limit).unwrap_or(shown);
+        if self.request_line(window)?
+            && let Some(end) = self.field_lines(window)?
+        {
+            return Ok(Some(end));
+        }
+        if shown.len() >= limit {
+            return Err(Violation::new(Code::HeadersTooLarge, "the request's head is too large"));
+        }
+        Ok(None)
+    }
+
+    fn request_line(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        loop {
+            let advanced = match self.part {
+                Part::Blank => self.blank(window)?,
+                Part::Method => self.method(window)?,
+                Part::TargetStart => self.target_start(window)?,
+                Part::Path => self.target(window, PATH)?,
+                Part::Query => self.target(window, QUERY)?,
+                Part::OtherTarget => self.target(window, VISIBLE)?,
+                Part::Version => self.version(window)?,
+                Part::Fields => return Ok(true),
+            };
+            if !advanced {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn blank(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        match window.get(self.at) {
+            None => Ok(false),
+            Some(b'\r') => match window.get(self.at + 1) {
+                None => Ok(false),
+                Some(b'\n') if self.blank_lines == BLANK_LINES => {
+                    Err(Violation::framing("too many empty lines before the request line"))
+                }
+                Some(b'\n') => {
+                    self.blank_lines += 1;
+                    self.at += 2;
+                    Ok(true)
+                }
+                Some(_) => Err(Violation::framing(BARE_CR)),
+            },
+            Some(b'\n') => Err(Violation::framing(BARE_LF)),
+            // The record type of a TLS handshake, and no character of a method.
+            Some(0x16) => Err(Violation::new(Code::InvalidRequest, "this connection speaks HTTP, not TLS")),
+            Some(_) => self.enter(Part::Method, 0),
+        }
+    }
+
+    fn method(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        self.at += grammar::run(window.get(self.at..).unwrap_or_default(), TOKEN);
+        if self.at - self.start > METHOD_BYTES {
+            return Err(Violation::new(Code::NotImplemented, "the method is not known"));
+        }
+        match window.get(self.at) {
+            None => Ok(false),
+            Some(b' ') => {
+                match window.get(self.start..self.at).unwrap_or_default() {
+                    b"" => return Err(Violation::new(Code::InvalidRequest, BAD_METHOD)),
+                    // A gateway opens no tunnels to where a client says (RFC 9110 section 9.3.6).
+                    b"CONNECT" => return Err(Violation::new(Code::MethodNotAllowed, "CONNECT is not served here")),
+                    b"OPTIONS" => self.facts.options = true,
+                    b"PRI" => self.facts.preface = true,
+                    _ => {}
+                }
+                self.enter(Part::TargetStart, 1)
+            }
+            Some(_) => Err(Violation::new(Code::InvalidRequest, BAD_METHOD)),
+        }
+    }
+
+    fn target_start(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        match window.get(self.at) {
+            None => Ok(false),
+            Some(b'/') => self.enter(Part::Path, 0),
+            Some(b' ' | b'\r' | b'\n') => Err(Violation::new(Code::InvalidRequest, BAD_LINE)),
+            Some(_) => self.enter(Part::OtherTarget, 0),
+        }
+    }
+
+    fn target(&mut self, window: &[u8], class: u8) -> Result<bool, Violation> {
+        self.at += grammar::run(window.get(self.at..).unwrap_or_default(), class);
+        if self.at - self.start > TARGET_BYTES {
+            return Err(Violation::new(Code::TargetTooLong, "the request target is too long"));
+        }
+        Err(Violation::new(
+            Code::InvalidTarget,
+            match window.get(self.at) {
+                None => return Ok(false),
+                Some(b'?') if self.part == Part::Path => {
+                    self.part = Part::Query;
+                    self.at += 1;
+                    return Ok(true);
+                }
+                Some(b' ') => {
+                    if self.part == Part::OtherTarget {
+                        other_target(window.get(self.start..self.at).unwrap_or_default(), self.facts.options)?;
+                    }
+                    return self.enter(Part::Version, 1);
+                }
+                // HTTP/0.9 had no version.
+                Some(b'\r' | b'\n') => return Err(Violation::new(Code::InvalidRequest, BAD_LINE)),
+                // hyper's URI type would drop it silently, and nobody behind us would know.
+                Some(b'#') => "a request target has no fragment",
+                Some(0x80..) => "a request target is ASCII; other characters are percent-encoded",
+                Some(0..0x20 | 0x7f) => "a request target has no control characters",
+                Some(_) => "the request target contains a character that must be percent-encoded",
+            },
+        ))
+    }
+
+    fn version(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        const LINE_END: &[u8] = b"HTTP/1.1\r\n";
+        let rest = window.get(self.at..).unwrap_or_default();
+        for (place, expected) in LINE_END.iter().enumerate() {
+            match rest.get(place) {
+                None => return Ok(false),
+                Some(b'0') if place == 7 => self.facts.http10 = true,
+                Some(found) if found == expected => {}
+                Some(&found) => return Err(self.bad_version(place, found)),
+            }
+        }
+        self.fields = FieldLines::starting(self.at + LINE_END.len());
+        self.enter(Part::Fields, LINE_END.len())
+    }
+
+    /// Decides by the first byte that is not as it should be, so that it never matters how many came with it.
+    fn bad_version(&self, place: usize, found: u8) -> Violation {
+        match (place, found) {
+            (5, b'2') if self.facts.preface => {
+                Violation::new(Code::InvalidRequest, "HTTP/2 is not spoken on this connection")
+            }
+            (5 | 7, b'0'..=b'9') => Violation::new(Code::VersionNotSupported, "HTTP/1.1 and HTTP/1.0 are served here"),
+            (8, b'\n') => Violation::framing(BARE_LF),
+            (9, _) => Violation::framing(BARE_CR),
+            _ => Violation::new(Code::InvalidRequest, BAD_LINE),
+        }
+    }
+
+    fn field_lines(&mut self, window: &[u8]) -> Result<Option<HeadEnd>, Violation> {
+        loop {
+            match self.fields.next(window)? {
+                Next::More => return Ok(None),
+                Next::End(len) => return self.facts.conclude(len).map(Some),
+                Next::Field { name, value } => self.facts.learn(name, value)?,
+            }
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "so that the parts' scanners end in it")]
+    fn enter(&mut self, part: Part, skip: usize) -> Result<bool, Violation> {
+        self.part = part;
+        self.at += skip;
+        self.start = self.at;
+        Ok(true)
+    }
+}
+
+impl Facts {
+    /// Takes note of a field that says something about the message's extent or way.
+    #[inline]
+    fn learn(&mut self, name: &[u8], value: &[u8]) -> Result<(), Violation> {
+        self.lines += 1;
+        if self.lines > FIELD_LINES {
+            return Err(Violation::new(Code::HeadersTooLarge, "the request has too many headers"));
+        }
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(),
+            6 if name.eq_ignore_ascii_case(b"expect") => expectation(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade = true;
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.connection_upgrade |= members(value).any(|member| member.eq_ignore_ascii_case(b"upgrade"));
+                Ok(())
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value),
+            _ => Ok(()),
+        }
+    }
+
+    /// RFC 9112 section 3.2: more than one Host is 400, whatever they say.
+    fn host(&mut self) -> Result<(), Violation> {
+        if std::mem::replace(&mut self.host, true) {
+            return Err(Violation::new(Code::InvalidHost, "the request has more than one Host header"));
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 section 6.3 rule 5, without its leave to accept a list of equal values.
+    fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
+        if self.chunked {
+            return Err(Violation::framing(BOTH_LENGTHS));
+        }
+        let length = grammar::decimal(value.trim_ascii())
+            .ok_or(Violation::framing("Content-Length must be one decimal number"))?;
+        if self.length.replace(length).is_some() {
+            return Err(Violation::framing("the request has more than one Content-Length header"));
+        }
+        Ok(())
+    }
+
+    /// RFC 9112 sections 6.1 and 6.3: chunked, once, and nothing else.
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Violation> {
+        if self.length.is_some() {
+            return Err(Violation::framing(BOTH_LENGTHS));
+        }
+        if self.http10 {
+            return Err(Violation::framing("HTTP/1.0 has no Transfer-Encoding"));
+        }
+        if std::mem::replace(&mut self.chunked, true) {
+            return Err(Violation::framing("the request has more than one Transfer-Encoding header"));
+        }
+        let value = value.trim_ascii();
+        if value.eq_ignore_ascii_case(b"chunked") {
+            return Ok(());
+        }
+        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
+        let (chunked, others): (Vec<_>, Vec<_>) = members(value).partition(|coding| is_chunked(coding));
+        if chunked.len() == 1
+            && members(value).next_back().is_some_and(is_chunked)
+            && others.iter().all(|coding| !coding.is_empty() && grammar::run(coding, TOKEN) == coding.len())
+        {
+            return Err(Violation::new(Code::NotImplemented, "the only transfer coding served is chunked"));
+        }
+        Err(Violation::framing("Transfer-Encoding must be chunked"))
+    }
+
+    /// The empty line has come: what do the fields say together?
+    fn conclude(&self, len: usize) -> Result<HeadEnd, Violation> {
+        // RFC 9112 section 3.2.
+        if !self.host && !self.http10 {
+            return Err(Violation::new(Code::InvalidHost, "the request has no Host header"));
+        }
+        let body = if self.chunked { Body::Chunked } else { Body::Length(self.length.unwrap_or(0)) };
+        // RFC 9110 section 7.8: an Upgrade of HTTP/1.0, or one that Connection does not name, is none.
+        Ok(HeadEnd { len, body, upgrade: self.upgrade && self.connection_upgrade && !self.http10 })
+    }
+}
+
+/// RFC 9110 section 10.1.1 defines this one expectation. Another might mean that the request must not be acted upon unless
+/// understood; so it is refused.
+fn expectation(value: &[u8]) -> Result<(), Violation> {
+    if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
+        return Ok(());
+    }
+    Err(Violation::new(Code::InvalidRequest, "the only expectation met here is 100-continue"))
+}
+
+/// A target that does not start with a slash: `*` for OPTIONS, or an http URI (RFC 9112 section 3.2). This is rare, so it may
+/// cost what hyper's own parser costs; being the same, it refuses nothing that we let pass.
+fn other_target(target: &[u8], options: bool) -> Result<(), Violation> {
+    let refuse = |detail| Err(Violation::new(Code::InvalidTarget, detail));
+    if target == b"*" {
+        return if options { Ok(()) } else { refuse("the target * is for OPTIONS only") };
+    }
+    let Ok(uri) = Uri::try_from(target) else {
+        return refuse("the request target is not a valid URI");
+    };
+    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return refuse("the request target must be a path or an http URI");
+    };
+    // RFC 9110 section 4.2.4.
+    if authority.as_str().contains('@') {
+        return refuse("the request target must not carry user information");
+    }
+    Ok(())
+}
+
+/// The members of a comma-separated list, empty ones too.
+fn members(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
+}
+
+const BAD_METHOD: &str = "the request must start with a method";
+const BAD_LINE: &str = "the request line must be a method, a target and an HTTP version with one space between";
+const BOTH_LENGTHS: &str = "Content-Length and Transfer-Encoding exclude each other";

@@ -70,13 +70,19 @@ impl ChunkScan {
                 Part::Data => at += self.data(shown.len() - at),
                 Part::Size | Part::Space | Part::Extension | Part::SizeLf | Part::DataCr | Part::DataLf => {
                     if let Err(violation) = self.byte(byte) {
-                        return Progress { release: at, end: Err(violation) };
+                        return Progress {
+                            release: at,
+                            end: Err(violation),
+                        };
                     }
                     at += 1;
                 }
             }
         }
-        Progress { release: at, end: Ok(false) }
+        Progress {
+            release: at,
+            end: Ok(false),
+        }
     }
 
     /// Goes over data, of which `available` bytes are there; says how many that were.
@@ -98,7 +104,9 @@ impl ChunkScan {
             (Part::Extension, b'\r') => Part::SizeLf,
             (Part::Extension, b' '..=b'~' | b'\t') => self.extension_byte(Part::Extension)?,
             (Part::Extension, _) => {
-                return Err(Violation::framing("a chunk extension contains a character that is not allowed there"));
+                return Err(Violation::framing(
+                    "a chunk extension contains a character that is not allowed there",
+                ));
             }
             (Part::SizeLf, b'\n') => self.after_size(),
             (Part::DataCr, b'\r') => Part::DataLf,
@@ -196,7 +204,9 @@ fn is_forbidden(name: &[u8]) -> bool {
         "upgrade",
         "via",
     ];
-    FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+    FORBIDDEN
+        .iter()
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
 }
 
 const BAD_SIZE: &str = "a chunk must start with its size in hexadecimal digits";

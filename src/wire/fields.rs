@@ -35,7 +35,12 @@ pub(super) enum Next<'a> {
 impl FieldLines {
     /// A section that starts `at` bytes into what will be shown.
     pub(super) fn starting(at: usize) -> Self {
-        Self { at, name_start: at, name_end: at, part: Part::LineStart }
+        Self {
+            at,
+            name_start: at,
+            name_end: at,
+            part: Part::LineStart,
+        }
     }
 
     /// The next line.
@@ -45,7 +50,13 @@ impl FieldLines {
             match self.part {
                 Part::LineStart => match shown.get(self.at) {
                     None => return Ok(Next::More),
-                    Some(b'\r') => return Ok(if self.line_end(shown)? { Next::End(self.at) } else { Next::More }),
+                    Some(b'\r') => {
+                        return Ok(if self.line_end(shown)? {
+                            Next::End(self.at)
+                        } else {
+                            Next::More
+                        });
+                    }
                     Some(&byte) => self.line_start(byte)?,
                 },
                 Part::Name => {

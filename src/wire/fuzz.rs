@@ -15,7 +15,9 @@ pub fn fuzz_scan(data: &[u8]) {
     let bytewise = frame(data, |_| 1);
     assert_eq!(whole, bytewise, "cut at every byte");
     // Any mixing will do that is fixed by the data: a failure must come again.
-    let mut seed = data.iter().fold(0x9e37_79b9_u32, |seed, byte| (seed ^ u32::from(*byte)).wrapping_mul(0x0100_0193));
+    let mut seed = data.iter().fold(0x9e37_79b9_u32, |seed, byte| {
+        (seed ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
     let cut = frame(data, |largest| {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         usize::try_from(seed >> 16).unwrap_or(0) % largest.clamp(1, 64) + 1
@@ -57,7 +59,10 @@ pub(super) fn frame(data: &[u8], mut piece: impl FnMut(usize) -> usize) -> Frame
             let step = scanner.scan(shown);
             assert!(step.release <= shown.len(), "released more than was shown");
             if let Some(head) = step.head {
-                assert!(framed.open_head.is_none() && head <= step.release, "a head within a message");
+                assert!(
+                    framed.open_head.is_none() && head <= step.release,
+                    "a head within a message"
+                );
                 framed.open_head = Some(framed.released + head);
             }
             framed.released += step.release;
@@ -65,7 +70,12 @@ pub(super) fn frame(data: &[u8], mut piece: impl FnMut(usize) -> usize) -> Frame
                 Outcome::More => break,
                 Outcome::End { upgrade } => {
                     let head_end = framed.open_head.take().unwrap_or_default();
-                    framed.messages.push(Message { start, head_end, end: framed.released, upgrade });
+                    framed.messages.push(Message {
+                        start,
+                        head_end,
+                        end: framed.released,
+                        upgrade,
+                    });
                     start = framed.released;
                 }
                 Outcome::Refused(violation) => {

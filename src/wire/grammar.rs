@@ -89,7 +89,11 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
         let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
         number = number.checked_mul(10)?.checked_add(digit)?;
     }
-    if digits.is_empty() { None } else { u64::try_from(number).ok() }
+    if digits.is_empty() {
+        None
+    } else {
+        u64::try_from(number).ok()
+    }
 }
 
 /// The value of a hexadecimal digit.
@@ -118,7 +122,10 @@ mod tests {
                 assert_eq!(uri.path_and_query().unwrap().as_str().as_bytes(), query, "{byte:#x}");
             }
             if is(byte, TOKEN) {
-                assert_eq!(http::Method::from_bytes(&[b'A', byte]).unwrap().as_str().as_bytes(), [b'A', byte]);
+                assert_eq!(
+                    http::Method::from_bytes(&[b'A', byte]).unwrap().as_str().as_bytes(),
+                    [b'A', byte]
+                );
                 http::HeaderName::from_bytes(&[byte]).unwrap();
             }
             assert_eq!(value_run(&[byte]) == 1, byte >= 0x20 && byte != 0x7f, "{byte:#x}");
@@ -146,9 +153,21 @@ mod tests {
         assert_eq!(decimal(b"0"), Some(0));
         assert_eq!(decimal(b"0042"), Some(42));
         assert_eq!(decimal(b"9223372036854775807"), Some(9_223_372_036_854_775_807));
-        for bad in [b"".as_slice(), b"-1", b"+1", b"1 2", b"1,1", b"0x1", b"9223372036854775808", b"99999999999999999999"] {
+        for bad in [
+            b"".as_slice(),
+            b"-1",
+            b"+1",
+            b"1 2",
+            b"1,1",
+            b"0x1",
+            b"9223372036854775808",
+            b"99999999999999999999",
+        ] {
             assert_eq!(decimal(bad), None, "{bad:?}");
         }
-        assert_eq!((hex(b'f'), hex(b'A'), hex(b'g'), hex(b'9')), (Some(15), Some(10), None, Some(9)));
+        assert_eq!(
+            (hex(b'f'), hex(b'A'), hex(b'g'), hex(b'9')),
+            (Some(15), Some(10), None, Some(9))
+        );
     }
 }

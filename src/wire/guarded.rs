@@ -226,7 +226,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         }
         let read = this.poll_framed(cx, buf);
         let waiting = read.is_pending() && matches!(this.mode, Mode::Http | Mode::Tunnel);
-        this.state.publish(this.phase(), this.open || this.held.is_cleared(), waiting);
+        this.state
+            .publish(this.phase(), this.open || this.held.is_cleared(), waiting);
         read
     }
 }

@@ -36,7 +36,6 @@ enum Part {
 #[derive(Clone, Debug, Default)]
 struct Facts {
     options: bool,
-    preface: bool,
     http10: bool,
     host: bool,
     length: Option<u64>,
@@ -128,7 +127,10 @@ impl HeadScan {
             },
             Some(b'\n') => Err(Violation::framing(BARE_LF)),
             // The record type of a TLS handshake, and no character of a method.
-            Some(0x16) => Err(Violation::new(Code::InvalidRequest, "this connection speaks HTTP, not TLS")),
+            Some(0x16) => Err(Violation::new(
+                Code::InvalidRequest,
+                "this connection speaks HTTP, not TLS",
+            )),
             Some(_) => self.enter(Part::Method, 0),
         }
     }
@@ -146,7 +148,13 @@ impl HeadScan {
                     // A gateway opens no tunnels to where a client says (RFC 9110 section 9.3.6).
                     b"CONNECT" => return Err(Violation::new(Code::MethodNotAllowed, "CONNECT is not served here")),
                     b"OPTIONS" => self.facts.options = true,
-                    b"PRI" => self.facts.preface = true,
+                    // Reserved, so that HTTP/1 never sees it but from a client that takes us for HTTP/2 (RFC 9113 section 3.4).
+                    b"PRI" => {
+                        return Err(Violation::new(
+                            Code::InvalidRequest,
+                            "this connection speaks HTTP/1, not HTTP/2",
+                        ));
+                    }
                     _ => {}
                 }
                 self.enter(Part::TargetStart, 1)
@@ -203,24 +211,11 @@ impl HeadScan {
                 None => return Ok(false),
                 Some(b'0') if place == 7 => self.facts.http10 = true,
                 Some(found) if found == expected => {}
-                Some(&found) => return Err(self.bad_version(place, found)),
+                Some(&found) => return Err(bad_version(place, found)),
             }
         }
         self.fields = FieldLines::starting(self.at + LINE_END.len());
         self.enter(Part::Fields, LINE_END.len())
-    }
-
-    /// Decides by the first byte that is not as it should be, so that it never matters how many came with it.
-    fn bad_version(&self, place: usize, found: u8) -> Violation {
-        match (place, found) {
-            (5, b'2') if self.facts.preface => {
-                Violation::new(Code::InvalidRequest, "HTTP/2 is not spoken on this connection")
-            }
-            (5 | 7, b'0'..=b'9') => Violation::new(Code::VersionNotSupported, "HTTP/1.1 and HTTP/1.0 are served here"),
-            (8, b'\n') => Violation::framing(BARE_LF),
-            (9, _) => Violation::framing(BARE_CR),
-            _ => Violation::new(Code::InvalidRequest, BAD_LINE),
-        }
     }
 
     fn field_lines(&mut self, window: &[u8]) -> Result<Option<HeadEnd>, Violation> {
@@ -248,7 +243,10 @@ impl Facts {
     fn learn(&mut self, name: &[u8], value: &[u8]) -> Result<(), Violation> {
         self.lines += 1;
         if self.lines > FIELD_LINES {
-            return Err(Violation::new(Code::HeadersTooLarge, "the request has too many headers"));
+            return Err(Violation::new(
+                Code::HeadersTooLarge,
+                "the request has too many headers",
+            ));
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(),
@@ -270,7 +268,10 @@ impl Facts {
     /// RFC 9112 section 3.2: more than one Host is 400, whatever they say.
     fn host(&mut self) -> Result<(), Violation> {
         if std::mem::replace(&mut self.host, true) {
-            return Err(Violation::new(Code::InvalidHost, "the request has more than one Host header"));
+            return Err(Violation::new(
+                Code::InvalidHost,
+                "the request has more than one Host header",
+            ));
         }
         Ok(())
     }
@@ -283,7 +284,9 @@ impl Facts {
         let length = grammar::decimal(value.trim_ascii())
             .ok_or(Violation::framing("Content-Length must be one decimal number"))?;
         if self.length.replace(length).is_some() {
-            return Err(Violation::framing("the request has more than one Content-Length header"));
+            return Err(Violation::framing(
+                "the request has more than one Content-Length header",
+            ));
         }
         Ok(())
     }
@@ -297,7 +300,9 @@ impl Facts {
             return Err(Violation::framing("HTTP/1.0 has no Transfer-Encoding"));
         }
         if std::mem::replace(&mut self.chunked, true) {
-            return Err(Violation::framing("the request has more than one Transfer-Encoding header"));
+            return Err(Violation::framing(
+                "the request has more than one Transfer-Encoding header",
+            ));
         }
         let value = value.trim_ascii();
         if value.eq_ignore_ascii_case(b"chunked") {
@@ -307,9 +312,14 @@ impl Facts {
         let (chunked, others): (Vec<_>, Vec<_>) = members(value).partition(|coding| is_chunked(coding));
         if chunked.len() == 1
             && members(value).next_back().is_some_and(is_chunked)
-            && others.iter().all(|coding| !coding.is_empty() && grammar::run(coding, TOKEN) == coding.len())
+            && others
+                .iter()
+                .all(|coding| !coding.is_empty() && grammar::run(coding, TOKEN) == coding.len())
         {
-            return Err(Violation::new(Code::NotImplemented, "the only transfer coding served is chunked"));
+            return Err(Violation::new(
+                Code::NotImplemented,
+                "the only transfer coding served is chunked",
+            ));
         }
         Err(Violation::framing("Transfer-Encoding must be chunked"))
     }
@@ -320,9 +330,27 @@ impl Facts {
         if !self.host && !self.http10 {
             return Err(Violation::new(Code::InvalidHost, "the request has no Host header"));
         }
-        let body = if self.chunked { Body::Chunked } else { Body::Length(self.length.unwrap_or(0)) };
+        let body = if self.chunked {
+            Body::Chunked
+        } else {
+            Body::Length(self.length.unwrap_or(0))
+        };
         // RFC 9110 section 7.8: an Upgrade of HTTP/1.0, or one that Connection does not name, is none.
-        Ok(HeadEnd { len, body, upgrade: self.upgrade && self.connection_upgrade && !self.http10 })
+        Ok(HeadEnd {
+            len,
+            body,
+            upgrade: self.upgrade && self.connection_upgrade && !self.http10,
+        })
+    }
+}
+
+/// Decides by the first byte that is not as it should be, so that it never matters how many came with it.
+fn bad_version(place: usize, found: u8) -> Violation {
+    match (place, found) {
+        (5 | 7, b'0'..=b'9') => Violation::new(Code::VersionNotSupported, "HTTP/1.1 and HTTP/1.0 are served here"),
+        (8, b'\n') => Violation::framing(BARE_LF),
+        (9, _) => Violation::framing(BARE_CR),
+        _ => Violation::new(Code::InvalidRequest, BAD_LINE),
     }
 }
 
@@ -332,7 +360,10 @@ fn expectation(value: &[u8]) -> Result<(), Violation> {
     if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
         return Ok(());
     }
-    Err(Violation::new(Code::InvalidRequest, "the only expectation met here is 100-continue"))
+    Err(Violation::new(
+        Code::InvalidRequest,
+        "the only expectation met here is 100-continue",
+    ))
 }
 
 /// A target that does not start with a slash: `*` for OPTIONS, or an http URI (RFC 9112 section 3.2). This is rare, so it may
@@ -340,7 +371,11 @@ fn expectation(value: &[u8]) -> Result<(), Violation> {
 fn other_target(target: &[u8], options: bool) -> Result<(), Violation> {
     let refuse = |detail| Err(Violation::new(Code::InvalidTarget, detail));
     if target == b"*" {
-        return if options { Ok(()) } else { refuse("the target * is for OPTIONS only") };
+        return if options {
+            Ok(())
+        } else {
+            refuse("the target * is for OPTIONS only")
+        };
     }
     let Ok(uri) = Uri::try_from(target) else {
         return refuse("the request target is not a valid URI");

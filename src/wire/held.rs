@@ -52,7 +52,11 @@ impl Held {
 
     /// Forgets everything and lets `bytes` pass instead.
     pub(super) fn replace(&mut self, bytes: &[u8]) {
-        *self = Self { bytes: bytes.to_vec(), start: 0, cleared: bytes.len() };
+        *self = Self {
+            bytes: bytes.to_vec(),
+            start: 0,
+            cleared: bytes.len(),
+        };
     }
 
     pub(super) fn into_vec(mut self) -> Vec<u8> {

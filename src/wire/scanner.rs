@@ -50,7 +50,11 @@ pub enum Outcome {
 impl Scanner {
     /// A scanner before a connection's first byte.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, part: Part::Head(HeadScan::new()), upgrade: false }
+        Self {
+            settings,
+            part: Part::Head(HeadScan::new()),
+            upgrade: false,
+        }
     }
 
     /// Whether a message is under way, and which part of it.
@@ -68,7 +72,11 @@ impl Scanner {
     pub fn scan(&mut self, shown: &[u8]) -> Step {
         match &mut self.part {
             Part::Head(head) => match head.scan(shown, self.settings.header_bytes()) {
-                Ok(None) => Step { release: 0, head: None, outcome: Outcome::More },
+                Ok(None) => Step {
+                    release: 0,
+                    head: None,
+                    outcome: Outcome::More,
+                },
                 Ok(Some(end)) => {
                     self.upgrade = end.upgrade;
                     self.part = match end.body {
@@ -76,12 +84,20 @@ impl Scanner {
                         Body::Chunked => Part::Chunked(ChunkScan::new()),
                     };
                     let body = self.scan_body(shown.get(end.len..).unwrap_or_default());
-                    Step { release: end.len + body.release, head: Some(end.len), ..body }
+                    Step {
+                        release: end.len + body.release,
+                        head: Some(end.len),
+                        ..body
+                    }
                 }
                 Err(violation) => self.refuse(0, violation),
             },
             Part::Length(_) | Part::Chunked(_) => self.scan_body(shown),
-            Part::Refused(violation) => Step { release: 0, head: None, outcome: Outcome::Refused(*violation) },
+            Part::Refused(violation) => Step {
+                release: 0,
+                head: None,
+                outcome: Outcome::Refused(*violation),
+            },
         }
     }
 
@@ -99,10 +115,18 @@ impl Scanner {
             Part::Head(_) | Part::Refused(_) => (0, Ok(false)),
         };
         match end {
-            Ok(false) => Step { release, head: None, outcome: Outcome::More },
+            Ok(false) => Step {
+                release,
+                head: None,
+                outcome: Outcome::More,
+            },
             Ok(true) => {
                 self.part = Part::Head(HeadScan::new());
-                Step { release, head: None, outcome: Outcome::End { upgrade: self.upgrade } }
+                Step {
+                    release,
+                    head: None,
+                    outcome: Outcome::End { upgrade: self.upgrade },
+                }
             }
             Err(violation) => self.refuse(release, violation),
         }
@@ -110,6 +134,10 @@ impl Scanner {
 
     fn refuse(&mut self, release: usize, violation: Violation) -> Step {
         self.part = Part::Refused(violation);
-        Step { release, head: None, outcome: Outcome::Refused(violation) }
+        Step {
+            release,
+            head: None,
+            outcome: Outcome::Refused(violation),
+        }
     }
 }

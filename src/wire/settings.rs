@@ -15,7 +15,9 @@ impl Settings {
 
     /// A request head, from its first byte to the empty line, may be `header_bytes` long; `None` outside [`Self::HEADER_BYTES`].
     pub fn new(header_bytes: usize) -> Option<Self> {
-        Self::HEADER_BYTES.contains(&header_bytes).then_some(Self { header_bytes })
+        Self::HEADER_BYTES
+            .contains(&header_bytes)
+            .then_some(Self { header_bytes })
     }
 
     /// The longest request head.

@@ -27,8 +27,15 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 7] =
-        [Self::Idle, Self::Head, Self::Body, Self::Upgrade, Self::Tunnel, Self::Refused, Self::Lingering];
+    const ALL: [Self; 7] = [
+        Self::Idle,
+        Self::Head,
+        Self::Body,
+        Self::Upgrade,
+        Self::Tunnel,
+        Self::Refused,
+        Self::Lingering,
+    ];
 
     fn place(self) -> u8 {
         match self {
@@ -138,8 +145,10 @@ impl WireState {
     }
 
     fn decide(&self, decision: u8) -> bool {
-        let decided =
-            self.decision.compare_exchange(AWAITED, decision, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let decided = self
+            .decision
+            .compare_exchange(AWAITED, decision, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
         if decided && let Some(waker) = self.waker().take() {
             waker.wake();
         }

@@ -39,9 +39,9 @@ pub(super) struct Played {
 
 impl Played {
     /// The statuses of the answers, in order.
-    fn statuses(&self) -> Vec<u16> {
+    pub(super) fn statuses(&self) -> Vec<u16> {
         let lines = self.answer.split("HTTP/1.").skip(1);
-        lines.map(|line| line[2..5].parse().unwrap()).collect()
+        lines.filter_map(|line| line.get(2..5)?.parse().ok()).collect()
     }
 }
 
@@ -84,7 +84,10 @@ async fn serve(io: DuplexStream, log: Log) -> (Result<(), hyper::Error>, Arc<Wir
         let (state, log) = (shared.clone(), log.clone());
         async move { Ok::<_, Infallible>(answer(request, state, log).await) }
     });
-    let served = http1::Builder::new().half_close(true).serve_connection(TokioIo::new(guarded), service).await;
+    let served = http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(guarded), service)
+        .await;
     (served, state)
 }
 
@@ -109,15 +112,22 @@ pub(super) async fn play(pieces: &[&[u8]], width: usize) -> Played {
         String::from_utf8(answer).unwrap()
     };
     let all = async { tokio::join!(serve(server, log.clone()), send, receive) };
-    let ((served, state), (), answer) = tokio::time::timeout(Duration::from_secs(20), all).await.expect("it hangs");
+    let ((served, state), (), answer) = tokio::time::timeout(Duration::from_secs(20), all)
+        .await
+        .expect("it hangs");
     let (seen, violations) = std::mem::take(&mut *log.lock().unwrap());
-    Played { seen, violations, answer, served, state }
+    Played {
+        seen,
+        violations,
+        answer,
+        served,
+        state,
+    }
 }
 
 const GOOD: &str = "GET /good HTTP/1.1\r\nHost: a\r\n\r\n";
 const POST: &str = "POST /post HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
-const CHUNKED: &str =
-    "POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x\r\n world\r\n0\r\nSum: 1\r\n\r\n";
+const CHUNKED: &str = "POST /chunked HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x\r\n world\r\n0\r\nSum: 1\r\n\r\n";
 const BAD: &str = "GET /bad HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n";
 
 #[tokio::test]
@@ -149,8 +159,14 @@ async fn a_violation_is_answered_with_its_code() {
         ("\x16\x03\x01", 400),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
         ("GET / HTTP/1.1\nHost: a\n\n", 400),
-        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
-        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            501,
+        ),
     ] {
         let played = play(&[input.as_bytes()], 4096).await;
         assert_eq!(played.statuses(), [status], "{input:?} {played:?}");
@@ -162,7 +178,12 @@ async fn a_violation_is_answered_with_its_code() {
 
 #[tokio::test]
 async fn a_bad_body_fails_the_read_with_its_reason() {
-    for body in ["5\r\nhello5\r\n", "5\r\nhelloo\r\n0\r\n\r\n", "5\r\nhello\r\nx\r\n", "5\r\nhello\r\n0\r\nHost: b\r\n\r\n"] {
+    for body in [
+        "5\r\nhello5\r\n",
+        "5\r\nhelloo\r\n0\r\n\r\n",
+        "5\r\nhello\r\nx\r\n",
+        "5\r\nhello\r\n0\r\nHost: b\r\n\r\n",
+    ] {
         let input = format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}{GOOD}");
         for width in [1, 9, 4096] {
             let played = play(&[GOOD.as_bytes(), input.as_bytes()], width).await;
@@ -247,7 +268,11 @@ async fn behind_an_upgrade_nothing_passes_before_the_decision() {
         assert!(!state.waits_for_client_to_send());
         let reading = tokio::spawn(async move { (read(&mut guarded).await, guarded) });
         tokio::task::yield_now().await;
-        assert!(if tunnel { state.switch_to_tunnel() } else { state.resume_http() });
+        assert!(if tunnel {
+            state.switch_to_tunnel()
+        } else {
+            state.resume_http()
+        });
         assert!(!state.resume_http() && !state.switch_to_tunnel());
         let (behind, mut guarded) = reading.await.unwrap();
         assert_eq!(behind, GOOD);
@@ -261,7 +286,10 @@ async fn behind_an_upgrade_nothing_passes_before_the_decision() {
             assert_eq!(read(&mut guarded).await, "");
         } else {
             assert!(!next.contains("Host"));
-            assert_eq!(state.take_violation().map(|violation| violation.code), Some(Code::InvalidRequest));
+            assert_eq!(
+                state.take_violation().map(|violation| violation.code),
+                Some(Code::InvalidRequest)
+            );
             assert_eq!(state.take_violation(), None);
         }
     }
@@ -271,7 +299,10 @@ async fn behind_an_upgrade_nothing_passes_before_the_decision() {
 async fn what_was_withheld_can_be_taken_over() {
     let (mut client, server) = duplex(4096);
     let mut guarded = Guarded::new(server, Settings::default());
-    client.write_all([UPGRADE, "\0frames"].concat().as_bytes()).await.unwrap();
+    client
+        .write_all([UPGRADE, "\0frames"].concat().as_bytes())
+        .await
+        .unwrap();
     assert_eq!(read(&mut guarded).await, UPGRADE);
     let (mut stream, withheld) = guarded.into_parts();
     assert_eq!(withheld, b"\0frames");
@@ -297,13 +328,21 @@ async fn an_upgrade_through_hyper() {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         async move { Ok::<_, Infallible>(response) }
     });
-    let connection =
-        http1::Builder::new().half_close(true).serve_connection(TokioIo::new(guarded), service).with_upgrades();
+    let connection = http1::Builder::new()
+        .half_close(true)
+        .serve_connection(TokioIo::new(guarded), service)
+        .with_upgrades();
     let serving = tokio::spawn(connection);
-    client.write_all([UPGRADE, "\0frame\r\n\r"].concat().as_bytes()).await.unwrap();
+    client
+        .write_all([UPGRADE, "\0frame\r\n\r"].concat().as_bytes())
+        .await
+        .unwrap();
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n\0frame\r\n\r"), "{answer:?}");
+    assert!(
+        answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n\0frame\r\n\r"),
+        "{answer:?}"
+    );
     serving.await.unwrap().unwrap();
 }
 
@@ -319,7 +358,10 @@ async fn the_registry_sees_where_the_client_is() {
     assert_eq!((state.phase(), state.received()), (Phase::Idle, 2));
     client.write_all(&POST.as_bytes()[..10]).await.unwrap();
     assert!(waits(&mut guarded).await);
-    assert_eq!((state.phase(), state.heads(), state.waits_for_client_to_send()), (Phase::Head, 0, true));
+    assert_eq!(
+        (state.phase(), state.heads(), state.waits_for_client_to_send()),
+        (Phase::Head, 0, true)
+    );
     client.write_all(&POST.as_bytes()[10..POST.len() - 1]).await.unwrap();
     assert_eq!(read(&mut guarded).await, ["\r\n", &POST[..POST.len() - 1]].concat());
     assert_eq!((state.phase(), state.heads()), (Phase::Body, 1));
@@ -344,7 +386,9 @@ async fn the_registry_sees_where_the_client_is() {
 #[tokio::test]
 async fn the_answer_outlives_what_the_client_still_sends() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (server, _) = listener.accept().await.unwrap();
     let guarded = Guarded::new(server, Settings::default());
     let state = guarded.state().clone();
@@ -353,8 +397,11 @@ async fn the_answer_outlives_what_the_client_still_sends() {
         *response.status_mut() = state.take_violation().unwrap().code.status();
         async move { Ok::<_, Infallible>(response) }
     });
-    let serving =
-        tokio::spawn(http1::Builder::new().half_close(true).serve_connection(TokioIo::new(guarded), service));
+    let serving = tokio::spawn(
+        http1::Builder::new()
+            .half_close(true)
+            .serve_connection(TokioIo::new(guarded), service),
+    );
     client.write_all(BAD.as_bytes()).await.unwrap();
     let mut start = [0; 12];
     client.read_exact(&mut start).await.unwrap();

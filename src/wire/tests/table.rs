@@ -16,7 +16,11 @@ fn refused(data: impl AsRef<[u8]>, code: Code) {
     let data = data.as_ref();
     let framed = scan(data);
     let text = String::from_utf8_lossy(&data[..data.len().min(300)]).into_owned();
-    assert_eq!(framed.violation.map(|violation| violation.code), Some(code), "{text:?}: {framed:?}");
+    assert_eq!(
+        framed.violation.map(|violation| violation.code),
+        Some(code),
+        "{text:?}: {framed:?}"
+    );
 }
 
 /// Framed as this many messages, with nothing left.
@@ -26,7 +30,11 @@ fn accepted(data: impl AsRef<[u8]>, messages: usize) {
     let framed = scan(data);
     let text = String::from_utf8_lossy(&data[..data.len().min(300)]).into_owned();
     assert_eq!(framed.violation, None, "{text:?}");
-    assert_eq!((framed.messages.len(), framed.released), (messages, data.len()), "{text:?}: {framed:?}");
+    assert_eq!(
+        (framed.messages.len(), framed.released),
+        (messages, data.len()),
+        "{text:?}: {framed:?}"
+    );
 }
 
 /// Nothing wrong so far, and not at an end.
@@ -196,15 +204,39 @@ fn hosts() {
 fn lengths() {
     accepted(head("Content-Length: 3\r\n") + "abc", 1);
     accepted(head("content-length: 003\r\n") + "abc" + &head(""), 2);
-    unfinished(head("Content-Length: 3\r\n") + "ab", head("Content-Length: 3\r\n").len() + 2);
-    unfinished(head("Content-Length: 9223372036854775807\r\n"), head("Content-Length: 9223372036854775807\r\n").len());
-    for value in ["", "+1", "-1", "1 1", "1,1", "1, 1", "0x1", "1.0", "a", "9223372036854775808", "18446744073709551617"] {
+    unfinished(
+        head("Content-Length: 3\r\n") + "ab",
+        head("Content-Length: 3\r\n").len() + 2,
+    );
+    unfinished(
+        head("Content-Length: 9223372036854775807\r\n"),
+        head("Content-Length: 9223372036854775807\r\n").len(),
+    );
+    for value in [
+        "",
+        "+1",
+        "-1",
+        "1 1",
+        "1,1",
+        "1, 1",
+        "0x1",
+        "1.0",
+        "a",
+        "9223372036854775808",
+        "18446744073709551617",
+    ] {
         refused(head(&format!("Content-Length: {value}\r\n")), InvalidFraming);
     }
     refused(head("Content-Length: 3\r\nContent-Length: 3\r\n"), InvalidFraming);
     refused(head("Content-Length: 3\r\nCONTENT-LENGTH: 4\r\n"), InvalidFraming);
-    refused(head("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"), InvalidFraming);
-    refused(head("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"), InvalidFraming);
+    refused(
+        head("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"),
+        InvalidFraming,
+    );
+    refused(
+        head("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n"),
+        InvalidFraming,
+    );
     // The second request in a body is data; behind the body it is a request.
     let inner = head("");
     accepted(head(&format!("Content-Length: {}\r\n", inner.len())) + &inner, 1);
@@ -216,14 +248,34 @@ fn transfer_codings() {
         accepted(head(&format!("Transfer-Encoding:{value}\r\n")) + "0\r\n\r\n", 1);
     }
     for value in [
-        "", "xchunked", "chunked, chunked", "chunked, gzip", "gzip", "identity", "chunked;q=1", "chunked,", ", chunked",
-        "\"chunked\"", "chunked chunked", "gzip;x, chunked", "chunke", "chunked\u{b}", "\u{a0}chunked", "x(y, chunked",
+        "",
+        "xchunked",
+        "chunked, chunked",
+        "chunked, gzip",
+        "gzip",
+        "identity",
+        "chunked;q=1",
+        "chunked,",
+        ", chunked",
+        "\"chunked\"",
+        "chunked chunked",
+        "gzip;x, chunked",
+        "chunke",
+        "chunked\u{b}",
+        "\u{a0}chunked",
+        "x(y, chunked",
     ] {
         refused(head(&format!("Transfer-Encoding: {value}\r\n")), InvalidFraming);
     }
     refused(head("Transfer-Encoding: gzip, chunked\r\n"), NotImplemented);
-    refused(head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"), InvalidFraming);
-    refused(head("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"), InvalidFraming);
+    refused(
+        head("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        InvalidFraming,
+    );
+    refused(
+        head("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"),
+        InvalidFraming,
+    );
     refused("GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", InvalidFraming);
 }
 
@@ -244,32 +296,89 @@ fn chunks() {
         accepted(chunked(body) + &head(""), 2);
     }
     for body in [
-        "\r\n", "x\r\n", "g\r\n", "-1\r\n", "+1\r\n", "0x1\r\n", " 1\r\n", ";a\r\n", "1\n", "1\r1", "1 \r\n", "1 1\r\n",
-        "00000000000000003\r\n", "fffffffffffffffff\r\n", "3\r\nabc\n", "3\r\nabcd", "3\r\nabc\r0", "3\r\nabc0\r\n",
-        "1;a\n", "1;a\0b\r\n", "1;\u{7f}\r\n", "1;a\rb", "1;\u{e9}\r\n", "1,2\r\n", "1_0\r\n", "0\r\n\n", "0\r\n\rx",
+        "\r\n",
+        "x\r\n",
+        "g\r\n",
+        "-1\r\n",
+        "+1\r\n",
+        "0x1\r\n",
+        " 1\r\n",
+        ";a\r\n",
+        "1\n",
+        "1\r1",
+        "1 \r\n",
+        "1 1\r\n",
+        "00000000000000003\r\n",
+        "fffffffffffffffff\r\n",
+        "3\r\nabc\n",
+        "3\r\nabcd",
+        "3\r\nabc\r0",
+        "3\r\nabc0\r\n",
+        "1;a\n",
+        "1;a\0b\r\n",
+        "1;\u{7f}\r\n",
+        "1;a\rb",
+        "1;\u{e9}\r\n",
+        "1,2\r\n",
+        "1_0\r\n",
+        "0\r\n\n",
+        "0\r\n\rx",
     ] {
         refused(chunked(body), InvalidFraming);
     }
     let line = |extension: usize| chunked(&format!("1{}\r\na\r\n", ";".repeat(extension)));
-    unfinished(line(usize::from(EXTENSION_BYTES)), line(usize::from(EXTENSION_BYTES)).len());
+    unfinished(
+        line(usize::from(EXTENSION_BYTES)),
+        line(usize::from(EXTENSION_BYTES)).len(),
+    );
     refused(line(usize::from(EXTENSION_BYTES) + 1), InvalidFraming);
-    refused(chunked(&format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(50)), InvalidFraming);
+    refused(
+        chunked(&format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(50)),
+        InvalidFraming,
+    );
 }
 
 #[test]
 fn trailers() {
     for field in [
-        "Content-Length: 5", "transfer-encoding: chunked", "Host: b", "Authorization: x", "COOKIE: a=b", "Connection: X",
-        "Te: x", "Trailer: x", "Upgrade: x",
+        "Content-Length: 5",
+        "transfer-encoding: chunked",
+        "Host: b",
+        "Authorization: x",
+        "COOKIE: a=b",
+        "Connection: X",
+        "Te: x",
+        "Trailer: x",
+        "Upgrade: x",
     ] {
         refused(chunked(&format!("0\r\n{field}\r\n\r\n")), InvalidFraming);
     }
-    for section in ["A : b\r\n", " A: b\r\n", "A: b\r\n c\r\n", "A: \0\r\n", "A: b\n", "A\r\n", "A: b\rc"] {
+    for section in [
+        "A : b\r\n",
+        " A: b\r\n",
+        "A: b\r\n c\r\n",
+        "A: \0\r\n",
+        "A: b\n",
+        "A\r\n",
+        "A: b\rc",
+    ] {
         refused(chunked(&format!("0\r\n{section}\r\n")), InvalidFraming);
     }
-    accepted(chunked(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(usize::from(TRAILER_LINES)))), 1);
-    refused(chunked(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(usize::from(TRAILER_LINES) + 1))), HeadersTooLarge);
-    refused(chunked(&format!("0\r\nA: {}\r\n\r\n", "b".repeat(8192))), HeadersTooLarge);
+    accepted(
+        chunked(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(usize::from(TRAILER_LINES)))),
+        1,
+    );
+    refused(
+        chunked(&format!(
+            "0\r\n{}\r\n",
+            "A: b\r\n".repeat(usize::from(TRAILER_LINES) + 1)
+        )),
+        HeadersTooLarge,
+    );
+    refused(
+        chunked(&format!("0\r\nA: {}\r\n\r\n", "b".repeat(8192))),
+        HeadersTooLarge,
+    );
     // Not one byte of a trailer section passes before all of it is there.
     unfinished(chunked("0\r\nA: b\r\n"), chunked("0\r\n").len());
 }
@@ -302,7 +411,9 @@ fn bounds() {
 fn upgrades() {
     let upgrade = |lines: &str| scan(head(lines).as_bytes()).messages[0].upgrade;
     assert!(upgrade("Connection: upgrade\r\nUpgrade: websocket\r\n"));
-    assert!(upgrade("upgrade: websocket\r\nConnection: keep-alive\r\nconnection: a , UPGRADE\r\n"));
+    assert!(upgrade(
+        "upgrade: websocket\r\nConnection: keep-alive\r\nconnection: a , UPGRADE\r\n"
+    ));
     assert!(!upgrade("Upgrade: websocket\r\n"));
     assert!(!upgrade("Connection: upgrade\r\n"));
     assert!(!upgrade("Connection: upgraded\r\nUpgrade: websocket\r\n"));
@@ -310,9 +421,21 @@ fn upgrades() {
     assert!(!scan(old).messages[0].upgrade);
     // With a body, the upgrade is asked for at the body's end; the next message asks for nothing.
     let framed = scan(
-        format!("{}abc{}", head("Content-Length: 3\r\nConnection: upgrade\r\nUpgrade: x\r\n"), head("")).as_bytes(),
+        format!(
+            "{}abc{}",
+            head("Content-Length: 3\r\nConnection: upgrade\r\nUpgrade: x\r\n"),
+            head("")
+        )
+        .as_bytes(),
     );
-    assert_eq!(framed.messages.iter().map(|message| message.upgrade).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(
+        framed
+            .messages
+            .iter()
+            .map(|message| message.upgrade)
+            .collect::<Vec<_>>(),
+        [true, false]
+    );
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! A request's head: the request line (RFC 9112 section 3), its fields, and what they say about the body (section 6).
+//! A request's head: the request line (RFC 9112 section 3) and the way through its fields.
 
 use http::Uri;
 
 use super::fields::{BARE_CR, BARE_LF, FieldLines, Next};
+use super::framing::{Facts, HeadEnd};
 use super::grammar::{self, PATH, QUERY, TOKEN, VISIBLE};
-use super::settings::{BLANK_LINES, FIELD_LINES, METHOD_BYTES, TARGET_BYTES};
+use super::settings::{BLANK_LINES, METHOD_BYTES, TARGET_BYTES};
 use super::violation::Violation;
 use crate::codes::Code;
 
@@ -30,35 +31,6 @@ enum Part {
     OtherTarget,
     Version,
     Fields,
-}
-
-/// What was learnt that the framing depends on.
-#[derive(Clone, Debug, Default)]
-struct Facts {
-    options: bool,
-    http10: bool,
-    host: bool,
-    length: Option<u64>,
-    chunked: bool,
-    upgrade: bool,
-    connection_upgrade: bool,
-    lines: u16,
-}
-
-/// What follows a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
-    Length(u64),
-    Chunked,
-}
-
-/// A complete, valid head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct HeadEnd {
-    pub(super) len: usize,
-    pub(super) body: Body,
-    /// Whether the client asks to leave HTTP/1.1 after this message (RFC 9110 section 7.8).
-    pub(super) upgrade: bool,
 }
 
 impl HeadScan {
@@ -237,113 +209,6 @@ impl HeadScan {
     }
 }
 
-impl Facts {
-    /// Takes note of a field that says something about the message's extent or way.
-    #[inline]
-    fn learn(&mut self, name: &[u8], value: &[u8]) -> Result<(), Violation> {
-        self.lines += 1;
-        if self.lines > FIELD_LINES {
-            return Err(Violation::new(
-                Code::HeadersTooLarge,
-                "the request has too many headers",
-            ));
-        }
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(),
-            6 if name.eq_ignore_ascii_case(b"expect") => expectation(value),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => {
-                self.upgrade = true;
-                Ok(())
-            }
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.connection_upgrade |= members(value).any(|member| member.eq_ignore_ascii_case(b"upgrade"));
-                Ok(())
-            }
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value),
-            _ => Ok(()),
-        }
-    }
-
-    /// RFC 9112 section 3.2: more than one Host is 400, whatever they say.
-    fn host(&mut self) -> Result<(), Violation> {
-        if std::mem::replace(&mut self.host, true) {
-            return Err(Violation::new(
-                Code::InvalidHost,
-                "the request has more than one Host header",
-            ));
-        }
-        Ok(())
-    }
-
-    /// RFC 9112 section 6.3 rule 5, without its leave to accept a list of equal values.
-    fn content_length(&mut self, value: &[u8]) -> Result<(), Violation> {
-        if self.chunked {
-            return Err(Violation::framing(BOTH_LENGTHS));
-        }
-        let length = grammar::decimal(value.trim_ascii())
-            .ok_or(Violation::framing("Content-Length must be one decimal number"))?;
-        if self.length.replace(length).is_some() {
-            return Err(Violation::framing(
-                "the request has more than one Content-Length header",
-            ));
-        }
-        Ok(())
-    }
-
-    /// RFC 9112 sections 6.1 and 6.3: chunked, once, and nothing else.
-    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Violation> {
-        if self.length.is_some() {
-            return Err(Violation::framing(BOTH_LENGTHS));
-        }
-        if self.http10 {
-            return Err(Violation::framing("HTTP/1.0 has no Transfer-Encoding"));
-        }
-        if std::mem::replace(&mut self.chunked, true) {
-            return Err(Violation::framing(
-                "the request has more than one Transfer-Encoding header",
-            ));
-        }
-        let value = value.trim_ascii();
-        if value.eq_ignore_ascii_case(b"chunked") {
-            return Ok(());
-        }
-        let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
-        let (chunked, others): (Vec<_>, Vec<_>) = members(value).partition(|coding| is_chunked(coding));
-        if chunked.len() == 1
-            && members(value).next_back().is_some_and(is_chunked)
-            && others
-                .iter()
-                .all(|coding| !coding.is_empty() && grammar::run(coding, TOKEN) == coding.len())
-        {
-            return Err(Violation::new(
-                Code::NotImplemented,
-                "the only transfer coding served is chunked",
-            ));
-        }
-        Err(Violation::framing("Transfer-Encoding must be chunked"))
-    }
-
-    /// The empty line has come: what do the fields say together?
-    fn conclude(&self, len: usize) -> Result<HeadEnd, Violation> {
-        // RFC 9112 section 3.2.
-        if !self.host && !self.http10 {
-            return Err(Violation::new(Code::InvalidHost, "the request has no Host header"));
-        }
-        let body = if self.chunked {
-            Body::Chunked
-        } else {
-            Body::Length(self.length.unwrap_or(0))
-        };
-        // RFC 9110 section 7.8: an Upgrade of HTTP/1.0, or one that Connection does not name, is none.
-        Ok(HeadEnd {
-            len,
-            body,
-            upgrade: self.upgrade && self.connection_upgrade && !self.http10,
-        })
-    }
-}
-
 /// Decides by the first byte that is not as it should be, so that it never matters how many came with it.
 fn bad_version(place: usize, found: u8) -> Violation {
     match (place, found) {
@@ -352,18 +217,6 @@ fn bad_version(place: usize, found: u8) -> Violation {
         (9, _) => Violation::framing(BARE_CR),
         _ => Violation::new(Code::InvalidRequest, BAD_LINE),
     }
-}
-
-/// RFC 9110 section 10.1.1 defines this one expectation. Another might mean that the request must not be acted upon unless
-/// understood; so it is refused.
-fn expectation(value: &[u8]) -> Result<(), Violation> {
-    if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
-        return Ok(());
-    }
-    Err(Violation::new(
-        Code::InvalidRequest,
-        "the only expectation met here is 100-continue",
-    ))
 }
 
 /// A target that does not start with a slash: `*` for OPTIONS, or an http URI (RFC 9112 section 3.2). This is rare, so it may
@@ -390,11 +243,5 @@ fn other_target(target: &[u8], options: bool) -> Result<(), Violation> {
     Ok(())
 }
 
-/// The members of a comma-separated list, empty ones too.
-fn members(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii)
-}
-
 const BAD_METHOD: &str = "the request must start with a method";
 const BAD_LINE: &str = "the request line must be a method, a target and an HTTP version with one space between";
-const BOTH_LENGTHS: &str = "Content-Length and Transfer-Encoding exclude each other";

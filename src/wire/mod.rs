@@ -20,6 +20,7 @@
 
 mod chunked;
 mod fields;
+mod framing;
 mod fuzz;
 mod grammar;
 mod guarded;

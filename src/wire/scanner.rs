@@ -1,7 +1,8 @@
 //! The scanner: bytes in, verdict out. It does no IO, keeps no bytes, and says the same however the bytes are cut.
 
 use super::chunked::ChunkScan;
-use super::head::{Body, HeadScan};
+use super::framing::Body;
+use super::head::HeadScan;
 use super::settings::Settings;
 use super::state::Phase;
 use super::violation::Violation;

@@ -9,7 +9,8 @@ use super::violation::Violation;
 /// Where a connection stands, as far as its client's bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// No message is arriving. A request that has arrived in full may be being answered, or nothing may be happening.
+    /// No message is arriving. The connection is idle if it also [waits for the client](WireState::waits_for_client_to_send);
+    /// otherwise a request that has arrived in full is being answered.
     Idle,
     /// A head has begun and is not complete.
     Head,

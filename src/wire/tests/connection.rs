@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::codes::Code;
+use crate::wire::settings::LINGER_BYTES;
 use crate::wire::{Guarded, Phase, Settings, Violation, WireState};
 
 /// A request as a service behind hyper saw it.
@@ -382,35 +383,57 @@ async fn the_registry_sees_where_the_client_is() {
     assert_eq!((state.sent(), state.received()), (4096, 2 + POST.len() as u64 + 9));
 }
 
-/// A kernel that closes a socket with unread bytes in it resets the connection: the client must get the answer all the same.
+/// A kernel that closes a socket with unread bytes in it resets the connection, and the answer can be lost.
 #[tokio::test]
-async fn the_answer_outlives_what_the_client_still_sends() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut client = tokio::net::TcpStream::connect(listener.local_addr().unwrap())
-        .await
-        .unwrap();
-    let (server, _) = listener.accept().await.unwrap();
-    let guarded = Guarded::new(server, Settings::default());
-    let state = guarded.state().clone();
-    let service = service_fn(move |_: Request<Incoming>| {
-        let mut response = Response::new(Full::<Bytes>::default());
-        *response.status_mut() = state.take_violation().unwrap().code.status();
-        async move { Ok::<_, Infallible>(response) }
-    });
-    let serving = tokio::spawn(
-        http1::Builder::new()
-            .half_close(true)
-            .serve_connection(TokioIo::new(guarded), service),
-    );
-    client.write_all(BAD.as_bytes()).await.unwrap();
-    let mut start = [0; 12];
-    client.read_exact(&mut start).await.unwrap();
-    assert_eq!(&start, b"HTTP/1.1 400");
-    client.write_all(&[b'x'; 20_000]).await.unwrap();
-    let mut rest = Vec::new();
-    client.read_to_end(&mut rest).await.expect("not reset");
-    drop(client);
-    serving.await.unwrap().unwrap();
+async fn after_a_refusal_our_side_closes_first() {
+    for keeps_sending in [false, true] {
+        let (mut client, server) = duplex(4096);
+        let log = Log::default();
+        let guarded = Guarded::new(server, Settings::default());
+        let state = guarded.state().clone();
+        let shared = state.clone();
+        let service = service_fn(move |request| {
+            let (state, log) = (shared.clone(), log.clone());
+            async move { Ok::<_, Infallible>(answer(request, state, log).await) }
+        });
+        let serving = tokio::spawn(
+            http1::Builder::new()
+                .half_close(true)
+                .serve_connection(TokioIo::new(guarded), service),
+        );
+        client.write_all(BAD.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "));
+        assert_eq!(state.phase(), Phase::Lingering);
+        // What still comes is taken and thrown away.
+        client.write_all(&[b'x'; LINGER_BYTES / 2]).await.unwrap();
+        assert!(!serving.is_finished());
+        if keeps_sending {
+            let _ = client.write_all(&[b'x'; LINGER_BYTES]).await;
+        } else {
+            client.shutdown().await.unwrap();
+        }
+        tokio::time::timeout(Duration::from_secs(20), serving)
+            .await
+            .expect("patience has an end")
+            .unwrap()
+            .unwrap();
+    }
+}
+
+/// What hyper makes of the end of the stream could cost the answer, so behind a refused head there is not even that.
+#[tokio::test]
+async fn behind_a_refused_head_there_is_nothing() {
+    let (mut client, server) = duplex(4096);
+    let mut guarded = Guarded::new(server, Settings::default());
+    client.write_all([BAD, GOOD].concat().as_bytes()).await.unwrap();
+    client.shutdown().await.unwrap();
+    let harmless = read(&mut guarded).await;
+    assert!(!harmless.contains("bad") && !harmless.to_lowercase().contains("host"));
+    assert!(waits(&mut guarded).await && waits(&mut guarded).await);
+    assert_eq!(guarded.state().phase(), Phase::Refused);
+    assert!(!guarded.state().waits_for_client_to_send());
 }
 
 #[test]

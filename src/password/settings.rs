@@ -34,7 +34,11 @@ impl Cost {
             && memory_kib <= 256 * 1024
             && u64::from(memory_kib) * u64::from(iterations) <= 2 * 1024 * 1024;
         match good {
-            true => Ok(Self { memory_kib, iterations, parallelism }),
+            true => Ok(Self {
+                memory_kib,
+                iterations,
+                parallelism,
+            }),
             false => Err(InvalidSetting::Cost),
         }
     }

@@ -4,8 +4,19 @@
 //! [`load`] is the one way in. It reports **all** problems at once, each with its place ([`Problem`]), and gives a
 //! [`Config`] that holds only valid values; nothing behind it has to ask again.
 
-mod path;
+mod check;
+mod document;
+mod environment;
+mod file;
+mod key;
+mod later;
+mod names;
 mod problem;
+mod report;
+mod source;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -159,6 +170,25 @@ pub struct Limits {
 ///
 /// # Errors
 /// Every problem of it, not just the first.
-pub fn load(_sources: &Sources) -> Result<Loaded, Problems> {
-    Err(Problems::sorted(Vec::new()))
+pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
+    let kind = file::Kind::of_file();
+    let (layers, unreadable) = source::Layers::read(sources, &kind);
+    if unreadable.iter().any(|problem| problem.variable.is_none()) {
+        // Half a file would only make up problems that are not there.
+        return Err(Problems::sorted(unreadable));
+    }
+    let mut report = report::Report::new(&layers, &kind, unreadable);
+    let shape = file::read(&kind, &mut report);
+    later::refuse(&shape, &kind, &mut report);
+    let config = check::check(&shape, sources.data_dir.as_deref(), &mut report);
+    let (errors, mut warnings) = report.finish();
+    problem::sort(&mut warnings);
+    match config {
+        Some(config) if errors.is_empty() => Ok(Loaded {
+            config,
+            warnings,
+            files: sources.files.clone(),
+        }),
+        _ => Err(Problems::sorted(errors)),
+    }
 }

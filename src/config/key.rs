@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One step of a [`Path`].
+/// One step of a [`KeyPath`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
     /// Into a table.
@@ -13,9 +13,9 @@ pub enum Step {
 
 /// A place in a configuration, from its root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Path(Vec<Step>);
+pub struct KeyPath(Vec<Step>);
 
-impl Path {
+impl KeyPath {
     /// The root.
     pub fn root() -> Self {
         Self::default()
@@ -91,7 +91,7 @@ fn quoted_if_needed(key: &str) -> String {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for KeyPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.write(|number| format!("[{number}]")))
     }
@@ -103,15 +103,15 @@ mod tests {
 
     #[test]
     fn a_path_reads_as_in_toml() {
-        let path = Path::of("routes")
+        let path = KeyPath::of("routes")
             .index(2)
             .key("request_headers")
             .key("set")
             .key("X Env");
         assert_eq!(path.to_string(), "routes[2].request_headers.set.\"X Env\"");
         assert_eq!(path.pattern(), "routes[].request_headers.set.\"X Env\"");
-        assert!(Path::of("routes").index(2).holds(&path));
-        assert!(!Path::of("routes").index(1).holds(&path));
-        assert_eq!(Path::of("a.b").parent(), Some(Path::of("a")));
+        assert!(KeyPath::of("routes").index(2).holds(&path));
+        assert!(!KeyPath::of("routes").index(1).holds(&path));
+        assert_eq!(KeyPath::of("a.b").parent(), Some(KeyPath::of("a")));
     }
 }

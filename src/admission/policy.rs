@@ -10,7 +10,7 @@ use crate::authn::{Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
 use crate::principal::Principal;
-use crate::route::{Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, Table, Target};
+use crate::route::{Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target};
 use crate::telemetry::RouteSeries;
 
 /// A route with what is kept beside it.
@@ -18,8 +18,24 @@ use crate::telemetry::RouteSeries;
 pub struct RouteEntry {
     /// The route as configured.
     pub route: Route,
+    /// What is taken off the path.
+    strip: Option<RoutePath>,
     /// Its figures.
     pub series: Arc<RouteSeries>,
+}
+
+impl RouteEntry {
+    /// A route and its figures.
+    pub fn new(route: Route, series: Arc<RouteSeries>) -> Result<Self, InvalidPolicy> {
+        let strip = route.strip_prefix.as_deref().map(PathPattern::prefix).transpose();
+        let strip = strip.map_err(|error| InvalidPolicy(error.to_string()))?.map(|pattern| pattern.path().clone());
+        Ok(Self { route, series, strip })
+    }
+
+    /// What is left of a target when the prefix is taken off; `None`: nothing is to be taken off.
+    pub fn strip(&self) -> Option<&RoutePath> {
+        self.strip.as_ref()
+    }
 }
 
 /// One of our own URLs, as far as the decision about it goes. What it does is known by its index, one layer up.
@@ -116,7 +132,7 @@ impl Policy {
             let route = &entry.route;
             entries.push(Entry {
                 hosts: hosts(&route.hosts)?,
-                path: PathPattern::prefix(&route.path).map_err(|error| InvalidPolicy(error.to_string()))?,
+                pattern: PathPattern::prefix(&route.path).map_err(|error| InvalidPolicy(error.to_string()))?,
                 methods: route.methods.as_ref().map(|methods| MethodSet::new(methods.iter().cloned())),
                 value: Place { rule: route.rule.clone(), kind: Kind::Route(entry) },
             });
@@ -124,12 +140,14 @@ impl Policy {
         for endpoint in endpoints {
             entries.push(Entry {
                 hosts: hosts(endpoint_hosts)?,
-                path: endpoint.path,
+                pattern: endpoint.path,
                 methods: Some(MethodSet::new(endpoint.methods)),
                 value: Place { rule: endpoint.rule, kind: Kind::Endpoint(endpoint.index) },
             });
         }
-        let table = Table::new(entries).map_err(|conflict: Conflict| InvalidPolicy(conflict.to_string()))?;
+        let table = Table::new(entries).map_err(|conflicts: Vec<Conflict>| {
+            InvalidPolicy(conflicts.iter().map(Conflict::to_string).collect::<Vec<_>>().join("; "))
+        })?;
         Ok(Self { table })
     }
 
@@ -140,7 +158,7 @@ impl Policy {
         question: &Question<'_>,
         mut authenticate: impl FnMut(Credentials) -> Outcome,
     ) -> (Result<Permit, Refusal>, Option<Arc<RouteEntry>>) {
-        let place = match self.table.find(question.host, question.method, question.target) {
+        let place = match self.table.find(question.host, question.method, question.target.canonical()) {
             Match::Found(place) => place,
             Match::MethodNotAllowed(allow) => {
                 return (Err(Refusal::MethodNotAllowed { allow: allow.to_string() }), None);
@@ -179,7 +197,8 @@ impl Policy {
         Ok(Permit { destination, proof })
     }
 
-    /// The routes of all other readings must let the request pass as well.
+    /// The routes of all other readings must let the request pass as well, and what is stripped off the path must be there
+    /// in every reading that goes to the same upstream.
     fn other_readings(
         &self,
         canonical: &Place,
@@ -187,31 +206,23 @@ impl Policy {
         authenticate: &mut impl FnMut(Credentials) -> Outcome,
     ) -> Result<(), Refusal> {
         for reading in question.target.readings() {
-            self.reading_passes(canonical, &reading, question, authenticate)?;
+            let mut passes = true;
+            let orphaned = self.table.find_reading(question.host, question.method, reading, |found| {
+                passes = passes
+                    && match found {
+                        Match::Found(place) if std::ptr::eq(place, canonical) => canonical.strips_from(reading),
+                        Match::Found(place) => {
+                            canonical.agrees_with(place, question, authenticate)
+                                && (!canonical.shares_upstream(place) || canonical.strips_from(reading))
+                        }
+                        Match::MethodNotAllowed(_) | Match::NotFound => false,
+                    };
+            });
+            if !passes || !orphaned.is_empty() {
+                return Err(Refusal::Ambiguous);
+            }
         }
         Ok(())
-    }
-
-    fn reading_passes(
-        &self,
-        canonical: &Place,
-        reading: &Reading<'_>,
-        question: &Question<'_>,
-        authenticate: &mut impl FnMut(Credentials) -> Outcome,
-    ) -> Result<(), Refusal> {
-        let mut places = 0;
-        let mut passes = true;
-        self.table.find_reading(question.host, question.method, reading, |found| {
-            places += 1;
-            passes = passes
-                && match found {
-                    Match::Found(place) => {
-                        std::ptr::eq(place, canonical) || canonical.agrees_with(place, question, authenticate)
-                    }
-                    Match::MethodNotAllowed(_) | Match::NotFound => false,
-                };
-        });
-        if passes && places > 0 { Ok(()) } else { Err(Refusal::Ambiguous) }
     }
 }
 
@@ -238,7 +249,7 @@ impl Place {
                         Decision::ClientUnknown => Refusal::ClientUnknown,
                         Decision::Allowed
                         | Decision::NeedsCredentials
-                        | Decision::MissingRole { .. }
+                        | Decision::MissingRole
                         | Decision::Denied => Refusal::BadCredential(fault),
                     });
                 }
@@ -248,7 +259,7 @@ impl Place {
         match authz::decide(&self.rule, &principal, &facts) {
             Decision::Allowed => Ok(proof),
             Decision::NeedsCredentials => Err(Refusal::CredentialsRequired),
-            Decision::MissingRole { .. } => Err(Refusal::MissingRole),
+            Decision::MissingRole => Err(Refusal::MissingRole),
             Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
             Decision::Denied => Err(Refusal::Denied),
@@ -280,6 +291,20 @@ impl Place {
             Kind::Endpoint(_) => false,
         };
         !refuses(self) && !refuses(other) && other.pass(question, authenticate).is_ok()
+    }
+
+    fn strips_from(&self, reading: Reading<'_>) -> bool {
+        match &self.kind {
+            Kind::Route(entry) => entry.strip.as_ref().is_none_or(|prefix| prefix.holds_in(reading)),
+            Kind::Endpoint(_) => true,
+        }
+    }
+
+    fn shares_upstream(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Route(one), Kind::Route(other)) => one.route.upstream == other.route.upstream,
+            (Kind::Endpoint(_), _) | (_, Kind::Endpoint(_)) => false,
+        }
     }
 
     fn credentials(&self) -> Credentials {

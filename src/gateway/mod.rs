@@ -120,7 +120,7 @@ impl Gateway {
             Destination::Endpoint(index) => {
                 record.endpoint = true;
                 let asked = endpoint::Asked { parts, body, client: client.address, secure: client.secure };
-                snapshot.endpoints.serve(*index, &permit, asked, &self.services).await.map(Body::whole)
+                snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services).await.map(Body::whole)
             }
             Destination::Route(entry) => {
                 let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record, connection.worker());

@@ -139,9 +139,12 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
 }
 
 fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
-    let entries = config.routes.iter().map(|route| {
-        Arc::new(RouteEntry { route: route.clone(), series: metrics.route(&route.name) })
-    });
+    let contradict = |error| StartError::new("the routes contradict each other", error, "`doorward check` says more");
+    let mut entries = Vec::new();
+    for route in &config.routes {
+        let entry = RouteEntry::new(route.clone(), metrics.route(&route.name)).map_err(contradict)?;
+        entries.push(Arc::new(entry));
+    }
     let mut rules = Vec::new();
     for row in endpoints.rules() {
         rules.push(EndpointRule {
@@ -151,8 +154,7 @@ fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<P
             rule: row.rule.clone(),
         });
     }
-    Policy::new(entries, rules, &config.endpoints.hosts)
-        .map_err(|error| StartError::new("the routes contradict each other", error, "`doorward check` says more"))
+    Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)
 }
 
 fn pattern(row: &endpoint::Row) -> Result<PathPattern, StartError> {

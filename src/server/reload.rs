@@ -19,7 +19,7 @@ impl Server {
         let loaded = match config::load(sources) {
             Ok(loaded) => loaded,
             Err(problems) => {
-                for problem in problems.iter() {
+                for problem in problems.0.iter() {
                     tracing::error!(%problem, "configuration");
                 }
                 tracing::error!("the configuration was not reloaded: the old one stays in force");

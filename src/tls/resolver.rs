@@ -53,7 +53,7 @@ impl Book {
 
     /// The exact name, then a wildcard for its first label (RFC 6125 section 6.4.3), then the default. Of several
     /// certificates for one name, the first whose key the client can verify.
-    fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+    pub(super) fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
         let Some(name) = name else { return &self.default };
         let name = name.trim_end_matches('.').to_ascii_lowercase();
         let candidates = self

@@ -70,9 +70,20 @@ pub fn decide(rule: &Rule, principal: &crate::principal::Principal, facts: &Fact
             Access::Optional => !roles,
             Access::Authenticated | Access::Deny => false,
         };
-        return if open { Decision::Allowed } else { Decision::NeedsCredentials };
+        return if open {
+            Decision::Allowed
+        } else {
+            Decision::NeedsCredentials
+        };
     };
-    let any = rule.roles_any.as_ref().is_none_or(|any| any.iter().any(|role| person.roles.contains(role)));
+    let any = rule
+        .roles_any
+        .as_ref()
+        .is_none_or(|any| any.iter().any(|role| person.roles.contains(role)));
     let all = rule.roles_all.iter().all(|role| person.roles.contains(role));
-    if any && all { Decision::Allowed } else { Decision::MissingRole }
+    if any && all {
+        Decision::Allowed
+    } else {
+        Decision::MissingRole
+    }
 }

@@ -33,12 +33,19 @@ pub enum Failure {
 impl Failure {
     /// A failure while running.
     pub fn run(what: impl Into<String>, cause: impl ToString, hint: impl Into<String>) -> Self {
-        Self::Run { what: what.into(), cause: cause.to_string(), hint: hint.into() }
+        Self::Run {
+            what: what.into(),
+            cause: cause.to_string(),
+            hint: hint.into(),
+        }
     }
 
     /// Wrong usage.
     pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage { what: what.into(), hint: hint.into() }
+        Self::Usage {
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 
     /// The exit status.
@@ -76,8 +83,15 @@ impl Places {
     /// Where the configuration comes from: these files, the environment, the data folder.
     pub fn sources(&self) -> Sources {
         // Variables that are not UTF-8 are none of ours: all of ours hold text.
-        let env = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Sources { files: self.config.clone(), env: env.collect(), data_dir: self.data_dir.clone(), inline: None }.or_default_file()
+        let env =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources {
+            files: self.config.clone(),
+            env: env.collect(),
+            data_dir: self.data_dir.clone(),
+            inline: None,
+        }
+        .or_default_file()
     }
 
     /// Reads the configuration; warnings go to standard error.

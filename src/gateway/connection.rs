@@ -91,13 +91,17 @@ impl ConnectionState {
         match wire.phase() {
             // The whole head has one deadline, however its bytes drip.
             wire::Phase::Head => (Phase::Head, wire.heads()),
-            wire::Phase::Body if wire.waits_for_client_to_send() || wire.waits_for_client_to_take() => (Phase::Body, moved),
+            wire::Phase::Body if wire.waits_for_client_to_send() || wire.waits_for_client_to_take() => {
+                (Phase::Body, moved)
+            }
             wire::Phase::Idle if wire.waits_for_client_to_take() => (Phase::Body, moved),
             wire::Phase::Idle if self.progress.active() == 0 && wire.heads() == 0 => (Phase::FirstByte, 0),
             wire::Phase::Idle if self.progress.active() == 0 => (Phase::Idle, wire.heads()),
             wire::Phase::Refused => (Phase::Body, moved),
             wire::Phase::Lingering => (Phase::Linger, 0),
-            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => (Phase::Elsewhere, moved),
+            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => {
+                (Phase::Elsewhere, moved)
+            }
         }
     }
 }
@@ -113,7 +117,11 @@ impl Observed for ConnectionView {
             HTTP2 if self.0.progress.active() > 0 => (Phase::Elsewhere, self.0.progress.frames()),
             HTTP2 if self.0.progress.frames() == 0 => (Phase::FirstByte, 1),
             HTTP2 => (Phase::Idle, self.0.progress.frames()),
-            _ => self.0.wire.get().map_or((Phase::FirstByte, 2), |wire| self.0.observe_http1(wire)),
+            _ => self
+                .0
+                .wire
+                .get()
+                .map_or((Phase::FirstByte, 2), |wire| self.0.observe_http1(wire)),
         }
     }
 }
@@ -127,7 +135,11 @@ struct StreamView {
 
 impl Observed for StreamView {
     fn observe(&self) -> (Phase, u64) {
-        let phase = if self.progress.waits_for_client() { Phase::Body } else { Phase::Elsewhere };
+        let phase = if self.progress.waits_for_client() {
+            Phase::Body
+        } else {
+            Phase::Elsewhere
+        };
         (phase, self.progress.frames())
     }
 
@@ -148,7 +160,14 @@ impl Connection {
             address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             port: HeaderValue::from(facts.local.port()),
         };
-        Self { facts, values, state, entry, worker, close: AtomicBool::new(false) }
+        Self {
+            facts,
+            values,
+            state,
+            entry,
+            worker,
+            close: AtomicBool::new(false),
+        }
     }
 
     /// The other end.
@@ -210,7 +229,9 @@ impl Connection {
         let mut client = None;
         for line in lines.iter().rev() {
             for member in line.to_str().ok()?.rsplit(',') {
-                let Some(address) = address(member.trim()) else { return client };
+                let Some(address) = address(member.trim()) else {
+                    return client;
+                };
                 client = Some(address);
                 if !self.facts.trusted.contain(address) {
                     return client;
@@ -238,8 +259,13 @@ impl Connection {
 
 /// A member of X-Forwarded-For: an address, perhaps with a port, perhaps in brackets.
 fn address(member: &str) -> Option<IpAddr> {
-    let bare = member.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
+    let bare = member
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map(|(address, _)| address);
     let text = bare.unwrap_or(member);
-    let parsed = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    let parsed = text
+        .parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
     parsed.ok().map(|address| address.to_canonical())
 }

@@ -20,12 +20,12 @@ use crate::answer::{self, cors};
 use crate::authn::{self, Authenticator, Outcome, Proof, Shown};
 use crate::clock::Clock;
 use crate::codes::Code;
+use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Outgoing};
 use crate::route::{Host, Target};
 use crate::telemetry::{Access, Metrics};
-use crate::endpoint;
 
 pub use body::Body;
 pub use client::Client;
@@ -72,7 +72,9 @@ impl Gateway {
         let origin = parts.headers.get(header::ORIGIN).cloned();
         let mut record = Record::default();
         let exchange = connection.begin();
-        let outcome = self.follow(&snapshot, parts, body, connection, exchange, &mut record).await;
+        let outcome = self
+            .follow(&snapshot, parts, body, connection, exchange, &mut record)
+            .await;
         let (mut response, problem) = match outcome {
             Ok(response) => (response, None),
             Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
@@ -81,7 +83,12 @@ impl Gateway {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
             connection.close_after(&mut response);
         }
-        let seen = Seen { method: &method, uri: &uri, host: host.as_ref(), took: began.elapsed() };
+        let seen = Seen {
+            method: &method,
+            uri: &uri,
+            host: host.as_ref(),
+            took: began.elapsed(),
+        };
         self.tell(&snapshot, &record, &seen, &response, problem.as_ref(), connection);
         response
     }
@@ -114,16 +121,44 @@ impl Gateway {
         let uri = parts.uri.clone();
         let target = target(&parts.method, &uri)?;
         // Admission: the one decision.
-        let permit = self.admit(snapshot, &parts, &sifted, host.as_ref(), &target, &client, connection, record)?;
+        let permit = self.admit(
+            snapshot,
+            &parts,
+            &sifted,
+            host.as_ref(),
+            &target,
+            &client,
+            connection,
+            record,
+        )?;
         match permit.destination() {
             Destination::Preflight => Ok(Body::whole(preflight(snapshot, &parts))),
             Destination::Endpoint(index) => {
                 record.endpoint = true;
-                let asked = endpoint::Asked { parts, body, client: client.address, secure: client.secure };
-                snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services).await.map(Body::whole)
+                let asked = endpoint::Asked {
+                    parts,
+                    body,
+                    client: client.address,
+                    secure: client.secure,
+                };
+                snapshot
+                    .endpoints
+                    .serve(*index, permit.proof(), asked, &self.services)
+                    .await
+                    .map(Body::whole)
             }
             Destination::Route(entry) => {
-                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record, connection.worker());
+                let outgoing = self.outgoing(
+                    snapshot,
+                    parts,
+                    body,
+                    sifted,
+                    authority,
+                    &client,
+                    &permit,
+                    record,
+                    connection.worker(),
+                );
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
@@ -159,7 +194,9 @@ impl Gateway {
         let mut known: Option<Outcome> = None;
         let (decision, entry) = snapshot.policy.admit(&question, |credentials| {
             // The credential is looked at once, however many rules ask.
-            known.get_or_insert_with(|| self.authenticate(snapshot, sifted, credentials, connection)).clone()
+            known
+                .get_or_insert_with(|| self.authenticate(snapshot, sifted, credentials, connection))
+                .clone()
         });
         record.route = entry;
         record.decided = true;
@@ -178,11 +215,28 @@ impl Gateway {
         }
     }
 
-    fn authenticate(&self, snapshot: &Snapshot, sifted: &Sifted, count: Credentials, connection: &Connection) -> Outcome {
-        let shown = if count.bearer { authn::shown(&sifted.authorization) } else { Shown::Nothing };
+    fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        sifted: &Sifted,
+        count: Credentials,
+        connection: &Connection,
+    ) -> Outcome {
+        let shown = if count.bearer {
+            authn::shown(&sifted.authorization)
+        } else {
+            Shown::Nothing
+        };
         let now = self.clock.unix_millis();
         connection.worker().remembered(|remembered| {
-            self.authenticator.check(&shown, &snapshot.verifier, remembered, now, &self.metrics, connection.worker().index())
+            self.authenticator.check(
+                &shown,
+                &snapshot.verifier,
+                remembered,
+                now,
+                &self.metrics,
+                connection.worker().index(),
+            )
         })
     }
 
@@ -221,8 +275,9 @@ impl Gateway {
     fn is_ours(&self, snapshot: &Snapshot, sifted: &Sifted, worker: &Worker) -> bool {
         let now = self.clock.unix_millis();
         match authn::shown(&sifted.authorization) {
-            Shown::Bearer(token) => worker
-                .remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now)),
+            Shown::Bearer(token) => {
+                worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
+            }
             Shown::Nothing | Shown::BrokenBearer | Shown::Several | Shown::OtherScheme => false,
         }
     }
@@ -256,7 +311,12 @@ impl Gateway {
         }
         if !snapshot.access_log {
             if let Some(problem) = problem.filter(|problem| problem.status().is_server_error()) {
-                tracing::warn!(route = series.name(), reason = problem.code.as_str(), cause = problem.cause, "answered with a fault");
+                tracing::warn!(
+                    route = series.name(),
+                    reason = problem.code.as_str(),
+                    cause = problem.cause,
+                    "answered with a fault"
+                );
             }
             return;
         }
@@ -265,7 +325,11 @@ impl Gateway {
             client: record.client.unwrap_or_else(|| connection.peer().ip()),
             user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
             method: seen.method.as_str(),
-            host: seen.host.and_then(|host| host.to_str().ok()).or(seen.uri.host()).unwrap_or_default(),
+            host: seen
+                .host
+                .and_then(|host| host.to_str().ok())
+                .or(seen.uri.host())
+                .unwrap_or_default(),
             path: seen.uri.path(),
             status: response.status().as_u16(),
             took: seen.took,
@@ -305,12 +369,15 @@ fn authority(parts: &Parts) -> Result<Option<HeaderValue>, Problem> {
     if !field.is_none_or(same) {
         return Err(invalid("Host and the request target name different hosts."));
     }
-    HeaderValue::from_str(named.as_str()).map(Some).map_err(|_| invalid("The host is malformed."))
+    HeaderValue::from_str(named.as_str())
+        .map(Some)
+        .map_err(|_| invalid("The host is malformed."))
 }
 
 fn host(value: &HeaderValue) -> Result<Host<'_>, Problem> {
     let text = value.to_str().map_err(|_| Code::InvalidHost);
-    text.and_then(Host::parse).map_err(|code| Problem::new(code, "The host is malformed.").closing())
+    text.and_then(Host::parse)
+        .map_err(|code| Problem::new(code, "The host is malformed.").closing())
 }
 
 fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem> {

@@ -21,7 +21,13 @@ pub struct Worker {
 
 impl Worker {
     /// The worker of this index; `seed` makes its request ids differ from everybody else's.
-    pub fn new(index: usize, registry: Arc<Registry>, remembered: Remembered, access: AccessLog, seed: [u64; 2]) -> Self {
+    pub fn new(
+        index: usize,
+        registry: Arc<Registry>,
+        remembered: Remembered,
+        access: AccessLog,
+        seed: [u64; 2],
+    ) -> Self {
         let [id_prefix, first] = seed;
         Self {
             index,
@@ -51,7 +57,11 @@ impl Worker {
     /// A request id: 128 bits as hexadecimal digits, unique, not secret.
     pub fn next_id(&self) -> String {
         // A weak mixing step spreads the counter over all bits, so that ids can be sampled by any of them.
-        let count = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let count = self
+            .ids
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            | 1;
         format!("{:016x}{count:016x}", self.id_prefix)
     }
 

@@ -46,23 +46,44 @@ pub struct Standing<'a> {
 
 /// Opens the store of a configuration, the way every command does.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
-    store::open(&config.store).await.map_err(|error| StartError::new("the store cannot be opened", error, "check [store]"))
+    store::open(&config.store)
+        .await
+        .map_err(|error| StartError::new("the store cannot be opened", error, "check [store]"))
 }
 
 impl Parts {
     /// Opens the store, starts the password workers, makes the handles.
-    pub async fn new(config: &Config, office: Office, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+    pub async fn new(
+        config: &Config,
+        office: Office,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
         let store = open_store(config).await?;
         let keys = KeyRing::new();
         if let Some(secret) = &config.tokens.secret {
-            let made = keyring::from_secret(secret.expose())
-                .map_err(|error| StartError::new("tokens.secret_file cannot be used", error, "put at least 32 bytes there"))?;
+            let made = keyring::from_secret(secret.expose()).map_err(|error| {
+                StartError::new(
+                    "tokens.secret_file cannot be used",
+                    error,
+                    "put at least 32 bytes there",
+                )
+            })?;
             keys.publish(made, config.tokens.algorithm);
         }
         let revocations = Revocations::new();
         let figures = Arc::clone(metrics);
-        let pool = password::Pool::start(config.passwords.clone(), Box::new(move |took| figures.password_hashed(took)))
-            .map_err(|error| StartError::new("the password workers cannot be started", error, "raise the limit of processes"))?;
+        let pool = password::Pool::start(
+            config.passwords.clone(),
+            Box::new(move |took| figures.password_hashed(took)),
+        )
+        .map_err(|error| {
+            StartError::new(
+                "the password workers cannot be started",
+                error,
+                "raise the limit of processes",
+            )
+        })?;
         let accounts = Accounts::new(crate::account::Tools {
             store: Arc::clone(&store),
             pool,
@@ -83,7 +104,16 @@ impl Parts {
             metrics: Arc::clone(metrics),
         };
         let authenticator = Authenticator::new(keys.clone(), revocations.clone());
-        Ok(Self { store, keys, revocations, authenticator, services, office, clock: clock.clone(), metrics: Arc::clone(metrics) })
+        Ok(Self {
+            store,
+            keys,
+            revocations,
+            authenticator,
+            services,
+            office,
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+        })
     }
 
     /// Starts to follow the store's changes.
@@ -104,7 +134,11 @@ impl Parts {
 
 /// The snapshot of a configuration, at start.
 pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
-    let standing = Standing { services: &parts.services, metrics: &parts.metrics, keys: &parts.keys };
+    let standing = Standing {
+        services: &parts.services,
+        metrics: &parts.metrics,
+        keys: &parts.keys,
+    };
     snapshot_from(config, &standing, old)
 }
 
@@ -158,6 +192,16 @@ fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<P
 }
 
 fn pattern(row: &endpoint::Row) -> Result<PathPattern, StartError> {
-    let made = if row.exact { PathPattern::exact(&row.path) } else { PathPattern::prefix(&row.path) };
-    made.map_err(|error| StartError::new(format!("the endpoint {} cannot be served", row.path), error, "change [endpoints]"))
+    let made = if row.exact {
+        PathPattern::exact(&row.path)
+    } else {
+        PathPattern::prefix(&row.path)
+    };
+    made.map_err(|error| {
+        StartError::new(
+            format!("the endpoint {} cannot be served", row.path),
+            error,
+            "change [endpoints]",
+        )
+    })
 }

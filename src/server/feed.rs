@@ -53,7 +53,11 @@ impl Feed {
                     tokio::time::sleep(POLL).await;
                 }
             }
-            if self.revocations.age(self.clock.unix_millis()).is_some_and(|age| age < Duration::from_secs(1)) {
+            if self
+                .revocations
+                .age(self.clock.unix_millis())
+                .is_some_and(|age| age < Duration::from_secs(1))
+            {
                 failing = false;
             }
         }
@@ -63,7 +67,11 @@ impl Feed {
         if self.migrate {
             let migrated = self.store.migrate(&|step| tracing::info!(step, "schema")).await?;
             if migrated.from != migrated.to {
-                tracing::info!(from = migrated.from, to = migrated.to, "the schema was brought up to date");
+                tracing::info!(
+                    from = migrated.from,
+                    to = migrated.to,
+                    "the schema was brought up to date"
+                );
             }
         }
         self.load_keys().await?;
@@ -132,8 +140,11 @@ impl Feed {
             keyring::Error::Store(text) => store::Error::Unavailable(text),
             other => store::Error::Refused(other.to_string()),
         };
-        let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock).await.map_err(failed)?;
-        self.keys.publish(keyring::from_store(&stored).map_err(failed)?, self.algorithm);
+        let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock)
+            .await
+            .map_err(failed)?;
+        self.keys
+            .publish(keyring::from_store(&stored).map_err(failed)?, self.algorithm);
         Ok(())
     }
 

@@ -32,7 +32,9 @@ impl<'a> Claims<'a> {
 
     /// A claim that must be a string that is not empty.
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Error> {
-        self.optional_text(name)?.filter(|text| !text.is_empty()).ok_or(Error::BadClaim(name))
+        self.optional_text(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or(Error::BadClaim(name))
     }
 
     /// A claim that is a string if it is there.
@@ -58,7 +60,9 @@ impl<'a> Claims<'a> {
             Some(Json::Array(many)) => {
                 let mut found = false;
                 for item in many {
-                    let Json::Text(one) = item else { return Err(Error::BadClaim("aud")) };
+                    let Json::Text(one) = item else {
+                        return Err(Error::BadClaim("aud"));
+                    };
                     found |= wanted.iter().any(|name| name == one);
                 }
                 found
@@ -118,13 +122,19 @@ impl Times {
     /// section 4.1.4). `judge_issue`: an `iat` too far ahead makes it wait.
     pub(super) fn window(&self, leeway: i64, judge_issue: bool) -> (i64, i64) {
         let from_nbf = self.not_before.map(|date| date.saturating_sub(leeway));
-        let from_iat = self.issued_at.filter(|_| judge_issue).map(|date| date.saturating_sub(MAX_AHEAD));
+        let from_iat = self
+            .issued_at
+            .filter(|_| judge_issue)
+            .map(|date| date.saturating_sub(MAX_AHEAD));
         let from = from_nbf.max(from_iat).unwrap_or(i64::MIN);
         (from, self.expires_at.saturating_add(leeway))
     }
 }
 
-#[expect(clippy::as_conversions, reason = "a float saturates, and serde_json yields finite ones only")]
+#[expect(
+    clippy::as_conversions,
+    reason = "a float saturates, and serde_json yields finite ones only"
+)]
 fn saturating(number: f64) -> i64 {
     number as i64
 }

@@ -1,14 +1,13 @@
 //! What is known about a connection, for the requests on it and for the registry of deadlines.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::header::{self, HeaderValue};
-use http::{Response, Version};
+use http::header::HeaderValue;
 
+use super::Worker;
 use super::client::ConnectionValues;
-use super::{Body, Worker};
 use crate::net::Networks;
 use crate::proxy::{Exchange, Progress};
 use crate::registry::{Entry, Observed, Phase};
@@ -33,7 +32,6 @@ pub struct Connection {
     state: Arc<ConnectionState>,
     entry: Arc<Entry>,
     worker: Arc<Worker>,
-    close: AtomicBool,
 }
 
 /// What is known when a connection is accepted.
@@ -129,7 +127,6 @@ impl Observed for ConnectionView {
 /// The registry's view of one HTTP/2 stream.
 struct StreamView {
     progress: Arc<Progress>,
-    connection: Arc<ConnectionState>,
     parent: std::sync::Weak<Entry>,
 }
 
@@ -145,7 +142,6 @@ impl Observed for StreamView {
 
     fn overdue(&self) {
         // hyper's HTTP/2 pipe waits for window without polling the body: the mark is never seen, so the connection ends.
-        self.connection.stage.load(Ordering::Relaxed);
         if let Some(parent) = self.parent.upgrade() {
             parent.end();
         }
@@ -166,7 +162,6 @@ impl Connection {
             state,
             entry,
             worker,
-            close: AtomicBool::new(false),
         }
     }
 
@@ -202,13 +197,12 @@ impl Connection {
 
     /// Begins an exchange: on HTTP/1.1 with the connection's own entry, on HTTP/2 with one for the stream.
     pub fn begin(&self) -> Arc<Exchange> {
-        if self.state.stage.load(Ordering::Relaxed) != HTTP2 {
+        if !self.is_http2() {
             return Exchange::begin(Arc::clone(&self.entry), Arc::clone(&self.state.progress), None);
         }
         let progress = Arc::new(Progress::default());
         let view = StreamView {
             progress: Arc::clone(&progress),
-            connection: Arc::clone(&self.state),
             parent: Arc::downgrade(&self.entry),
         };
         let entry = self.worker.registry().enter(Box::new(view));
@@ -241,15 +235,14 @@ impl Connection {
         client
     }
 
-    /// HTTP/1.1: after an answer to a request whose body was not read, the connection cannot go on.
-    pub fn close_after(&self, response: &mut Response<Body>) {
-        let open = self.state.wire.get().is_some_and(|wire| !wire.request_is_complete());
-        if response.version() == Version::HTTP_2 {
-            return;
-        }
-        if open && response.headers().get(header::CONNECTION).is_some() {
-            self.close.store(true, Ordering::Relaxed);
-        }
+    /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.
+    pub fn is_read(&self) -> bool {
+        self.state.wire.get().is_none_or(|wire| wire.request_is_complete())
+    }
+
+    /// Whether this is HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.state.stage.load(Ordering::Relaxed) == HTTP2
     }
 
     pub(super) fn values(&self) -> &ConnectionValues {

@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod connection;
+mod rest;
 mod snapshot;
 mod worker;
 
@@ -72,8 +73,12 @@ impl Gateway {
         let origin = parts.headers.get(header::ORIGIN).cloned();
         let mut record = Record::default();
         let exchange = connection.begin();
+        let mut message = Message {
+            parts,
+            body: Some(body),
+        };
         let outcome = self
-            .follow(&snapshot, parts, body, connection, exchange, &mut record)
+            .follow(&snapshot, &mut message, connection, &exchange, &mut record)
             .await;
         let (mut response, problem) = match outcome {
             Ok(response) => (response, None),
@@ -81,7 +86,8 @@ impl Gateway {
         };
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
-            connection.close_after(&mut response);
+            let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
+            rest::mark(&mut response, go_on, connection);
         }
         let seen = Seen {
             method: &method,
@@ -97,14 +103,20 @@ impl Gateway {
     async fn follow(
         &self,
         snapshot: &Arc<Snapshot>,
-        mut parts: Parts,
-        body: Incoming,
+        message: &mut Message,
         connection: &Arc<Connection>,
-        exchange: Arc<Exchange>,
+        exchange: &Arc<Exchange>,
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
-            return Err(Problem::new(violation.code, violation.detail).closing());
+            return Err(refused(violation.code, violation.detail).closing());
+        }
+        let parts = &mut message.parts;
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(refused(
+                Code::MethodNotAllowed,
+                "The gateway does not serve this method.",
+            ));
         }
         // Headers: one walk, before anything could trust them.
         let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
@@ -113,10 +125,10 @@ impl Gateway {
         record.client = Some(client.address);
         record.id = self.request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
-        let authority = authority(&parts)?;
+        let authority = authority(parts)?;
         let host = authority.as_ref().map(|value| host(value)).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(&parts, host.as_ref(), connection, &sifted).map(Body::whole);
+            return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
         let uri = parts.uri.clone();
         let target = target(&parts.method, &uri)?;
@@ -132,9 +144,10 @@ impl Gateway {
             record,
         )?;
         match permit.destination() {
-            Destination::Preflight => Ok(Body::whole(preflight(snapshot, &parts))),
+            Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
             Destination::Endpoint(index) => {
                 record.endpoint = true;
+                let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,
                     body,
@@ -148,22 +161,17 @@ impl Gateway {
                     .map(Body::whole)
             }
             Destination::Route(entry) => {
+                let (parts, body) = message.take()?;
+                let worker = connection.worker();
                 let outgoing = self.outgoing(
-                    snapshot,
-                    parts,
-                    body,
-                    sifted,
-                    authority,
-                    &client,
-                    &permit,
-                    record,
-                    connection.worker(),
+                    snapshot, parts, body, sifted, authority, &client, &permit, record, worker,
                 );
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
                     .get(upstream)
                     .ok_or_else(|| Problem::from(proxy::Error::NoUpstream(upstream.to_owned())))?;
+                let exchange = Arc::clone(exchange);
                 let response = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await?;
                 Ok(response.map(Body::Relay))
             }
@@ -340,6 +348,31 @@ impl Gateway {
             id: &record.id,
         });
     }
+}
+
+/// A request while it is looked at; its body stays here until somebody takes it.
+struct Message {
+    parts: Parts,
+    body: Option<Incoming>,
+}
+
+impl Message {
+    /// Everything, for whoever answers the request.
+    fn take(&mut self) -> Result<(Parts, Incoming), Problem> {
+        let taken = || Problem::new(Code::Internal, "The request was answered twice.");
+        let body = self.body.take().ok_or_else(taken)?;
+        let parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
+        Ok((parts, body))
+    }
+}
+
+/// A refusal before any rule was asked.
+fn refused(code: Code, detail: &'static str) -> Problem {
+    let mut problem = Problem::new(code, detail);
+    if code == Code::MethodNotAllowed {
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+    }
+    problem
 }
 
 /// What the log says of the request itself.

@@ -155,7 +155,7 @@ const SELECT: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigi
 
 /// All pages from a position. The first page's horizon counts: whatever commits between two pages is not behind it.
 async fn collect(line: &Line, since: Option<Horizon>, now: i64) -> Result<(Vec<Told>, Position), Failure> {
-    let mut after = (since.map_or(-1, |horizon| horizon.0), -1);
+    let mut after: (i64, i64) = (since.map_or(-1, |horizon| horizon.0), -1);
     // What came since is told even if it has expired by our clock: the clocks may differ.
     let alive = if since.is_some() { i64::MIN } else { now };
     let (mut told, mut position) = (Vec::new(), None);

@@ -54,19 +54,15 @@ pub fn size(report: &mut Report<'_>, key: &KeyPath, size: Size, bounds: RangeInc
 
 /// A list of networks.
 pub fn networks(report: &mut Report<'_>, key: &KeyPath, texts: &[String]) -> Option<Networks> {
-    each(texts, |index, text| match text.parse::<Network>() {
-        Ok(network) => Some(network),
-        Err(error) => {
-            let place = key.index(index);
-            report.error(
-                Fault::at(
-                    &place,
-                    "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address",
-                )
-                .hint(error.to_string()),
-            );
-            None
+    each(texts, |index, text| {
+        let network = text.parse::<Network>();
+        if let Err(error) = &network {
+            let accepted = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address";
+            // Only with a slash there is more to say: bits that belong to a host.
+            let hint = Some(error.to_string()).filter(|_| text.contains('/'));
+            report.error(Fault::at(&key.index(index), accepted).hint_if(hint));
         }
+        network.ok()
     })
     .map(Networks::new)
 }

@@ -62,10 +62,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let timeouts = timeouts(&shape.timeouts, report);
     let limits = limits(&shape.limits, report);
     let upstreams = upstreams::upstreams(&shape.upstreams, report);
-    let routes = routes::routes(shape, identity.as_ref(), report);
-    if let (Some(endpoints), Some(routes)) = (&endpoints, &routes) {
-        conflicts::with_endpoints(routes, endpoints, report);
-    }
+    let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
     Some(Config {
         data_dir,
         watch: shape.watch,
@@ -89,7 +86,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         timeouts: timeouts?,
         limits: limits?,
         upstreams: upstreams?,
-        routes: routes?.into_iter().map(|(_, route)| route).collect(),
+        routes: routes?,
     })
 }
 

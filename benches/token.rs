@@ -1,5 +1,9 @@
 //! What a token costs: verified anew by algorithm, remembered, and refused. `cargo bench --bench token`.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark stops where it cannot go on")]
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a benchmark stops where it cannot go on"
+)]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +49,11 @@ impl World {
         let (key, _) = SigningKey::generate(algorithm).unwrap();
         ring.publish(vec![RingKey::new(key, 0, 0, None).unwrap()], algorithm);
         let (verifier, _) = Verifier::new(&settings, ring.clone(), "doorward-admin").unwrap();
-        Self { verifier: Arc::new(verifier), revocations: Revocations::new(), mint: Mint::new(&settings, ring) }
+        Self {
+            verifier: Arc::new(verifier),
+            revocations: Revocations::new(),
+            mint: Mint::new(&settings, ring),
+        }
     }
 
     fn token(&self) -> Vec<u8> {
@@ -101,7 +109,10 @@ fn hit(bencher: Bencher<'_, '_>, tokens: usize) {
     let mut turn = tokens.iter().cycle();
     let mut show = || {
         let token = turn.next().unwrap();
-        cache.verify(&world.verifier, &world.revocations, black_box(token), NOW, |_| ()).1.unwrap()
+        cache
+            .verify(&world.verifier, &world.revocations, black_box(token), NOW, |_| ())
+            .1
+            .unwrap()
     };
     (0..tokens.len()).for_each(|_| drop(show()));
     bencher.bench_local(show);
@@ -115,6 +126,9 @@ fn hit_after_a_change(bencher: Bencher<'_, '_>) {
     let mut cache = Cache::new(10_000);
     bencher.bench_local(|| {
         world.revocations.end_session_now(SessionId([1; 16]), NOW);
-        cache.verify(&world.verifier, &world.revocations, black_box(&token), NOW, |_| ()).1.unwrap()
+        cache
+            .verify(&world.verifier, &world.revocations, black_box(&token), NOW, |_| ())
+            .1
+            .unwrap()
     });
 }

@@ -23,7 +23,10 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
     Rsa(RsaKeyPair),
-    Symmetric { key: hmac::Key, bytes: Zeroizing<Vec<u8>> },
+    Symmetric {
+        key: Box<hmac::Key>,
+        bytes: Zeroizing<Vec<u8>>,
+    },
 }
 
 impl SigningKey {
@@ -68,7 +71,7 @@ impl SigningKey {
             Algorithm::Rs256 => Pair::Rsa(RsaKeyPair::from_pkcs8(material).map_err(rejected)?),
             Algorithm::Hs256 => {
                 VerifyingKey::from_secret(material)?;
-                let key = hmac::Key::new(hmac::HMAC_SHA256, material);
+                let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, material));
                 Pair::Symmetric {
                     key,
                     bytes: Zeroizing::new(material.to_vec()),

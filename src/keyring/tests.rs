@@ -286,7 +286,7 @@ fn a_ring_is_not_ready_before_its_first_keys_and_counts_its_changes() {
         ring.load().signing(0).is_none(),
         "a key of another algorithm does not sign"
     );
-    assert!(ring.load().verifying(&key(0, 0, None).id().to_owned(), 0).is_some());
+    assert!(ring.load().verifying(key(0, 0, None).id(), 0).is_some());
 }
 
 #[test]

@@ -22,7 +22,7 @@ enum Inner {
         key: ParsedPublicKey,
         signature_length: usize,
     },
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl VerifyingKey {
@@ -54,7 +54,7 @@ impl VerifyingKey {
                 "a symmetric key needs at least 32 bytes (RFC 7518 section 3.2)",
             ));
         }
-        let inner = Inner::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        let inner = Inner::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
         Ok(Self {
             algorithm: Algorithm::Hs256,
             id: None,

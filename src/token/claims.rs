@@ -86,11 +86,17 @@ impl<'a> Claims<'a> {
     }
 
     fn date(&self, name: &'static str, numbers: Numbers, round: fn(f64) -> f64) -> Result<Option<i64>, Error> {
-        match (self.0.get(name), numbers) {
-            (None, _) => Ok(None),
-            (Some(Json::Integer(date)), _) => Ok(Some(*date)),
-            (Some(Json::Number(date)), Numbers::Fractions) => Ok(Some(saturating(round(*date)))),
-            (Some(_), _) => Err(Error::BadClaim(name)),
+        let date = match (self.0.get(name), numbers) {
+            (None, _) => return Ok(None),
+            (Some(Json::Integer(date)), _) => *date,
+            (Some(Json::Number(date)), Numbers::Fractions) => saturating(round(*date)),
+            (Some(_), _) => return Err(Error::BadClaim(name)),
+        };
+        // Before 1970 no token was issued: not a date that anybody means.
+        if date < 0 {
+            Err(Error::BadClaim(name))
+        } else {
+            Ok(Some(date))
         }
     }
 

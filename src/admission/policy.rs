@@ -272,7 +272,7 @@ impl Place {
                     return Err(match authz::decide(&self.rule, &Principal::Anonymous, &facts) {
                         Decision::NetworkNotAllowed => Refusal::NetworkNotAllowed,
                         Decision::ClientUnknown => Refusal::ClientUnknown,
-                        Decision::Allowed | Decision::NeedsCredentials | Decision::MissingRole | Decision::Denied => {
+                        Decision::Allowed | Decision::NeedsCredentials | Decision::MissingRole(_) | Decision::Denied => {
                             Refusal::BadCredential(fault)
                         }
                     });
@@ -285,7 +285,7 @@ impl Place {
         match authz::decide(&self.rule, &principal, &facts) {
             Decision::Allowed => Ok(proof),
             Decision::NeedsCredentials => Err(Refusal::CredentialsRequired),
-            Decision::MissingRole => Err(Refusal::MissingRole),
+            Decision::MissingRole(_) => Err(Refusal::MissingRole),
             Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
             Decision::Denied => Err(Refusal::Denied),

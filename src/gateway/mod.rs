@@ -126,7 +126,7 @@ impl Gateway {
         record.id = self.request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
         let authority = authority(parts)?;
-        let host = authority.as_ref().map(|value| host(value)).transpose()?;
+        let host = authority.as_ref().map(host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
             return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
@@ -135,7 +135,7 @@ impl Gateway {
         // Admission: the one decision.
         let permit = self.admit(
             snapshot,
-            &parts,
+            parts,
             &sifted,
             host.as_ref(),
             &target,

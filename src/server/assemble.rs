@@ -36,8 +36,6 @@ pub struct Parts {
 
 /// What stands while configurations come and go.
 pub struct Standing<'a> {
-    /// What our own endpoints work with.
-    pub services: &'a Services,
     /// The figures.
     pub metrics: &'a Arc<Metrics>,
     /// The keys of our own tokens.
@@ -135,7 +133,6 @@ impl Parts {
 /// The snapshot of a configuration, at start.
 pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let standing = Standing {
-        services: &parts.services,
         metrics: &parts.metrics,
         keys: &parts.keys,
     };

@@ -44,7 +44,6 @@ impl Server {
     fn put_in_force(&mut self, config: Config) -> Result<(), super::StartError> {
         let old = self.gateway.snapshot.load_full();
         let parts = assemble::Standing {
-            services: &self.gateway.services,
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
         };

@@ -16,6 +16,7 @@ use doorward::store::{
 use crate::postgres::{Cluster, Database};
 
 mod on_postgres;
+mod on_sqlite;
 
 const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;

@@ -668,3 +668,35 @@ async fn thousands_of_ended_sessions_are_read_page_by_page() {
         12_346
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_waits_is_no_server_that_is_away() {
+    let bench = bench_on(Cluster::shared()).await;
+    let user = bench.user("alice").await;
+    let mut holder = Session::open(database(&bench));
+    // The lock of registrations: every connection of the pool will wait for it.
+    holder.send("BEGIN; SELECT pg_advisory_xact_lock(x'646f6f7277617265'::bigint);");
+    eventually("the lock is held", async || {
+        bench.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == "1"
+    })
+    .await;
+    let mut running = tokio::task::JoinSet::new();
+    for number in 0..30 {
+        let store = Arc::clone(&bench.store);
+        running.spawn(async move {
+            let begun = Instant::now();
+            let outcome = store.create_user(new_user(&format!("u{number}")), NOW).await;
+            (outcome, begun.elapsed())
+        });
+    }
+    for (outcome, took) in running.join_all().await {
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+    bench.store.user(user).await.expect("the store is not away");
+    drop(holder);
+    eventually("registrations go on", async || {
+        matches!(bench.store.create_user(new_user("bob"), NOW).await, Ok(Created::New(_)))
+    })
+    .await;
+}

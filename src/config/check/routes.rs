@@ -2,9 +2,9 @@
 
 use http::HeaderValue;
 
-use super::headers::{Reserved, reserved};
 use super::conflicts::{self, Placed};
 use super::field;
+use super::headers::{Reserved, reserved};
 use crate::admission::{Credentials, HeaderChanges, HostHeader, Preflight, Route};
 use crate::authz::{Access, Rule};
 use crate::config::file::{self, Shape};
@@ -58,7 +58,9 @@ pub fn routes(
 /// Where a route is; this much may be right where the rest is not, and can then be compared with the others.
 fn place(index: usize, raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Placed> {
     let hosts = key.key("hosts");
-    let hosts = field::each(&raw.hosts, |index, host| field::host(report, &hosts.index(index), host, true));
+    let hosts = field::each(&raw.hosts, |index, host| {
+        field::host(report, &hosts.index(index), host, true)
+    });
     let path = field::path(report, &key.key("path"), &raw.path);
     let methods = field::methods(report, &key.key("methods"), &raw.methods);
     Some(Placed {

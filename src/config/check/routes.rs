@@ -183,20 +183,9 @@ fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rul
 
 fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
     let place = key.key("credentials");
-    let mut credentials = Credentials {
-        bearer: false,
-        session: false,
-        basic: false,
-    };
-    let kinds: [(&str, fn(&mut Credentials)); 3] = [
-        ("bearer", |credentials| credentials.bearer = true),
-        ("session", |credentials| credentials.session = true),
-        ("basic", |credentials| credentials.basic = true),
-    ];
-    field::each(&raw.credentials, |index, kind| {
-        report
-            .choose(&place.index(index), kind, &kinds)
-            .map(|set| set(&mut credentials))
+    let choices = [("bearer", "bearer"), ("session", "session"), ("basic", "basic")];
+    let kinds = field::each(&raw.credentials, |index, kind| {
+        report.choose(&place.index(index), kind, &choices)
     })?;
     if raw.credentials.is_empty() && raw.access == "authenticated" {
         report.error(Fault::at(
@@ -205,7 +194,11 @@ fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Opt
         ));
         return None;
     }
-    Some(credentials)
+    Some(Credentials {
+        bearer: kinds.contains(&"bearer"),
+        session: kinds.contains(&"session"),
+        basic: kinds.contains(&"basic"),
+    })
 }
 
 fn upstream(

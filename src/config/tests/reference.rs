@@ -68,7 +68,7 @@ fn compare(kind: &Kind, written: &Value, at: &KeyPath, example: bool, wrong: &mu
                     default == value || same_amount(default, value)
                 }
             };
-            if !same && !(example && empty) {
+            if !(same || (example && empty)) {
                 wrong.push(format!(
                     "{at}: the reference says {value:?}, the default is {default:?}"
                 ));

@@ -1,6 +1,8 @@
 //! The identity headers: how a backend learns who a request is from.
 
-use http::HeaderName;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::principal::Person;
 
 /// `[identity_headers]`: the names; one that is not set is not sent (and still no client's copy gets through).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,5 +25,113 @@ impl Default for Settings {
             roles: Some(HeaderName::from_static("x-user-roles")),
             email: Some(HeaderName::from_static("x-user-email")),
         }
+    }
+}
+
+/// The header values of one principal, made once and set on many requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values {
+    user: HeaderValue,
+    id: HeaderValue,
+    roles: HeaderValue,
+    email: Option<HeaderValue>,
+}
+
+/// No header value can carry this exactly: it holds a control character, or begins or ends with white space that every
+/// recipient would trim, or (a role) the comma that separates roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} cannot be carried by a header exactly")]
+pub struct NotRepresentable(pub &'static str);
+
+impl Values {
+    /// The values for a person.
+    pub fn of(person: &Person) -> Result<Self, NotRepresentable> {
+        if person.name.is_empty() {
+            return Err(NotRepresentable("name"));
+        }
+        if person
+            .roles
+            .iter()
+            .any(|role| role.contains(',') || role.trim() != role)
+        {
+            return Err(NotRepresentable("roles"));
+        }
+        Ok(Self {
+            user: exactly(&person.name, "name")?,
+            id: exactly(&person.subject, "subject")?,
+            roles: exactly(&person.roles.to_column(), "roles")?,
+            email: person
+                .email
+                .as_deref()
+                .map(|email| exactly(email, "email address"))
+                .transpose()?,
+        })
+    }
+
+    /// Sets them. The client's own copies were dropped before.
+    pub fn set(&self, names: &Settings, headers: &mut HeaderMap) {
+        let pairs = [
+            (&names.user, Some(&self.user)),
+            (&names.id, Some(&self.id)),
+            (&names.roles, Some(&self.roles)),
+            (&names.email, self.email.as_ref()),
+        ];
+        for (name, value) in pairs {
+            if let (Some(name), Some(value)) = (name, value) {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// The text as a field value (RFC 9110 section 5.5), in UTF-8, if a recipient gets exactly it.
+fn exactly(text: &str, what: &'static str) -> Result<HeaderValue, NotRepresentable> {
+    let trimmed = text.trim_matches([' ', '\t']) != text;
+    let control = text.bytes().any(|byte| byte < 0x20 || byte == 0x7f);
+    if trimmed || control {
+        return Err(NotRepresentable(what));
+    }
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| NotRepresentable(what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::principal::{CredentialKind, Issuer, Roles};
+
+    fn person(name: &str, roles: &[&str]) -> Person {
+        Person {
+            issuer: Issuer::Local,
+            subject: "7".into(),
+            user: None,
+            name: name.into(),
+            roles: roles.iter().copied().collect::<Roles>(),
+            email: None,
+            session: None,
+            token_id: None,
+            issued_at: 0,
+            expires_at: 0,
+            credential: CredentialKind::Bearer,
+        }
+    }
+
+    #[test]
+    fn names_are_sent_exactly_or_not_at_all() {
+        let mut headers = HeaderMap::new();
+        Values::of(&person("Zoë", &["user", "admin"]))
+            .unwrap()
+            .set(&Settings::default(), &mut headers);
+        assert_eq!(headers["x-user"].as_bytes(), "Zoë".as_bytes());
+        assert_eq!(headers["x-user-id"], "7");
+        assert_eq!(headers["x-user-roles"], "user,admin");
+        assert!(!headers.contains_key("x-user-email"));
+        for name in ["", " alice", "alice\t", "ali\r\nce", "a\0", "a\u{7f}"] {
+            assert_eq!(
+                Values::of(&person(name, &[])),
+                Err(NotRepresentable("name")),
+                "{name:?}"
+            );
+        }
+        assert_eq!(Values::of(&person("a", &["x,admin"])), Err(NotRepresentable("roles")));
     }
 }

@@ -1,3 +1,13 @@
-//! Not built yet.
+//! What is told about the gateway: log lines and metrics. Events take plain values and stable codes.
+
+mod access;
+mod log;
+mod metrics;
+mod series;
 mod settings;
-pub use settings::*;
+
+pub use access::{Access, AccessLog};
+pub use log::{Logging, LoggingError, start as start_logging};
+pub use metrics::{LoginResult, Metrics, RefreshResult, StoreResult, TlsResult};
+pub use series::{RouteSeries, WorkerIndex};
+pub use settings::Settings;

@@ -1,0 +1,267 @@
+//! The figures of the request path: per route and worker, fixed cells, one writer each, summed when they are scraped.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+/// Which worker writes.
+pub type WorkerIndex = usize;
+
+/// Upper bounds of the duration buckets, in microseconds.
+const BOUNDS: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000,
+];
+/// Different (method, status) pairs, and (decision, reason) pairs, that one route counts apart on one worker.
+const CELLS: usize = 48;
+
+/// The figures of one route, or of one group of our own endpoints.
+#[derive(Debug)]
+pub struct RouteSeries {
+    name: String,
+    workers: Vec<OnceLock<Box<Cells>>>,
+}
+
+#[derive(Debug)]
+struct Cells {
+    requests: Tally,
+    decisions: Tally,
+    duration: Histogram,
+}
+
+/// A small table of counters. One thread writes, any may read.
+#[derive(Debug)]
+struct Tally {
+    cells: Box<[(AtomicU64, AtomicU64)]>,
+    overflow: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    sum_micros: AtomicU64,
+}
+
+impl RouteSeries {
+    /// Series for a route; the cells of a worker are made when it first counts something.
+    pub fn new(name: &str, workers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            workers: (0..workers).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// The route's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Counts an answered request and how long it took to its head.
+    pub fn request(&self, worker: WorkerIndex, method: &Method, status: StatusCode, took: Duration) {
+        if let Some(cells) = self.cells(worker) {
+            cells
+                .requests
+                .add((method_number(method) << 16) | u64::from(status.as_u16()));
+            cells.duration.add(took);
+        }
+    }
+
+    /// Counts a decision: permitted, or refused with the code of this index in [`crate::codes::Code::ALL`].
+    pub fn decision(&self, worker: WorkerIndex, refused: Option<crate::codes::Code>) {
+        if let Some(cells) = self.cells(worker) {
+            let index = refused.and_then(|code| crate::codes::Code::ALL.iter().position(|known| *known == code));
+            cells
+                .decisions
+                .add(index.map_or(0, |index| u64::try_from(index).unwrap_or(0) + 1));
+        }
+    }
+
+    fn cells(&self, worker: WorkerIndex) -> Option<&Cells> {
+        self.workers.get(worker).map(|cells| &**cells.get_or_init(Box::default))
+    }
+
+    /// Writes the series in Prometheus' text format; the callers write the `# TYPE` lines.
+    pub(super) fn render(&self, requests: &mut String, durations: &mut String, decisions: &mut String) {
+        use std::fmt::Write as _;
+        let route = escape(&self.name);
+        let cells = || self.workers.iter().filter_map(OnceLock::get);
+        for (key, count) in sum(cells().map(|cells| &cells.requests)) {
+            let (method, status) = (method_name(key >> 16), key & 0xffff);
+            writeln!(
+                requests,
+                r#"doorward_http_requests_total{{route="{route}",method="{method}",status="{status}"}} {count}"#
+            )
+            .ok();
+        }
+        for (key, count) in sum(cells().map(|cells| &cells.decisions)) {
+            let code = key
+                .checked_sub(1)
+                .and_then(|index| crate::codes::Code::ALL.get(usize::try_from(index).ok()?));
+            let (decision, reason) = code.map_or(("permit", "ok"), |code| ("refuse", code.as_str()));
+            writeln!(
+                decisions,
+                r#"doorward_access_decisions_total{{route="{route}",decision="{decision}",reason="{reason}"}} {count}"#
+            )
+            .ok();
+        }
+        let mut total = 0;
+        let name = "doorward_http_request_duration_seconds";
+        for (index, bound) in BOUNDS
+            .iter()
+            .map(|bound| seconds(*bound))
+            .chain(["+Inf".to_owned()])
+            .enumerate()
+        {
+            total += cells()
+                .filter_map(|cells| cells.duration.buckets.get(index))
+                .map(|n| n.load(Ordering::Relaxed))
+                .sum::<u64>();
+            writeln!(durations, r#"{name}_bucket{{route="{route}",le="{bound}"}} {total}"#).ok();
+        }
+        let micros: u64 = cells()
+            .map(|cells| cells.duration.sum_micros.load(Ordering::Relaxed))
+            .sum();
+        writeln!(
+            durations,
+            "{name}_sum{{route=\"{route}\"}} {}\n{name}_count{{route=\"{route}\"}} {total}",
+            seconds(micros)
+        )
+        .ok();
+    }
+}
+
+impl Default for Cells {
+    fn default() -> Self {
+        Self {
+            requests: Tally::new(),
+            decisions: Tally::new(),
+            duration: Histogram::default(),
+        }
+    }
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            cells: (0..CELLS)
+                .map(|_| (AtomicU64::new(u64::MAX), AtomicU64::new(0)))
+                .collect(),
+            overflow: AtomicU64::new(0),
+        }
+    }
+
+    /// One writer: a load and a store do what a locked increment would, and cost a third of it.
+    fn add(&self, key: u64) {
+        for (known, count) in &self.cells {
+            let found = known.load(Ordering::Relaxed);
+            if found == u64::MAX {
+                known.store(key, Ordering::Release);
+            }
+            if found == key || found == u64::MAX {
+                count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+                return;
+            }
+        }
+        self.overflow
+            .store(self.overflow.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+}
+
+impl Histogram {
+    fn add(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let index = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
+        if let Some(bucket) = self.buckets.get(index) {
+            bucket.store(bucket.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        }
+        self.sum_micros.store(
+            self.sum_micros.load(Ordering::Relaxed).wrapping_add(micros),
+            Ordering::Relaxed,
+        );
+    }
+}
+
+fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> std::collections::BTreeMap<u64, u64> {
+    let mut sums = std::collections::BTreeMap::new();
+    for (key, count) in tallies.flat_map(|tally| tally.cells.iter()) {
+        let key = key.load(Ordering::Acquire);
+        if key != u64::MAX {
+            *sums.entry(key).or_insert(0) += count.load(Ordering::Relaxed);
+        }
+    }
+    sums
+}
+
+/// Methods are a bounded set of labels: what is not registered counts as `OTHER`.
+const METHODS: [&str; 10] = [
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "OTHER",
+];
+
+fn method_number(method: &Method) -> u64 {
+    let index = METHODS
+        .iter()
+        .position(|known| *known == method.as_str())
+        .unwrap_or(METHODS.len() - 1);
+    u64::try_from(index).unwrap_or(0)
+}
+
+fn method_name(number: u64) -> &'static str {
+    usize::try_from(number)
+        .ok()
+        .and_then(|index| METHODS.get(index))
+        .copied()
+        .unwrap_or("OTHER")
+}
+
+fn seconds(micros: u64) -> String {
+    let text = format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// A label value: backslash, quote and line feed are escaped.
+pub(super) fn escape(value: &str) -> String {
+    value.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes::Code;
+
+    #[test]
+    fn what_workers_counted_apart_is_summed() {
+        let series = RouteSeries::new("app", 2);
+        series.request(0, &Method::GET, StatusCode::OK, Duration::from_micros(700));
+        series.request(1, &Method::GET, StatusCode::OK, Duration::from_millis(30));
+        series.request(
+            1,
+            &Method::from_bytes(b"BREW").unwrap(),
+            StatusCode::IM_A_TEAPOT,
+            Duration::from_secs(60),
+        );
+        series.decision(0, None);
+        series.decision(1, Some(Code::InvalidToken));
+        let (mut requests, mut durations, mut decisions) = (String::new(), String::new(), String::new());
+        series.render(&mut requests, &mut durations, &mut decisions);
+        assert!(
+            requests.contains(r#"doorward_http_requests_total{route="app",method="GET",status="200"} 2"#),
+            "{requests}"
+        );
+        assert!(requests.contains(r#"method="OTHER",status="418"} 1"#), "{requests}");
+        assert!(
+            decisions.contains(r#"decision="refuse",reason="invalid_token"} 1"#),
+            "{decisions}"
+        );
+        assert!(
+            durations.contains(r#"_bucket{route="app",le="0.001"} 1"#),
+            "{durations}"
+        );
+        assert!(
+            durations.contains(r#"_bucket{route="app",le="10"} 2"#) && durations.contains(r#"le="+Inf"} 3"#),
+            "{durations}"
+        );
+        assert!(durations.contains(r#"_sum{route="app"} 60.0307"#), "{durations}");
+    }
+}

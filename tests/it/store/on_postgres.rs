@@ -1,0 +1,1 @@
+//! What only PostgreSQL has to show: late commits, outages, poolers, TLS.

@@ -2,9 +2,9 @@
 
 use http::HeaderValue;
 
-use super::headers::{Reserved, reserved};
 use super::conflicts::{self, Placed};
 use super::field;
+use super::headers::{Reserved, reserved};
 use crate::admission::{Credentials, HeaderChanges, HostHeader, Preflight, Route};
 use crate::authz::{Access, Rule};
 use crate::config::file::{self, Shape};
@@ -58,7 +58,9 @@ pub fn routes(
 /// Where a route is; this much may be right where the rest is not, and can then be compared with the others.
 fn place(index: usize, raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Placed> {
     let hosts = key.key("hosts");
-    let hosts = field::each(&raw.hosts, |index, host| field::host(report, &hosts.index(index), host, true));
+    let hosts = field::each(&raw.hosts, |index, host| {
+        field::host(report, &hosts.index(index), host, true)
+    });
     let path = field::path(report, &key.key("path"), &raw.path);
     let methods = field::methods(report, &key.key("methods"), &raw.methods);
     Some(Placed {
@@ -181,20 +183,9 @@ fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rul
 
 fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
     let place = key.key("credentials");
-    let mut credentials = Credentials {
-        bearer: false,
-        session: false,
-        basic: false,
-    };
-    let kinds: [(&str, fn(&mut Credentials)); 3] = [
-        ("bearer", |credentials| credentials.bearer = true),
-        ("session", |credentials| credentials.session = true),
-        ("basic", |credentials| credentials.basic = true),
-    ];
-    field::each(&raw.credentials, |index, kind| {
-        report
-            .choose(&place.index(index), kind, &kinds)
-            .map(|set| set(&mut credentials))
+    let choices = [("bearer", "bearer"), ("session", "session"), ("basic", "basic")];
+    let kinds = field::each(&raw.credentials, |index, kind| {
+        report.choose(&place.index(index), kind, &choices)
     })?;
     if raw.credentials.is_empty() && raw.access == "authenticated" {
         report.error(Fault::at(
@@ -203,7 +194,11 @@ fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Opt
         ));
         return None;
     }
-    Some(credentials)
+    Some(Credentials {
+        bearer: kinds.contains(&"bearer"),
+        session: kinds.contains(&"session"),
+        basic: kinds.contains(&"basic"),
+    })
 }
 
 fn upstream(

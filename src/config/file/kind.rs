@@ -74,7 +74,12 @@ impl Kind {
 
     /// Whether the value at this place must not be shown.
     pub fn is_secret(&self, place: &KeyPath) -> bool {
-        matches!(self.at(place), Some(Self::Leaf(Leaf::Secret, _)))
+        // The values of a free table may be a header's, and that may be a backend's password.
+        let within = place.parent().and_then(|parent| self.at(&parent));
+        [self.at(place), within]
+            .into_iter()
+            .flatten()
+            .any(|kind| matches!(kind, Self::Leaf(Leaf::Secret | Leaf::Map, _)))
     }
 
     /// Every leaf that is not within a list of tables, with its kind.

@@ -1,5 +1,13 @@
 //! What targets and routes cost: `cargo bench --bench route`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
 use divan::{Bencher, black_box};
 use doorward::route::{Entry, Host, PathPattern, Table, Target};
 use http::Method;

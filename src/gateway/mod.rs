@@ -298,7 +298,10 @@ impl Gateway {
         let sent = sifted.forwarded.request_id.as_ref();
         let good = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.to_str().is_ok();
         match sent.filter(good) {
-            Some(id) => RequestId { id: Some(id.clone()), ..new },
+            Some(id) => RequestId {
+                id: Some(id.clone()),
+                ..new
+            },
             None => new,
         }
     }

@@ -122,6 +122,7 @@ impl Parts {
             keys: self.keys,
             algorithm: config.tokens.algorithm,
             admin_role: config.admin.role.clone(),
+            access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
             clock: self.clock,
             metrics: self.metrics,

@@ -99,8 +99,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| -> &(dyn std::error::Error + 'static) { source })
+        let source = self.source.as_deref()?;
+        Some(source)
     }
 }

@@ -36,7 +36,10 @@ fn config(text: &str) -> Config {
 fn errors(text: &str) -> Vec<(usize, String)> {
     match read(text) {
         Ok(_) => Vec::new(),
-        Err(Problems(problems)) => problems.iter().map(place).collect(),
+        Err(Problems(problems)) => {
+            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+            errors.map(place).collect()
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub use body::Body;
 pub use client::Client;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
 pub use snapshot::Snapshot;
-pub use worker::Worker;
+pub use worker::{RequestId, Worker};
 
 /// What every worker shares: the configuration behind one pointer, and the handles beside it.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ struct Record {
     permitted: bool,
     proof: Option<Arc<Proof>>,
     client: Option<std::net::IpAddr>,
-    id: String,
+    id: RequestId,
 }
 
 impl Gateway {
@@ -123,7 +123,7 @@ impl Gateway {
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, trusted);
         record.client = Some(client.address);
-        record.id = self.request_id(&sifted, connection);
+        record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
         let authority = authority(parts)?;
         let host = authority.as_ref().map(host).transpose()?;
@@ -190,7 +190,7 @@ impl Gateway {
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Permit, Problem> {
-        let preflight = cors::is_preflight(&parts.method, &parts.headers) && sifted.upgrade.is_none();
+        let preflight = is_preflight(parts, sifted);
         let asked = if preflight { asked_method(parts) } else { None };
         let question = Question {
             host,
@@ -261,7 +261,9 @@ impl Gateway {
         record: &Record,
         worker: &Worker,
     ) -> Outgoing<'a> {
-        let authorization_counted = permit.proof().is_some() || self.is_ours(snapshot, &sifted, worker);
+        // A preflight goes on without anybody's credentials.
+        let authorization_counted =
+            permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
         let forwarded = client.forwarded(authority.as_ref(), &record.id, &sifted.forwarded);
         Outgoing {
             method: parts.method,
@@ -290,11 +292,14 @@ impl Gateway {
         }
     }
 
-    fn request_id(&self, sifted: &Sifted, connection: &Connection) -> String {
-        let sent = sifted.forwarded.request_id.as_ref().and_then(|id| id.to_str().ok());
-        match sent.filter(|id| !id.is_empty() && id.len() <= 128) {
-            Some(id) => id.to_owned(),
-            None => connection.worker().next_id(),
+    /// The request's name: a trusted proxy's, or a new one.
+    fn request_id(sifted: &Sifted, connection: &Connection) -> RequestId {
+        let new = connection.worker().next_id();
+        let sent = sifted.forwarded.request_id.as_ref();
+        let good = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.to_str().is_ok();
+        match sent.filter(good) {
+            Some(id) => RequestId { id: Some(id.clone()), ..new },
+            None => new,
         }
     }
 
@@ -345,7 +350,7 @@ impl Gateway {
             decision: if record.permitted { "permit" } else { "refuse" },
             reason: problem.map_or("ok", |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
-            id: &record.id,
+            id: record.id.as_str(),
         });
     }
 }
@@ -421,6 +426,14 @@ fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem
     Target::parse(text).map_err(|code| {
         Problem::new(code, "The request target holds something that is never right: a dot segment, a control character, a backslash, a bad escape.")
     })
+}
+
+/// OPTIONS with Origin and Access-Control-Request-Method, no body, no Upgrade; any other OPTIONS is a request like all.
+fn is_preflight(parts: &Parts, sifted: &Sifted) -> bool {
+    cors::is_preflight(&parts.method, &parts.headers)
+        && sifted.upgrade.is_none()
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn asked_method(parts: &Parts) -> Option<Method> {

@@ -1,3 +1,5 @@
+//! The configuration from outside: texts, files and environments in, settings or problems out.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod layers;

@@ -218,8 +218,10 @@ fn upstream(
         return None;
     }
     if !known {
-        // An upstream that could not be read may be the one that is meant.
-        if !report.failed(&KeyPath::of("upstreams")) {
+        // An upstream whose name could not be read may be the one that is meant.
+        let upstreams = KeyPath::of("upstreams");
+        let mut names = (0..around.upstreams.len()).map(|index| upstreams.index(index).key("name"));
+        if !report.failed_around(&upstreams) && !names.any(|name| report.failed_around(&name)) {
             let hint = match names::nearest(&raw.upstream, around.upstreams.iter().copied()) {
                 Some(nearest) => format!("did you mean {nearest:?}?"),
                 None if around.upstreams.is_empty() => "no upstream is configured".to_owned(),
@@ -291,7 +293,7 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
     let refused = |reserved: Option<Reserved>| match (side, reserved?) {
         (_, reason @ Reserved::Connection) => Some(reason),
         (Side::Request(_), reason) => Some(reason),
-        (Side::Response, Reserved::Host | Reserved::Identity | Reserved::Forwarding) => None,
+        (Side::Response, Reserved::Host | Reserved::Gateway) => None,
     };
     let identity = match side {
         Side::Request(identity) => identity,
@@ -318,7 +320,7 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
                 report.error(Fault::at(&place, accepted).hint(reason.reason()));
                 None
             }
-            Some(Reserved::Identity | Reserved::Forwarding) | None => Some(header),
+            Some(Reserved::Gateway) | None => Some(header),
         }
     });
     Some(HeaderChanges {

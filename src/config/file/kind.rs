@@ -82,6 +82,23 @@ impl Kind {
             .any(|kind| matches!(kind, Self::Leaf(Leaf::Secret | Leaf::Map, _)))
     }
 
+    /// Every list of tables that is not within another.
+    pub fn lists_of_tables(&self) -> Vec<KeyPath> {
+        let mut found = Vec::new();
+        self.collect_tables(&KeyPath::root(), &mut found);
+        found
+    }
+
+    fn collect_tables(&self, place: &KeyPath, found: &mut Vec<KeyPath>) {
+        match self {
+            Self::Table(keys) => keys
+                .iter()
+                .for_each(|(key, kind)| kind.collect_tables(&place.key(key), found)),
+            Self::Tables(_) => found.push(place.clone()),
+            Self::Leaf(..) => {}
+        }
+    }
+
     /// Every leaf that is not within a list of tables, with its kind.
     pub fn single_leaves(&self) -> Vec<(KeyPath, Leaf)> {
         let mut found = Vec::new();

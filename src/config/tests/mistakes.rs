@@ -216,7 +216,7 @@ const ROUTE: &[(&str, &[&str])] = &[
     ("path = \"/a#b\"", &["path"]),
     ("path = \"/a/*\"", &["path"]),
     ("path = \"/a\\\\b\"", &["path"]),
-    ("path = \"/ä\"", &["path"]),
+    ("path = \"/50%\"", &["path"]),
     ("path = \"/api/login\"", &["path"]),
     ("path = \"/api/\"", &["path"]),
     ("path = \"/api/admin\"", &["path"]),
@@ -361,6 +361,7 @@ roles_any = ["a"]
         (11, "cors.allow_credentials"),
         (14, "upstreams[0].servers[0]"),
         (17, "routes[0].path"),
+        (18, "routes[0].upstream"),
         (19, "routes[1].upstream"),
         (20, "routes[1].name"),
         (23, "routes[1].roles_any"),
@@ -375,7 +376,8 @@ fn a_problem_says_what_was_found_what_is_accepted_and_what_to_do() {
     assert_eq!(
         problems.to_string(),
         "error: test.toml:7:8: routes[0].path: found \"orders\", accepted: a path that starts with \"/\", without \"//\", dot \
-         segments, \"%\", \";\", \"?\" and \"#\"\n\
+         segments, \"%\", \";\", \"?\" and \"#\"\n  \
+         hint: write \"/orders\"\n\
          error: test.toml:9:1: routes[0].acess: found the unknown key \"acess\", accepted: a known key\n  \
          hint: did you mean \"access\"?"
     );

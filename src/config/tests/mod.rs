@@ -1,3 +1,5 @@
+//! The configuration from outside: texts, files and environments in, settings or problems out.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod layers;
@@ -36,7 +38,10 @@ fn config(text: &str) -> Config {
 fn errors(text: &str) -> Vec<(usize, String)> {
     match read(text) {
         Ok(_) => Vec::new(),
-        Err(Problems(problems)) => problems.iter().map(place).collect(),
+        Err(Problems(problems)) => {
+            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+            errors.map(place).collect()
+        }
     }
 }
 

@@ -106,7 +106,8 @@ fn the_examples_of_the_reference_work() {
         panic!("policy tests are not built yet")
     };
     let keys: Vec<_> = problems.0.iter().map(|problem| problem.key.as_str()).collect();
-    assert_eq!(keys, ["policy_tests[0]"], "{problems}");
+    assert_eq!(keys, ["tokens.issuer", "policy_tests[0]"], "{problems}");
+    assert_eq!(problems.0[0].severity, Severity::Warning);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::route::{Entry, MethodSet, PathPattern, RoutePath, Table};
 
 #[test]
 fn a_secret_is_not_printed_whatever_is_wrong_with_it() {
@@ -93,7 +94,60 @@ fn piece() -> impl Strategy<Value = String> {
     prop_oneof![9 => prop::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => "\\PC{0,12}"]
 }
 
+/// What was accepted here must be what routing accepts.
+fn agrees_with_routing(config: &Config) {
+    let entries = config.routes.iter().map(|route| Entry {
+        hosts: route.hosts.iter().map(|host| host.parse().unwrap()).collect(),
+        pattern: PathPattern::prefix(&route.path).unwrap(),
+        methods: route.methods.clone().map(MethodSet::new),
+        value: (),
+    });
+    Table::new(entries.collect()).unwrap();
+    for prefix in config.routes.iter().filter_map(|route| route.strip_prefix.as_ref()) {
+        prefix.parse::<RoutePath>().unwrap();
+    }
+}
+
+/// Routes that differ in as little as possible.
+fn route() -> impl Strategy<Value = String> {
+    let host = prop::sample::select(vec![
+        "a.b", "A.B.", "*.b", "[::1]", "[0::1]", "1.2.3.4", "1.2.3", "a-.b", "_a", "xn--a", "*.1", "a..b", ".",
+    ]);
+    let path = prop_oneof![
+        prop::sample::select(vec![
+            "/",
+            "/a",
+            "/a/",
+            "/A",
+            "/a/b",
+            "/ä",
+            "/a b",
+            "/a|b",
+            "/．．",
+            "/api",
+            "/a\u{ff0f}b",
+            "/\u{ff05}41",
+            "/ﬀ"
+        ])
+        .prop_map(str::to_owned),
+        "/[a-zA-Zß-ﬀ０-９./|{}^`~ ]{0,6}",
+    ];
+    let methods = prop::sample::select(vec!["", "\"GET\"", "\"HEAD\"", "\"POST\", \"GET\""]);
+    (prop::collection::vec(host, 0..2), path, methods).prop_map(|(hosts, path, methods)| {
+        format!("hosts = {hosts:?}\npath = '{path}'\nmethods = [{methods}]\nstrip_prefix = \"\"\naccess = \"deny\"\n")
+    })
+}
+
 proptest! {
+    #[test]
+    fn what_is_accepted_here_is_accepted_by_routing(routes in prop::collection::vec(route(), 0..4)) {
+        let name = |(index, route)| format!("[[routes]]\nname = \"r{index}\"\n{route}");
+        let text: String = routes.iter().enumerate().map(name).collect();
+        if let Ok(loaded) = read(&text) {
+            agrees_with_routing(&loaded.config);
+        }
+    }
+
     #[test]
     fn no_text_makes_it_panic(pieces in prop::collection::vec(piece(), 0..24), port in "\\PC{0,8}", list in "\\PC{0,16}") {
         let variables = [("PORT", port), ("DOORWARD_TRUSTED_PROXIES", list.clone()), ("DATABASE_URL", list)];
@@ -101,6 +155,9 @@ proptest! {
             env: variables.map(|(name, value)| (name.to_owned(), value)).into(),
             ..Sources::from_str("test.toml", &pieces.join("\n"))
         });
+        if let Ok(loaded) = &result {
+            agrees_with_routing(&loaded.config);
+        }
         if let Err(Problems(problems)) = result {
             prop_assert!(problems.iter().any(|problem| problem.severity == Severity::Error));
             prop_assert!(problems.iter().all(|problem| !problem.accepted.is_empty() && !problem.found.is_empty()));

@@ -1,0 +1,64 @@
+//! Where our own keys come from: the store, PEM files, or a secret.
+
+use crate::clock::Clock;
+use crate::store::{Keys, StoredKey};
+
+use super::{Algorithm, Error, RingKey, SigningKey, signing_key_from_pem};
+
+/// The keys in the store, a first one made if there is none of this algorithm that still verifies. Ten replicas that
+/// start at once agree on one key: the store takes only the first.
+pub async fn load_or_create(store: &dyn Keys, algorithm: Algorithm, clock: &Clock) -> Result<Vec<StoredKey>, Error> {
+    let failed = |why: crate::store::Error| Error::Store(why.to_string());
+    let stored = store.keys().await.map_err(failed)?;
+    let now = clock.unix_millis();
+    let usable = |key: &StoredKey| {
+        key.algorithm == algorithm.as_str() && key.sign_from <= now && key.verify_until.is_none_or(|until| now < until)
+    };
+    if stored.iter().any(usable) {
+        return Ok(stored);
+    }
+    let (key, material) = SigningKey::generate(algorithm)?;
+    let first = StoredKey {
+        id: key.id()?,
+        algorithm: algorithm.as_str().into(),
+        material: material.to_vec(),
+        sealed: false,
+        publish_at: now,
+        sign_from: now,
+        verify_until: None,
+    };
+    store.ensure_key(first, now).await.map_err(failed)
+}
+
+/// Keys as the store has them. One that cannot be read is an error: what it signed would stop counting without a word.
+pub fn from_store(stored: &[StoredKey]) -> Result<Vec<RingKey>, Error> {
+    stored.iter().map(from_stored).collect()
+}
+
+fn from_stored(stored: &StoredKey) -> Result<RingKey, Error> {
+    if stored.sealed {
+        return Err(Error::Sealed(stored.id.clone()));
+    }
+    let algorithm = Algorithm::from_name(&stored.algorithm)
+        .ok_or_else(|| Error::Unsupported(format!("the stored algorithm {:?}", stored.algorithm)))?;
+    let key = SigningKey::from_material(algorithm, &stored.material)?;
+    RingKey::named(stored.id.clone(), key, stored.publish_at, stored.sign_from, stored.verify_until)
+}
+
+/// The keys of PEM files (`tokens.key_files`): the first signs, all verify, for as long as they are configured.
+pub fn from_pem_files<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<RingKey>, Error> {
+    files
+        .into_iter()
+        .enumerate()
+        .map(|(index, text)| {
+            let sign_from = if index == 0 { i64::MIN } else { i64::MAX };
+            RingKey::new(signing_key_from_pem(text)?, i64::MIN, sign_from, None)
+        })
+        .collect()
+}
+
+/// The symmetric key of HS256 (`tokens.secret_file`).
+pub fn from_secret(secret: &[u8]) -> Result<Vec<RingKey>, Error> {
+    let key = SigningKey::from_material(Algorithm::Hs256, secret)?;
+    Ok(vec![RingKey::new(key, i64::MIN, i64::MIN, None)?])
+}

@@ -1,0 +1,180 @@
+//! Verification: whose token it is, which of their keys signed it, what it says.
+
+use std::sync::Arc;
+
+use crate::keyring::KeyRing;
+use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId, UserId};
+use crate::revocation::{Revocations, Standing};
+
+use super::claims::{Claims, Numbers, peek_issuer};
+use super::compact::{Compact, Header};
+use super::external::External;
+use super::{Error, Kind, LoadError, Settings};
+
+/// A token that was found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Who it is, as the token says. What became of them since is [`Revocations::verdict`]'s to say.
+    pub person: Arc<Person>,
+    /// What it is for.
+    pub kind: Kind,
+    /// When it counts.
+    pub window: Window,
+}
+
+/// From when (Unix milliseconds, included) until when (excluded) something counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first moment.
+    pub from: i64,
+    /// The moment after the last.
+    pub until: i64,
+}
+
+impl Window {
+    /// Whether `now` lies in it.
+    pub fn contains(self, now: i64) -> bool {
+        self.from <= now && now < self.until
+    }
+}
+
+/// Verifies tokens of ours and of trusted issuers. Made once from the settings, shared by all workers; our own keys are
+/// those in the ring at the time.
+#[derive(Debug)]
+pub struct Verifier {
+    ring: KeyRing,
+    issuer: String,
+    audience: Vec<String>,
+    leeway: i64,
+    max_length: usize,
+    external: Vec<External>,
+}
+
+impl Verifier {
+    /// Reads the files of the trusted issuers. Nobody's roles but our own users' may hold `admin_role`. Also gives notes for
+    /// the operator: keys that were passed over, and why.
+    pub fn new(settings: &Settings, ring: KeyRing, admin_role: &str) -> Result<(Self, Vec<String>), LoadError> {
+        let mut external: Vec<External> = Vec::with_capacity(settings.trusted_issuers.len());
+        let mut notes = Vec::new();
+        for trusted in &settings.trusted_issuers {
+            if trusted.issuer == settings.issuer || external.iter().any(|have| have.issuer() == trusted.issuer) {
+                return Err(LoadError::Duplicate(trusted.issuer.clone()));
+            }
+            let (loaded, passed_over) = External::load(trusted, admin_role)?;
+            notes.extend(passed_over.into_iter().map(|note| format!("keys of issuer {}: {note}", trusted.issuer)));
+            external.push(loaded);
+        }
+        let verifier = Self {
+            ring,
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            leeway: i64::try_from(settings.leeway.as_secs()).unwrap_or(i64::MAX),
+            max_length: settings.max_length,
+            external,
+        };
+        Ok((verifier, notes))
+    }
+
+    /// Verifies a token at `now` (Unix milliseconds).
+    pub fn verify(&self, token: &[u8], now: i64) -> Result<Verified, Error> {
+        let token = Compact::parse(token, self.max_length)?;
+        let header = Header::parse(&token.header)?;
+        let issuer = peek_issuer(&token.payload)?;
+        if issuer == self.issuer {
+            return self.verify_ours(&token, &header, now);
+        }
+        let external = self.external.iter().find(|external| external.issuer() == issuer);
+        external.ok_or(Error::UnknownIssuer)?.verify(&token, &header, now)
+    }
+
+    /// Rises when what was verified before may be verified differently now. Read it before [`Verifier::verify`].
+    pub fn generation(&self) -> u64 {
+        self.ring.generation()
+    }
+
+    /// `iss` of our own tokens.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    fn verify_ours(&self, token: &Compact<'_>, header: &Header, now: i64) -> Result<Verified, Error> {
+        header.must_be(Kind::Access)?;
+        let keys = self.ring.load();
+        if !keys.ready() {
+            return Err(Error::NotReady);
+        }
+        let key = header.key.as_deref().and_then(|id| keys.verifying(id, now)).ok_or(Error::UnknownKey)?;
+        if header.algorithm != key.verifying().algorithm().as_str() {
+            return Err(Error::WrongAlgorithm);
+        }
+        if !key.verifying().verify(token.signed, &token.signature) {
+            return Err(Error::BadSignature);
+        }
+        let (person, seconds) = self.read_ours(&token.payload)?;
+        let claimed = check_window(seconds, now)?;
+        let window = Window {
+            from: claimed.from.max(key.publish_at()),
+            until: claimed.until.min(key.verify_until().unwrap_or(i64::MAX)),
+        };
+        Ok(Verified { person: Arc::new(person), kind: Kind::Access, window })
+    }
+
+    /// The claims of ours: iss sub aud iat exp jti sid username roles, and email where one is verified.
+    fn read_ours(&self, payload: &str) -> Result<(Person, (i64, i64)), Error> {
+        let claims = Claims::parse(payload)?;
+        if claims.text("iss")? != self.issuer {
+            return Err(Error::UnknownIssuer);
+        }
+        let times = claims.times(Numbers::Integers)?;
+        claims.check_audience(&self.audience)?;
+        let subject = claims.text("sub")?;
+        let person = Person {
+            issuer: Issuer::Local,
+            subject: subject.to_owned(),
+            user: Some(user_id(subject)?),
+            name: claims.text("username")?.to_owned(),
+            roles: claims.texts("roles")?.into_iter().collect::<Roles>(),
+            email: claims.optional_text("email")?.map(str::to_owned),
+            session: Some(claims.text("sid")?.parse::<SessionId>().map_err(|_| Error::BadClaim("sid"))?),
+            token_id: Some(claims.text("jti")?.to_owned()),
+            issued_at: times.issued_at.ok_or(Error::BadClaim("iat"))?,
+            expires_at: times.expires_at,
+            credential: CredentialKind::Bearer,
+        };
+        Ok((person, times.window(self.leeway, true)))
+    }
+}
+
+/// Our `sub` is the user's key in decimal, in its one spelling.
+fn user_id(subject: &str) -> Result<UserId, Error> {
+    let id: i64 = subject.parse().map_err(|_| Error::BadClaim("sub"))?;
+    match id.to_string() == subject {
+        true => Ok(UserId(id)),
+        false => Err(Error::BadClaim("sub")),
+    }
+}
+
+/// Where `now` lies in the window that the claims give, in seconds.
+pub(super) fn check_window((from, until): (i64, i64), now: i64) -> Result<Window, Error> {
+    let window = Window { from: from.saturating_mul(1000), until: until.saturating_mul(1000) };
+    match window.contains(now) {
+        true => Ok(window),
+        false if now >= window.until => Err(Error::Expired),
+        false => Err(Error::NotYetValid),
+    }
+}
+
+/// Who shows this token, with the name and roles that count now: verification and standing without any memory.
+pub fn person_in_force(
+    verifier: &Verifier,
+    revocations: &Revocations,
+    token: &[u8],
+    now: i64,
+) -> Result<Arc<Person>, Error> {
+    let verified = verifier.verify(token, now)?;
+    match revocations.verdict(&verified.person) {
+        Standing::Good => Ok(verified.person),
+        Standing::Changed(person) => Ok(person),
+        Standing::Ended => Err(Error::Revoked),
+    }
+}

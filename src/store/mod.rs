@@ -9,8 +9,10 @@ use std::pin::Pin;
 
 use crate::principal::{SessionId, UserId};
 
+mod name;
 mod settings;
 
+pub use name::name_key;
 pub use settings::{Location, Settings};
 
 /// What an operation returns: a boxed future, so that a store can be held as `Arc<dyn Store>`.
@@ -81,6 +83,9 @@ pub enum Created {
     NameTaken(UserId),
     /// Another user has this e-mail address; nothing was changed.
     EmailTaken(UserId),
+    /// The table was made by another server and wants an e-mail address for every user; nothing was changed. A made-up
+    /// address would be a lie that the other server might send mail to.
+    EmailRequired,
 }
 
 /// What an administrator changes; `None` leaves the value alone.
@@ -324,6 +329,9 @@ pub trait Upkeep: Send + Sync {
     fn migrate<'a>(&'a self, progress: &'a (dyn Fn(&str) + Send + Sync)) -> Answer<'a, Migrated>;
     /// The version of the schema; 0: none.
     fn schema_version(&self) -> Answer<'_, u32>;
+    /// Records the life of this replica's access tokens. The largest that was ever recorded decides how long a change
+    /// made with plain SQL is kept in the feed.
+    fn record_lifetime(&self, access_ttl_millis: i64) -> Answer<'_, ()>;
     /// Whether the store answers at all, within its deadline.
     fn ping(&self) -> Answer<'_, ()>;
     /// Connections in use and idle, for the gauges; `None` where there is no pool.

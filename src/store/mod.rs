@@ -6,14 +6,57 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::principal::{SessionId, UserId};
 
+mod feed;
+mod migration;
 mod name;
+mod postgres;
 mod settings;
+mod sqlite;
 
 pub use name::name_key;
 pub use settings::{Location, Settings};
+
+/// Opens the store that the settings name. It fails only where the settings can never work (a URL that is none, a
+/// certificate file that cannot be read); a store that is down is found out by the first operation, and heals.
+///
+/// Must be called on the runtime that is to carry the connections: the office's.
+pub async fn open(settings: &Settings) -> Result<Arc<dyn Store>, Error> {
+    Ok(match &settings.location {
+        Location::Sqlite(path) => Arc::new(sqlite::Sqlite::open(path.clone())?),
+        Location::Postgres {
+            url,
+            password,
+            listen_url,
+        } => {
+            let password = password.as_ref();
+            let main = postgres::Connector::new(url, password, settings.connect_timeout)?;
+            let direct = match listen_url {
+                Some(listen_url) => postgres::Connector::new(listen_url, password, settings.connect_timeout)?,
+                None => main.clone(),
+            };
+            Arc::new(postgres::Postgres::open(main, direct, settings.pool_size)?)
+        }
+    })
+}
+
+/// What [`open`] would say about these settings, without opening anything.
+pub fn check(settings: &Settings) -> Result<(), Error> {
+    if let Location::Postgres {
+        url,
+        password,
+        listen_url,
+    } = &settings.location
+    {
+        for url in std::iter::once(url).chain(listen_url) {
+            postgres::Connector::new(url, password.as_ref(), settings.connect_timeout)?;
+        }
+    }
+    Ok(())
+}
 
 /// What an operation returns: a boxed future, so that a store can be held as `Arc<dyn Store>`.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -122,7 +165,8 @@ pub trait Users: Send + Sync {
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>>;
     /// Makes a user. Of several simultaneous calls with one name key exactly one makes a row.
     fn create_user(&self, user: NewUser, now: i64) -> Answer<'_, Created>;
-    /// Changes a user and writes what follows into the change feed; `None`: no such user.
+    /// Changes a user and writes what follows into the change feed; `None`: no such user. An e-mail address that another
+    /// user has is [`Error::Refused`].
     fn change_user(&self, id: UserId, change: UserChange, now: i64) -> Answer<'_, Option<User>>;
     /// Deletes a user, ends their sessions; false: no such user.
     fn delete_user(&self, id: UserId, now: i64) -> Answer<'_, bool>;
@@ -284,6 +328,8 @@ pub trait Changes: Send + Sync {
     /// Everything that has not expired, and where to go on from. Asked on each (re)connect; merged, never replacing.
     fn all_changes(&self, now: i64) -> Answer<'_, (Vec<Change>, Horizon)>;
     /// What came since, each transaction's changes at least once however late it committed, and where to go on from.
+    /// Where the store cannot tell what came since (a new connection, a fail-over, a restored backup) it answers with
+    /// everything that has not expired, so calling this again and again is enough.
     fn changes_since(&self, horizon: Horizon, now: i64) -> Answer<'_, (Vec<Change>, Horizon)>;
     /// Waits until something may have changed, or for ever: a hint, never needed for correctness. Cancel-safe.
     fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;

@@ -1,0 +1,229 @@
+//! Threads that own the connections. SQLite blocks, so none of it happens on the runtime: a call is a job in a bounded
+//! queue and an answer in a channel. A caller that goes away does not take its job back.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::Error;
+
+/// How long a call may take, all in all.
+const CALL: Duration = Duration::from_millis(1900);
+/// How long another process may hold the file before a call is given up.
+const BUSY: Duration = Duration::from_millis(1500);
+/// The same for a migration, which other replicas may be at.
+const BUSY_MIGRATING: Duration = Duration::from_secs(60);
+/// Jobs that wait, at most.
+const QUEUE: usize = 1024;
+/// SQLite asks for little; the default of 2 MiB for each thread would be wasted.
+const STACK: usize = 512 * 1024;
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Write,
+    Read,
+}
+
+type Job = Box<dyn FnOnce(Result<&mut Connection, Error>) + Send>;
+
+/// One or more threads that take jobs from one queue, each with a connection of its own.
+pub(super) struct Engine(mpsc::Sender<Job>);
+
+impl Engine {
+    /// The one thread that writes.
+    pub(super) fn writer(path: &Path) -> Result<Self, Error> {
+        Self::start(path, Role::Write, 1, "store-writer")
+    }
+
+    /// Threads that read.
+    pub(super) fn readers(path: &Path, count: usize, name: &str) -> Result<Self, Error> {
+        Self::start(path, Role::Read, count, name)
+    }
+
+    fn start(path: &Path, role: Role, count: usize, name: &str) -> Result<Self, Error> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for _ in 0..count {
+            let (path, receiver) = (path.to_owned(), Arc::clone(&receiver));
+            thread::Builder::new()
+                .name(name.to_owned())
+                .stack_size(STACK)
+                .spawn(move || work(&path, role, &receiver))
+                .map_err(|error| Error::Unavailable(format!("no thread for the store: {error}")))?;
+        }
+        Ok(Self(sender))
+    }
+
+    /// Runs a job that reads, in one transaction, so that what it reads is of one moment.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let reading = self.run(move |connection| {
+            let transaction = connection.transaction()?;
+            let value = job(&transaction)?;
+            transaction.finish()?;
+            Ok(value)
+        });
+        within(CALL, reading).await
+    }
+
+    /// Runs a job that writes, in one transaction; it is durable before the answer.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        within(CALL, self.run(move |connection| write(connection, job))).await
+    }
+
+    /// Like [`Engine::write`], for as long as it takes.
+    pub(super) async fn migrate<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let writing = self.run(move |connection| {
+            connection.busy_timeout(BUSY_MIGRATING)?;
+            let outcome = write(connection, job);
+            connection.busy_timeout(BUSY)?;
+            outcome
+        });
+        writing.await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Nobody may be waiting any more; the work was done all the same.
+            let _ = answer.send(connection.and_then(job));
+        });
+        let gone = || Error::Unavailable("the store's thread has ended".to_owned());
+        self.0.send(job).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::Unavailable("an answer took too long".to_owned())),
+    }
+}
+
+fn write<T>(connection: &mut Connection, job: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    // IMMEDIATE: a transaction that begins by reading cannot always become one that writes.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = job(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}
+
+/// A thread's life: take a job, see that there is a connection, do the job; until the queue is gone.
+fn work(path: &Path, role: Role, jobs: &Mutex<mpsc::Receiver<Job>>) {
+    let mut connection = None;
+    loop {
+        // A thread that waits holds the lock; the others wait for the lock.
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(job) = job else { return };
+        if connection.is_none() {
+            match open(path, role) {
+                Ok(opened) => connection = Some(opened),
+                Err(error) => {
+                    job(Err(error));
+                    continue;
+                }
+            }
+        }
+        if let Some(connection) = &mut connection {
+            job(Ok(connection));
+        }
+    }
+}
+
+/// Opens the file, made if need be: for its owner's eyes only, as it holds hashes and signing keys.
+fn open(path: &Path, role: Role) -> Result<Connection, Error> {
+    create(path).map_err(|error| Error::Unavailable(format!("cannot open {}: {error}", path.display())))?;
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY)?;
+    set_wal(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", "ON")?;
+    if role == Role::Read {
+        connection.pragma_update(None, "query_only", "ON")?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+}
+
+/// Several that open a new file at once may find it locked, and SQLite does not wait here by itself.
+fn set_wal(connection: &Connection) -> Result<(), Error> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => return Err(Error::Refused(format!("the file system allows no WAL, only {mode}"))),
+            Err(rusqlite::Error::SqliteFailure(failure, _))
+                if failure.code == ErrorCode::DatabaseBusy && Instant::now() < deadline =>
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The file's path, for the engines of one store.
+pub(super) fn start(path: PathBuf) -> Result<(Engine, Engine, Engine), Error> {
+    let writer = Engine::writer(&path)?;
+    let readers = Engine::readers(&path, 2, "store-reader")?;
+    let feed = Engine::readers(&path, 1, "store-feed")?;
+    Ok((writer, readers, feed))
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::CannotOpen
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::DiskFull
+                | ErrorCode::ReadOnly
+                | ErrorCode::OutOfMemory
+                | ErrorCode::OperationInterrupted,
+            ) => Self::Unavailable(text),
+            _ if text.contains("no such table")
+                || text.contains("no such column")
+                || text.contains("has no column") =>
+            {
+                Self::Schema(format!("{text}; run `doorward migrate`"))
+            }
+            _ => Self::Refused(text),
+        }
+    }
+}

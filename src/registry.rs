@@ -6,11 +6,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// How often a registry is swept.
 pub const SWEEP: Duration = Duration::from_millis(250);
+/// How long a client may take to read an answer that ended its connection, before the rest is cut.
+const LINGER: Duration = Duration::from_secs(2);
+/// How long after its cut an entry may still be found alive.
+pub const GRACE: Duration = Duration::from_secs(1);
 
 /// `[timeouts]`: how long each phase of a connection may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +59,8 @@ pub enum Phase {
     Body,
     /// Between two requests.
     Idle,
+    /// Our side is closed; what the client still sends is thrown away.
+    Linger,
     /// Waiting for somebody who has a deadline of their own (the upstream's answer, the office).
     Elsewhere,
 }
@@ -74,6 +80,9 @@ pub enum Cut {
 pub trait Observed: Send + Sync {
     /// The phase, and the progress figure.
     fn observe(&self) -> (Phase, u64);
+
+    /// The mark was not heeded within [`GRACE`]: whoever carries this entry is to be ended. Told again at each sweep.
+    fn overdue(&self) {}
 }
 
 /// The live entries of one worker.
@@ -101,8 +110,18 @@ pub struct Entry {
     /// The tick by which the upstream must have answered; 0: nobody waits.
     answer_by: AtomicU32,
     cut: AtomicU8,
+    cut_at: AtomicU32,
     drain: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+    wakers: Mutex<[Option<Waker>; 2]>,
+}
+
+/// Who waits: the task that owns the entry, or the one that reads the client's body for the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiter {
+    /// The connection's (or stream's) own task.
+    Owner,
+    /// The task of the connection to the upstream.
+    Reader,
 }
 
 impl std::fmt::Debug for Entry {
@@ -124,7 +143,8 @@ impl Registry {
             answer_by: AtomicU32::new(0),
             cut: AtomicU8::new(0),
             drain: AtomicBool::new(self.draining.load(Ordering::Relaxed)),
-            waker: Mutex::new(None),
+            cut_at: AtomicU32::new(0),
+            wakers: Mutex::new([None, None]),
             observed,
         });
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
@@ -178,9 +198,14 @@ impl Registry {
 }
 
 impl Entry {
-    /// Remembers whom to wake. To be called at each poll of the task that owns the entry.
-    pub fn register(&self, waker: &Waker) {
-        let mut slot = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Remembers whom to wake. To be called at each poll of the task that waits.
+    pub fn register(&self, waiter: Waiter, waker: &Waker) {
+        let mut slots = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let [owner, reader] = &mut *slots;
+        let slot = match waiter {
+            Waiter::Owner => owner,
+            Waiter::Reader => reader,
+        };
         if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *slot = Some(waker.clone());
         }
@@ -194,6 +219,41 @@ impl Entry {
             3 => Some(Cut::Drain),
             _ => None,
         }
+    }
+
+    /// Whether this was cut so long ago ([`GRACE`]) that whoever should have seen the mark never will: the connection is to
+    /// be dropped as it is.
+    pub fn is_overdue(&self) -> bool {
+        let since = self
+            .registry
+            .tick
+            .load(Ordering::Relaxed)
+            .wrapping_sub(self.cut_at.load(Ordering::Relaxed));
+        matches!(self.cut(), Some(Cut::Deadline | Cut::Drain)) && since >= ticks(GRACE)
+    }
+
+    /// Ends this as if its time were up, with no grace left.
+    pub fn end(&self) {
+        self.cut.store(3, Ordering::Relaxed);
+        self.cut_at.store(
+            self.registry.tick.load(Ordering::Relaxed).wrapping_sub(ticks(GRACE)),
+            Ordering::Relaxed,
+        );
+        self.wake();
+    }
+
+    /// Runs a future for as long as this is not cut.
+    pub async fn watch<F: Future>(&self, future: F) -> Result<F::Output, Cut> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| {
+            self.register(Waiter::Owner, cx.waker());
+            match (future.as_mut().poll(cx), self.cut()) {
+                (Poll::Ready(output), _) => Poll::Ready(Ok(output)),
+                (Poll::Pending, Some(cut)) => Poll::Ready(Err(cut)),
+                (Poll::Pending, None) => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Whether the connection should finish what it is at and take nothing new.
@@ -216,6 +276,10 @@ impl Entry {
     }
 
     fn judge(&self, now: u32, deadlines: &Deadlines) {
+        if let Some(cut @ (Cut::Deadline | Cut::Drain)) = self.cut() {
+            self.mark(cut);
+            return;
+        }
         let answer_by = self.answer_by.load(Ordering::Relaxed);
         if answer_by != 0 && now.wrapping_sub(answer_by) < u32::MAX / 2 {
             self.mark(Cut::Upstream);
@@ -233,6 +297,7 @@ impl Entry {
             Phase::Head => deadlines.header_read,
             Phase::Body => deadlines.body_progress,
             Phase::Idle => deadlines.idle,
+            Phase::Linger => LINGER,
             Phase::Elsewhere => return,
         };
         if now.wrapping_sub(self.since.load(Ordering::Relaxed)) >= ticks(limit) {
@@ -246,13 +311,18 @@ impl Entry {
             Cut::Upstream => 2,
             Cut::Drain => 3,
         };
-        self.cut.store(number, Ordering::Relaxed);
+        if self.cut.swap(number, Ordering::Relaxed) == 0 {
+            self.cut_at
+                .store(self.registry.tick.load(Ordering::Relaxed), Ordering::Relaxed);
+        } else if self.is_overdue() {
+            self.observed.overdue();
+        }
         self.wake();
     }
 
     fn wake(&self) {
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(waker) = waker {
+        let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for waker in wakers.into_iter().flatten() {
             waker.wake();
         }
     }
@@ -267,6 +337,7 @@ impl Phase {
             Self::Body => 3,
             Self::Idle => 4,
             Self::Elsewhere => 5,
+            Self::Linger => 6,
         }
     }
 }
@@ -313,7 +384,7 @@ mod tests {
         let slow = registry.enter(Box::new(Scripted(stuck, Phase::Body)));
         let fast = registry.enter(Box::new(Scripted(Arc::clone(&moving), Phase::Body)));
         let woken = Arc::new(Woken::default());
-        slow.register(&Waker::from(Arc::clone(&woken)));
+        slow.register(Waiter::Owner, &Waker::from(Arc::clone(&woken)));
         for _ in 0..5 {
             moving.fetch_add(1, Ordering::Relaxed);
             registry.sweep(&deadlines);

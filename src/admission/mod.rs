@@ -1,3 +1,14 @@
-//! Not built yet.
+//! The decision about a request: made once, in [`Policy::admit`], for routes and our own endpoints alike.
+//!
+//! Nothing is forwarded and no endpoint is served without a [`Permit`], and only `admit` makes one.
+
+mod policy;
+mod refusal;
 mod route;
+
+#[cfg(test)]
+mod tests;
+
+pub use policy::{Destination, EndpointRule, InvalidPolicy, Permit, Policy, Question, RouteEntry};
+pub use refusal::Refusal;
 pub use route::*;

@@ -2,6 +2,8 @@
 //!
 //! A new kind of credential is one file here and one variant of [`Shown`].
 
+mod bearer;
+
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -10,6 +12,7 @@ use crate::headers::Authorization;
 use crate::identity;
 use crate::principal::Person;
 
+pub use bearer::{Authenticator, Remembered};
 
 /// A verified credential: the person, and what a backend is told about them.
 #[derive(Debug)]
@@ -113,7 +116,9 @@ fn read(value: &HeaderValue) -> Shown<'_> {
 fn is_token68(token: &str) -> bool {
     let body = token.trim_end_matches('=');
     !body.is_empty()
-        && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
 }
 
 #[cfg(test)]

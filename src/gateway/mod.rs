@@ -1,1 +1,457 @@
-//! Not built yet.
+//! The way of a request, and nothing else: [`Gateway::handle`] is the function to read first.
+
+mod body;
+mod client;
+mod connection;
+mod rest;
+mod snapshot;
+mod worker;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, Version};
+use hyper::body::Incoming;
+
+use crate::admission::{Credentials, Destination, Permit, Question, RouteEntry};
+use crate::answer::{self, cors};
+use crate::authn::{self, Authenticator, Outcome, Proof, Shown};
+use crate::clock::Clock;
+use crate::codes::Code;
+use crate::endpoint;
+use crate::headers::Sifted;
+use crate::problem::Problem;
+use crate::proxy::{self, Exchange, Outgoing};
+use crate::route::{Host, Target};
+use crate::telemetry::{Access, Metrics};
+
+pub use body::Body;
+pub use client::Client;
+pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
+pub use snapshot::Snapshot;
+pub use worker::{RequestId, Worker};
+
+/// What every worker shares: the configuration behind one pointer, and the handles beside it.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What requests see; one writer, the reload.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// Verifies credentials.
+    pub authenticator: Authenticator,
+    /// What our own endpoints work with.
+    pub services: endpoint::Services,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What became of a request, for the log and the figures; filled on the way.
+#[derive(Default)]
+struct Record {
+    route: Option<Arc<RouteEntry>>,
+    endpoint: bool,
+    decided: bool,
+    permitted: bool,
+    proof: Option<Arc<Proof>>,
+    client: Option<std::net::IpAddr>,
+    id: RequestId,
+}
+
+impl Gateway {
+    /// Answers a request. Whatever happens on the way, there is one exit: one answer, one line in the log, one set of
+    /// figures.
+    pub async fn handle(&self, request: Request<Incoming>, connection: &Arc<Connection>) -> Response<Body> {
+        let began = Instant::now();
+        let snapshot = self.snapshot.load_full();
+        let (parts, body) = request.into_parts();
+        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let host = parts.headers.get(header::HOST).cloned();
+        let origin = parts.headers.get(header::ORIGIN).cloned();
+        let mut record = Record::default();
+        let exchange = connection.begin();
+        let mut message = Message {
+            parts,
+            body: Some(body),
+        };
+        let outcome = self
+            .follow(&snapshot, &mut message, connection, &exchange, &mut record)
+            .await;
+        let (mut response, problem) = match outcome {
+            Ok(response) => (response, None),
+            Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
+        };
+        if let Body::Whole(_) = response.body() {
+            snapshot.cors.apply(origin.as_ref(), response.headers_mut());
+            let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
+            rest::mark(&mut response, go_on, connection);
+        }
+        let seen = Seen {
+            method: &method,
+            uri: &uri,
+            host: host.as_ref(),
+            took: began.elapsed(),
+        };
+        self.tell(&snapshot, &record, &seen, &response, problem.as_ref(), connection);
+        response
+    }
+
+    /// The steps, in order; each either goes on or says why not.
+    async fn follow(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        message: &mut Message,
+        connection: &Arc<Connection>,
+        exchange: &Arc<Exchange>,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Problem> {
+        if let Some(violation) = connection.take_violation() {
+            return Err(refused(violation.code, violation.detail).closing());
+        }
+        let parts = &mut message.parts;
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(refused(
+                Code::MethodNotAllowed,
+                "The gateway does not serve this method.",
+            ));
+        }
+        // Headers: one walk, before anything could trust them.
+        let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
+        let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
+        let client = Client::of(connection, &sifted.forwarded, trusted);
+        record.client = Some(client.address);
+        record.id = Self::request_id(&sifted, connection);
+        // Target: the canonical host and path, or a refusal once and for all.
+        let authority = authority(parts)?;
+        let host = authority.as_ref().map(host).transpose()?;
+        if connection.protocol() == Protocol::Redirect {
+            return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
+        }
+        let uri = parts.uri.clone();
+        let target = target(&parts.method, &uri)?;
+        // Admission: the one decision.
+        let permit = self.admit(
+            snapshot,
+            parts,
+            &sifted,
+            host.as_ref(),
+            &target,
+            &client,
+            connection,
+            record,
+        )?;
+        match permit.destination() {
+            Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
+            Destination::Endpoint(index) => {
+                record.endpoint = true;
+                let (parts, body) = message.take()?;
+                let asked = endpoint::Asked {
+                    parts,
+                    body,
+                    client: client.address,
+                    secure: client.secure,
+                };
+                snapshot
+                    .endpoints
+                    .serve(*index, permit.proof(), asked, &self.services)
+                    .await
+                    .map(Body::whole)
+            }
+            Destination::Route(entry) => {
+                let (parts, body) = message.take()?;
+                let worker = connection.worker();
+                let outgoing = self.outgoing(
+                    snapshot, parts, body, sifted, authority, &client, &permit, record, worker,
+                );
+                let upstream = entry.route.upstream.as_deref().unwrap_or_default();
+                let upstream = snapshot
+                    .upstreams
+                    .get(upstream)
+                    .ok_or_else(|| Problem::from(proxy::Error::NoUpstream(upstream.to_owned())))?;
+                let exchange = Arc::clone(exchange);
+                let response = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await?;
+                Ok(response.map(Body::Relay))
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
+    fn admit(
+        &self,
+        snapshot: &Snapshot,
+        parts: &Parts,
+        sifted: &Sifted,
+        host: Option<&Host<'_>>,
+        target: &Target<'_>,
+        client: &Client,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<Permit, Problem> {
+        let preflight = is_preflight(parts, sifted);
+        let asked = if preflight { asked_method(parts) } else { None };
+        let question = Question {
+            host,
+            target,
+            method: asked.as_ref().unwrap_or(&parts.method),
+            preflight,
+            client: Some(client.address),
+        };
+        let mut known: Option<Outcome> = None;
+        let (decision, entry) = snapshot.policy.admit(&question, |credentials| {
+            // The credential is looked at once, however many rules ask.
+            known
+                .get_or_insert_with(|| self.authenticate(snapshot, sifted, credentials, connection))
+                .clone()
+        });
+        record.route = entry;
+        record.decided = true;
+        match decision {
+            Ok(permit) => {
+                record.permitted = true;
+                record.proof = permit.proof().cloned();
+                Ok(permit)
+            }
+            Err(refusal) => {
+                if let Some(Outcome::Known(proof)) = known {
+                    record.proof = Some(proof);
+                }
+                Err(Problem::from(refusal))
+            }
+        }
+    }
+
+    fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        sifted: &Sifted,
+        count: Credentials,
+        connection: &Connection,
+    ) -> Outcome {
+        let shown = if count.bearer {
+            authn::shown(&sifted.authorization)
+        } else {
+            Shown::Nothing
+        };
+        let now = self.clock.unix_millis();
+        connection.worker().remembered(|remembered| {
+            self.authenticator.check(
+                &shown,
+                &snapshot.verifier,
+                remembered,
+                now,
+                &self.metrics,
+                connection.worker().index(),
+            )
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
+    fn outgoing<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        parts: Parts,
+        body: Incoming,
+        sifted: Sifted,
+        authority: Option<HeaderValue>,
+        client: &Client,
+        permit: &Permit,
+        record: &Record,
+        worker: &Worker,
+    ) -> Outgoing<'a> {
+        // A preflight goes on without anybody's credentials.
+        let authorization_counted =
+            permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
+        let forwarded = client.forwarded(authority.as_ref(), &record.id, &sifted.forwarded);
+        Outgoing {
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            body,
+            authority,
+            forwarded,
+            authorization_counted,
+            cookie: sifted.cookie,
+            te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
+            identity: &snapshot.identity,
+            reserved: &snapshot.reserved,
+        }
+    }
+
+    /// Whether the Authorization field holds a token that counts here, although this route did not ask for it: then it is
+    /// nothing that the backend should see either.
+    fn is_ours(&self, snapshot: &Snapshot, sifted: &Sifted, worker: &Worker) -> bool {
+        let now = self.clock.unix_millis();
+        match authn::shown(&sifted.authorization) {
+            Shown::Bearer(token) => {
+                worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
+            }
+            Shown::Nothing | Shown::BrokenBearer | Shown::Several | Shown::OtherScheme => false,
+        }
+    }
+
+    /// The request's name: a trusted proxy's, or a new one.
+    fn request_id(sifted: &Sifted, connection: &Connection) -> RequestId {
+        let new = connection.worker().next_id();
+        let sent = sifted.forwarded.request_id.as_ref();
+        let good = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.to_str().is_ok();
+        match sent.filter(good) {
+            Some(id) => RequestId { id: Some(id.clone()), ..new },
+            None => new,
+        }
+    }
+
+    fn tell(
+        &self,
+        snapshot: &Snapshot,
+        record: &Record,
+        seen: &Seen<'_>,
+        response: &Response<Body>,
+        problem: Option<&Problem>,
+        connection: &Connection,
+    ) {
+        let index = connection.worker().index();
+        let series = match &record.route {
+            Some(entry) => &entry.series,
+            None if record.endpoint => &snapshot.endpoint_series,
+            None => &snapshot.unrouted_series,
+        };
+        series.request(index, seen.method, response.status(), seen.took);
+        if record.decided {
+            series.decision(index, problem.filter(|_| !record.permitted).map(|problem| problem.code));
+        }
+        if !snapshot.access_log {
+            if let Some(problem) = problem.filter(|problem| problem.status().is_server_error()) {
+                tracing::warn!(
+                    route = series.name(),
+                    reason = problem.code.as_str(),
+                    cause = problem.cause,
+                    "answered with a fault"
+                );
+            }
+            return;
+        }
+        connection.worker().log(&Access {
+            at: self.clock.unix_millis(),
+            client: record.client.unwrap_or_else(|| connection.peer().ip()),
+            user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
+            method: seen.method.as_str(),
+            host: seen
+                .host
+                .and_then(|host| host.to_str().ok())
+                .or(seen.uri.host())
+                .unwrap_or_default(),
+            path: seen.uri.path(),
+            status: response.status().as_u16(),
+            took: seen.took,
+            route: series.name(),
+            decision: if record.permitted { "permit" } else { "refuse" },
+            reason: problem.map_or("ok", |problem| problem.code.as_str()),
+            cause: problem.and_then(|problem| problem.cause.as_deref()),
+            id: record.id.as_str(),
+        });
+    }
+}
+
+/// A request while it is looked at; its body stays here until somebody takes it.
+struct Message {
+    parts: Parts,
+    body: Option<Incoming>,
+}
+
+impl Message {
+    /// Everything, for whoever answers the request.
+    fn take(&mut self) -> Result<(Parts, Incoming), Problem> {
+        let taken = || Problem::new(Code::Internal, "The request was answered twice.");
+        let body = self.body.take().ok_or_else(taken)?;
+        let parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
+        Ok((parts, body))
+    }
+}
+
+/// A refusal before any rule was asked.
+fn refused(code: Code, detail: &'static str) -> Problem {
+    let mut problem = Problem::new(code, detail);
+    if code == Code::MethodNotAllowed {
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+    }
+    problem
+}
+
+/// What the log says of the request itself.
+struct Seen<'a> {
+    method: &'a Method,
+    uri: &'a http::Uri,
+    host: Option<&'a HeaderValue>,
+    took: Duration,
+}
+
+/// What the client names as host: `Host`, the authority of an absolute-form target, `:authority`; where there are two they
+/// must agree (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
+fn authority(parts: &Parts) -> Result<Option<HeaderValue>, Problem> {
+    let invalid = |detail: &'static str| Problem::new(Code::InvalidHost, detail).closing();
+    let mut fields = parts.headers.get_all(header::HOST).iter();
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(invalid("There is more than one Host header."));
+    }
+    let Some(named) = parts.uri.authority() else {
+        if field.is_none() && parts.version != Version::HTTP_10 {
+            return Err(invalid("The Host header is missing."));
+        }
+        return Ok(field.cloned());
+    };
+    let same = |field: &HeaderValue| field.as_bytes().eq_ignore_ascii_case(named.as_str().as_bytes());
+    if !field.is_none_or(same) {
+        return Err(invalid("Host and the request target name different hosts."));
+    }
+    HeaderValue::from_str(named.as_str())
+        .map(Some)
+        .map_err(|_| invalid("The host is malformed."))
+}
+
+fn host(value: &HeaderValue) -> Result<Host<'_>, Problem> {
+    let text = value.to_str().map_err(|_| Code::InvalidHost);
+    text.and_then(Host::parse)
+        .map_err(|code| Problem::new(code, "The host is malformed.").closing())
+}
+
+fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem> {
+    let text = uri.path_and_query().map_or("/", |target| target.as_str());
+    if text == "*" && method != Method::OPTIONS {
+        return Err(Problem::new(Code::InvalidTarget, "The target `*` is for OPTIONS only."));
+    }
+    Target::parse(text).map_err(|code| {
+        Problem::new(code, "The request target holds something that is never right: a dot segment, a control character, a backslash, a bad escape.")
+    })
+}
+
+/// OPTIONS with Origin and Access-Control-Request-Method, no body, no Upgrade; any other OPTIONS is a request like all.
+fn is_preflight(parts: &Parts, sifted: &Sifted) -> bool {
+    cors::is_preflight(&parts.method, &parts.headers)
+        && sifted.upgrade.is_none()
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
+}
+
+fn asked_method(parts: &Parts) -> Option<Method> {
+    Method::from_bytes(parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {
+    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    snapshot.cors.preflight(parts.headers.get(header::ORIGIN), asked)
+}
+
+/// The names of the forwarding headers, in the order of [`Outgoing::forwarded`].
+pub(crate) const FORWARDED: [HeaderName; 7] = [
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("traceparent"),
+];

@@ -1,1 +1,10 @@
-//! Not built yet.
+//! Forwarding an admitted request: identity in, upstream, relay. There is no way here without a
+//! [`Permit`](crate::admission::Permit).
+
+mod body;
+mod error;
+mod forward;
+
+pub use body::{BodyFault, Exchange, Progress, RelayBody, RelayError, RequestBody};
+pub use error::Error;
+pub use forward::{Outgoing, forward};

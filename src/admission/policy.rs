@@ -1,0 +1,354 @@
+//! The policy: every route and endpoint in one table, and the function that decides.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::{Credentials, Preflight, Refusal, Route};
+use crate::authn::{Outcome, Proof};
+use crate::authz::{self, Access, Decision, Facts, Rule};
+use crate::net::Networks;
+use crate::principal::Principal;
+use crate::route::{
+    Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
+};
+use crate::telemetry::RouteSeries;
+
+/// A route with what is kept beside it.
+#[derive(Debug)]
+pub struct RouteEntry {
+    /// The route as configured.
+    pub route: Route,
+    /// What is taken off the path.
+    strip: Option<RoutePath>,
+    /// Its figures.
+    pub series: Arc<RouteSeries>,
+}
+
+impl RouteEntry {
+    /// A route and its figures.
+    pub fn new(route: Route, series: Arc<RouteSeries>) -> Result<Self, InvalidPolicy> {
+        let strip = route.strip_prefix.as_deref().map(PathPattern::prefix).transpose();
+        let strip = strip
+            .map_err(|error| InvalidPolicy(error.to_string()))?
+            .map(|pattern| pattern.path().clone());
+        Ok(Self { route, series, strip })
+    }
+
+    /// What is left of a target when the prefix is taken off; `None`: nothing is to be taken off.
+    pub fn strip(&self) -> Option<&RoutePath> {
+        self.strip.as_ref()
+    }
+}
+
+/// One of our own URLs, as far as the decision about it goes. What it does is known by its index, one layer up.
+#[derive(Clone, Debug)]
+pub struct EndpointRule {
+    /// Its place in the table of endpoints.
+    pub index: usize,
+    /// The whole path.
+    pub path: PathPattern,
+    /// The only methods it knows.
+    pub methods: Vec<Method>,
+    /// Who may use it.
+    pub rule: Rule,
+}
+
+/// Where an admitted request goes.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// To an upstream, by this route.
+    Route(Arc<RouteEntry>),
+    /// To one of our own endpoints, by its index.
+    Endpoint(usize),
+    /// To nobody: the gateway answers this preflight itself.
+    Preflight,
+}
+
+/// What is decided about.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The canonical host; `None`: HTTP/1.0 without one.
+    pub host: Option<&'a Host<'a>>,
+    /// The target.
+    pub target: &'a Target<'a>,
+    /// The method; of a preflight, the one it asks about.
+    pub method: &'a Method,
+    /// Whether this is a preflight.
+    pub preflight: bool,
+    /// The client's address, if something trustworthy tells.
+    pub client: Option<IpAddr>,
+}
+
+/// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
+/// not admitted does not compile.
+#[derive(Debug)]
+pub struct Permit {
+    destination: Destination,
+    proof: Option<Arc<Proof>>,
+}
+
+impl Permit {
+    /// Where the request goes.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// Who it is from; `None`: nobody in particular.
+    pub fn proof(&self) -> Option<&Arc<Proof>> {
+        self.proof.as_ref()
+    }
+}
+
+/// The routes and endpoints of one configuration.
+#[derive(Debug)]
+pub struct Policy {
+    table: Table<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    rule: Rule,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Route(Arc<RouteEntry>),
+    Endpoint(usize),
+}
+
+/// The routes do not make a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidPolicy(pub String);
+
+impl Policy {
+    /// The policy of these routes, and of these endpoints on these hosts (none: on every host).
+    pub fn new(
+        routes: impl IntoIterator<Item = Arc<RouteEntry>>,
+        endpoints: impl IntoIterator<Item = EndpointRule>,
+        endpoint_hosts: &[String],
+    ) -> Result<Self, InvalidPolicy> {
+        let mut entries = Vec::new();
+        for entry in routes {
+            let route = &entry.route;
+            entries.push(Entry {
+                hosts: hosts(&route.hosts)?,
+                pattern: PathPattern::prefix(&route.path).map_err(|error| InvalidPolicy(error.to_string()))?,
+                methods: route
+                    .methods
+                    .as_ref()
+                    .map(|methods| MethodSet::new(methods.iter().cloned())),
+                value: Place {
+                    rule: route.rule.clone(),
+                    kind: Kind::Route(entry),
+                },
+            });
+        }
+        for endpoint in endpoints {
+            entries.push(Entry {
+                hosts: hosts(endpoint_hosts)?,
+                pattern: endpoint.path,
+                methods: Some(MethodSet::new(endpoint.methods)),
+                value: Place {
+                    rule: endpoint.rule,
+                    kind: Kind::Endpoint(endpoint.index),
+                },
+            });
+        }
+        let table = Table::new(entries).map_err(|conflicts: Vec<Conflict>| {
+            InvalidPolicy(conflicts.iter().map(Conflict::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        Ok(Self { table })
+    }
+
+    /// Decides about a request. `authenticate` is asked only where a rule needs to know who it is, with the kinds of
+    /// credentials that count there.
+    pub fn admit(
+        &self,
+        question: &Question<'_>,
+        mut authenticate: impl FnMut(Credentials) -> Outcome,
+    ) -> (Result<Permit, Refusal>, Option<Arc<RouteEntry>>) {
+        let place = match self
+            .table
+            .find(question.host, question.method, question.target.canonical())
+        {
+            Match::Found(place) => place,
+            Match::MethodNotAllowed(allow) => {
+                return (
+                    Err(Refusal::MethodNotAllowed {
+                        allow: allow.to_string(),
+                    }),
+                    None,
+                );
+            }
+            Match::NotFound => return (Err(Refusal::NotFound), None),
+        };
+        let entry = match &place.kind {
+            Kind::Route(entry) => Some(Arc::clone(entry)),
+            Kind::Endpoint(_) => None,
+        };
+        let decision = self.decide(place, question, &mut authenticate);
+        (decision, entry)
+    }
+
+    fn decide(
+        &self,
+        place: &Place,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> Result<Permit, Refusal> {
+        let proof = place.pass(question, authenticate)?;
+        if !self.table.one_look_up(question.target) {
+            self.other_readings(place, question, authenticate)?;
+        }
+        if let Some(Err(what)) = proof.as_ref().map(|proof| proof.values.as_ref()) {
+            return Err(Refusal::NotRepresentable(*what));
+        }
+        let destination = match &place.kind {
+            Kind::Endpoint(_) if question.preflight => Destination::Preflight,
+            Kind::Endpoint(index) => Destination::Endpoint(*index),
+            Kind::Route(entry) if question.preflight && entry.route.preflight == Preflight::Answer => {
+                Destination::Preflight
+            }
+            Kind::Route(entry) => Destination::Route(Arc::clone(entry)),
+        };
+        Ok(Permit { destination, proof })
+    }
+
+    /// The routes of all other readings must let the request pass as well, and what is stripped off the path must be there
+    /// in every reading that goes to the same upstream.
+    fn other_readings(
+        &self,
+        canonical: &Place,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> Result<(), Refusal> {
+        for reading in question.target.readings() {
+            let mut passes = true;
+            let orphaned = self
+                .table
+                .find_reading(question.host, question.method, reading, |found| {
+                    passes = passes
+                        && match found {
+                            Match::Found(place) if std::ptr::eq(place, canonical) => canonical.strips_from(reading),
+                            Match::Found(place) => {
+                                canonical.agrees_with(place, question, authenticate)
+                                    && (!canonical.shares_upstream(place) || canonical.strips_from(reading))
+                            }
+                            Match::MethodNotAllowed(_) | Match::NotFound => false,
+                        };
+                });
+            if !passes || !orphaned.is_empty() {
+                return Err(Refusal::Ambiguous);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    /// Whether this place's own rule lets the request pass; who it is from, where that counts.
+    fn pass(
+        &self,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> Result<Option<Arc<Proof>>, Refusal> {
+        let facts = Facts {
+            client: question.client,
+        };
+        if question.preflight {
+            return self.pass_preflight(&facts);
+        }
+        let proof = match self.rule.access {
+            Access::Public | Access::Deny => None,
+            Access::Authenticated | Access::Optional => match authenticate(self.credentials()) {
+                Outcome::Anonymous => None,
+                Outcome::Known(proof) => Some(proof),
+                Outcome::Bad(fault) => {
+                    // What the rule says to anybody comes first: who may not come from here is not asked for a token.
+                    return Err(match authz::decide(&self.rule, &Principal::Anonymous, &facts) {
+                        Decision::NetworkNotAllowed => Refusal::NetworkNotAllowed,
+                        Decision::ClientUnknown => Refusal::ClientUnknown,
+                        Decision::Allowed | Decision::NeedsCredentials | Decision::MissingRole(_) | Decision::Denied => {
+                            Refusal::BadCredential(fault)
+                        }
+                    });
+                }
+            },
+        };
+        let principal = proof.as_ref().map_or(Principal::Anonymous, |proof| {
+            Principal::Known(Arc::clone(&proof.person))
+        });
+        match authz::decide(&self.rule, &principal, &facts) {
+            Decision::Allowed => Ok(proof),
+            Decision::NeedsCredentials => Err(Refusal::CredentialsRequired),
+            Decision::MissingRole(_) => Err(Refusal::MissingRole),
+            Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
+            Decision::ClientUnknown => Err(Refusal::ClientUnknown),
+            Decision::Denied => Err(Refusal::Denied),
+        }
+    }
+
+    /// A preflight carries no credential and gets none of its own: only what holds for everybody is asked.
+    fn pass_preflight(&self, facts: &Facts) -> Result<Option<Arc<Proof>>, Refusal> {
+        if self.rule.access == Access::Deny {
+            return Err(Refusal::Denied);
+        }
+        match (&self.rule.networks, facts.client) {
+            (None, _) => Ok(None),
+            (Some(_), None) => Err(Refusal::ClientUnknown),
+            (Some(networks), Some(client)) if Networks::contain(networks, client) => Ok(None),
+            (Some(_), Some(_)) => Err(Refusal::NetworkNotAllowed),
+        }
+    }
+
+    /// Whether another reading's place lets the request pass as this one, the canonical one, does.
+    fn agrees_with(
+        &self,
+        other: &Self,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> bool {
+        let refuses = |place: &Self| match &place.kind {
+            Kind::Route(entry) => entry.route.refuse_ambiguous,
+            Kind::Endpoint(_) => false,
+        };
+        !refuses(self) && !refuses(other) && other.pass(question, authenticate).is_ok()
+    }
+
+    fn strips_from(&self, reading: Reading<'_>) -> bool {
+        match &self.kind {
+            Kind::Route(entry) => entry.strip.as_ref().is_none_or(|prefix| prefix.holds_in(reading)),
+            Kind::Endpoint(_) => true,
+        }
+    }
+
+    fn shares_upstream(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Route(one), Kind::Route(other)) => one.route.upstream == other.route.upstream,
+            (Kind::Endpoint(_), _) | (_, Kind::Endpoint(_)) => false,
+        }
+    }
+
+    fn credentials(&self) -> Credentials {
+        match &self.kind {
+            Kind::Route(entry) => entry.route.credentials,
+            // Our own API takes bearer tokens only: it never reads the cookie.
+            Kind::Endpoint(_) => Credentials {
+                bearer: true,
+                session: false,
+                basic: false,
+            },
+        }
+    }
+}
+
+fn hosts(patterns: &[String]) -> Result<Vec<HostPattern>, InvalidPolicy> {
+    patterns
+        .iter()
+        .map(|host| host.parse().map_err(|error| InvalidPolicy(format!("{host}: {error}"))))
+        .collect()
+}

@@ -1,0 +1,99 @@
+//! Why a request was not admitted, and its one way to a problem.
+
+use crate::authn::Fault;
+use crate::codes::Code;
+use crate::identity::NotRepresentable;
+use crate::problem::{Challenge, Problem};
+
+/// Why a request was not admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No route and no endpoint.
+    NotFound,
+    /// The path is known, not for this method.
+    MethodNotAllowed {
+        /// The methods it is known for, as `Allow` has them.
+        allow: String,
+    },
+    /// The readings of the target fall under rules that disagree.
+    Ambiguous,
+    /// A credential is needed and none was shown.
+    CredentialsRequired,
+    /// A credential was shown that is no good.
+    BadCredential(Fault),
+    /// A role is missing.
+    MissingRole,
+    /// The client is not in the route's networks.
+    NetworkNotAllowed,
+    /// The route has networks, and nothing trustworthy tells where the client is.
+    ClientUnknown,
+    /// The route is closed.
+    Denied,
+    /// No header can carry who this is.
+    NotRepresentable(NotRepresentable),
+}
+
+impl Refusal {
+    /// The stable code, for metrics and logs.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::NotFound => Code::NotFound,
+            Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
+            Self::Ambiguous => Code::AmbiguousTarget,
+            Self::CredentialsRequired => Code::CredentialsRequired,
+            Self::BadCredential(Fault::Several) => Code::InvalidRequest,
+            Self::BadCredential(Fault::NotReady) => Code::NotReady,
+            Self::BadCredential(Fault::Malformed | Fault::Invalid(_) | Fault::Ended) => Code::InvalidToken,
+            Self::MissingRole => Code::InsufficientRole,
+            Self::NetworkNotAllowed => Code::NetworkNotAllowed,
+            Self::ClientUnknown => Code::ClientUnknown,
+            Self::Denied => Code::AccessDenied,
+            Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let problem = |text: &'static str| Problem::new(refusal.code(), text);
+        match &refusal {
+            Refusal::NotFound => problem("Nothing is served at this address."),
+            Refusal::MethodNotAllowed { allow } => {
+                let mut problem = problem("This address does not know the method; see Allow.");
+                problem.allow = Some(allow.clone());
+                problem
+            }
+            Refusal::Ambiguous => problem(
+                "The request target can be read in several ways that fall under different rules. Send it in its plain form.",
+            ),
+            Refusal::CredentialsRequired => {
+                problem("A bearer token is required. Log in first.").challenged(Challenge::Bearer)
+            }
+            Refusal::BadCredential(fault) => bad_credential(*fault, problem),
+            Refusal::MissingRole => problem("Your account lacks a role that this address requires.")
+                .challenged(Challenge::InsufficientScope),
+            Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
+            Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
+            Refusal::Denied => problem("This address is closed."),
+            Refusal::NotRepresentable(what) => {
+                problem("Your account holds characters that cannot be passed on to the application.").because(what)
+            }
+        }
+    }
+}
+
+fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Problem {
+    match fault {
+        Fault::Several => {
+            problem("More than one Authorization header was sent; send one.").challenged(Challenge::InvalidRequest)
+        }
+        Fault::Malformed => problem("The Authorization header holds no token.").challenged(Challenge::InvalidToken),
+        Fault::Invalid(why) => problem("The access token is not valid. Log in again.")
+            .challenged(Challenge::InvalidToken)
+            .because(why),
+        Fault::Ended => problem("The session of this access token has ended. Log in again.")
+            .challenged(Challenge::InvalidToken)
+            .because("ended"),
+        Fault::NotReady => problem("The gateway is starting and cannot verify tokens yet.").retry_after(1),
+    }
+}

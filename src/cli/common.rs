@@ -1,0 +1,105 @@
+//! What the commands share: where the configuration is, how a failure is told.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use super::Places;
+use crate::config::{self, Loaded, Problems, Sources};
+use crate::server::StartError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// Wrong usage or configuration: exit status 2.
+    Configuration(Problems),
+    /// Wrong usage: exit status 2.
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// It failed while running: exit status 1.
+    Run {
+        /// What failed.
+        what: String,
+        /// Why.
+        cause: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+impl Failure {
+    /// A failure while running.
+    pub fn run(what: impl Into<String>, cause: impl ToString, hint: impl Into<String>) -> Self {
+        Self::Run {
+            what: what.into(),
+            cause: cause.to_string(),
+            hint: hint.into(),
+        }
+    }
+
+    /// Wrong usage.
+    pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage {
+            what: what.into(),
+            hint: hint.into(),
+        }
+    }
+
+    /// The exit status.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Configuration(_) | Self::Usage { .. } => ExitCode::from(2),
+            Self::Run { .. } => ExitCode::from(1),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::run(error.what, error.cause, error.hint)
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::run("the system refused", error, "see the cause")
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(problems) => problems.fmt(formatter),
+            Self::Usage { what, hint } => write!(formatter, "error: {what}\nhint: {hint}"),
+            Self::Run { what, cause, hint } => write!(formatter, "error: {what}\ncause: {cause}\nhint: {hint}"),
+        }
+    }
+}
+
+impl Places {
+    /// Where the configuration comes from: these files, the environment, the data folder.
+    pub fn sources(&self) -> Sources {
+        // Variables that are not UTF-8 are none of ours: all of ours hold text.
+        let env =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Sources {
+            files: self.config.clone(),
+            env: env.collect(),
+            data_dir: self.data_dir.clone(),
+            inline: None,
+        }
+        .or_default_file()
+    }
+
+    /// Reads the configuration; warnings go to standard error.
+    pub fn load(&self) -> Result<Loaded, Failure> {
+        let loaded = config::load(&self.sources()).map_err(Failure::Configuration)?;
+        for warning in &loaded.warnings {
+            eprintln!("{warning}");
+        }
+        Ok(loaded)
+    }
+}

@@ -1,0 +1,141 @@
+//! Who is calling, as far as addresses go: the peer, or what a trusted proxy says about the client behind it.
+
+use std::net::IpAddr;
+
+use http::header::{HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use super::{Connection, FORWARDED, RequestId};
+use crate::answer::{self, Answer};
+use crate::codes::Code;
+use crate::headers::{Authorization, Forwarded, Sifted};
+use crate::problem::Problem;
+use crate::route::Host;
+
+/// The client of one request.
+#[derive(Debug)]
+pub struct Client {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether it speaks TLS, with us or with a trusted proxy.
+    pub secure: bool,
+    behind_proxy: bool,
+    connection_values: ConnectionValues,
+}
+
+/// Header values that are the same for every request of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct ConnectionValues {
+    pub(super) address: HeaderValue,
+    pub(super) port: HeaderValue,
+}
+
+impl Client {
+    /// The client behind a connection. Forwarding headers are believed only where the peer is trusted.
+    pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: bool) -> Self {
+        let peer = connection.peer().ip().to_canonical();
+        let values = connection.values().clone();
+        if !trusted {
+            let secure = connection.is_secure();
+            return Self {
+                address: peer,
+                secure,
+                behind_proxy: false,
+                connection_values: values,
+            };
+        }
+        let secure = match forwarded.proto.as_ref().map(HeaderValue::as_bytes) {
+            Some(proto) => proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss"),
+            None => connection.is_secure(),
+        };
+        let address = connection.walk(&forwarded.client).unwrap_or(peer);
+        Self {
+            address,
+            secure,
+            behind_proxy: true,
+            connection_values: values,
+        }
+    }
+
+    /// A figure by which requests of one client go to one server.
+    pub fn hint(&self) -> u64 {
+        match self.address {
+            IpAddr::V4(address) => u64::from(address.to_bits()),
+            IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).unwrap_or(0),
+        }
+    }
+
+    /// The forwarding headers a backend gets: rebuilt, unless a trusted proxy sent them.
+    pub fn forwarded(
+        &self,
+        authority: Option<&HeaderValue>,
+        id: &RequestId,
+        sent: &Forwarded,
+    ) -> [(HeaderName, Option<HeaderValue>); 7] {
+        let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
+        let own = &self.connection_values;
+        let (chain, host, port) = if self.behind_proxy {
+            (
+                self.chain(sent),
+                sent.host.clone().or(authority.cloned()),
+                sent.port.clone().or(Some(own.port.clone())),
+            )
+        } else {
+            (Some(own.address.clone()), authority.cloned(), Some(own.port.clone()))
+        };
+        let real = if self.behind_proxy {
+            HeaderValue::from_str(&self.address.to_string()).ok()
+        } else {
+            Some(own.address.clone())
+        };
+        let [for_, proto_, host_, port_, real_, id_, trace] = FORWARDED;
+        [
+            (for_, chain),
+            (proto_, Some(proto)),
+            (host_, host),
+            (port_, port),
+            (real_, real),
+            (id_, id.id.clone()),
+            (trace, id.trace.clone()),
+        ]
+    }
+
+    /// What the proxies said, and the last of them at its end.
+    fn chain(&self, sent: &Forwarded) -> Option<HeaderValue> {
+        let mut chain: Vec<u8> = Vec::new();
+        for value in sent.client.iter().chain([&self.connection_values.address]) {
+            if !chain.is_empty() {
+                chain.extend_from_slice(b", ");
+            }
+            chain.extend_from_slice(value.as_bytes());
+        }
+        HeaderValue::from_bytes(&chain).ok()
+    }
+}
+
+/// The answer of a `redirect` listener: pages move to https, anything that may carry a secret or change something does not
+/// (a client that sent it in the clear once would do so again).
+pub(super) fn redirect(
+    parts: &Parts,
+    host: Option<&Host<'_>>,
+    connection: &Connection,
+    sifted: &Sifted,
+) -> Result<Answer, Problem> {
+    let safe = parts.method == Method::GET || parts.method == Method::HEAD;
+    let carries = sifted.authorization != Authorization::None || sifted.cookie;
+    let (true, false, Some(host)) = (safe, carries, host) else {
+        return Err(Problem::new(
+            Code::HttpsRequired,
+            "Use https. What was sent here went over the network in the clear.",
+        ));
+    };
+    let port = match connection.redirect_port() {
+        443 => String::new(),
+        port => format!(":{port}"),
+    };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let location = HeaderValue::from_str(&format!("https://{host}{port}{target}"))
+        .map_err(|error| Problem::new(Code::InvalidTarget, "The target cannot be redirected.").because(error))?;
+    Ok(answer::redirect(StatusCode::PERMANENT_REDIRECT, location))
+}

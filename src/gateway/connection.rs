@@ -1,0 +1,264 @@
+//! What is known about a connection, for the requests on it and for the registry of deadlines.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use http::header::HeaderValue;
+
+use super::Worker;
+use super::client::ConnectionValues;
+use crate::net::Networks;
+use crate::proxy::{Exchange, Progress};
+use crate::registry::{Entry, Observed, Phase};
+use crate::wire::{self, Violation, WireState};
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP over TLS.
+    Https,
+    /// HTTP in the clear.
+    Http,
+    /// HTTP in the clear that only leads to https.
+    Redirect,
+}
+
+/// A connection of a client's.
+#[derive(Debug)]
+pub struct Connection {
+    facts: Facts,
+    values: ConnectionValues,
+    state: Arc<ConnectionState>,
+    entry: Arc<Entry>,
+    worker: Arc<Worker>,
+}
+
+/// What is known when a connection is accepted.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// What the listener speaks.
+    pub protocol: Protocol,
+    /// The port that a redirect leads to.
+    pub redirect_port: u16,
+    /// Whose word about a client counts.
+    pub trusted: Arc<Networks>,
+}
+
+/// Where a connection stands; the registry looks at it.
+#[derive(Debug, Default)]
+pub struct ConnectionState {
+    stage: AtomicU8,
+    wire: OnceLock<Arc<WireState>>,
+    progress: Arc<Progress>,
+}
+
+const ACCEPTED: u8 = 0;
+const HANDSHAKE: u8 = 1;
+const HTTP1: u8 = 2;
+const HTTP2: u8 = 3;
+
+impl ConnectionState {
+    /// The TLS handshake has begun.
+    pub fn handshake(&self) {
+        self.stage.store(HANDSHAKE, Ordering::Relaxed);
+    }
+
+    /// HTTP/1.1 is spoken, under this scanner.
+    pub fn http1(&self, wire: Arc<WireState>) {
+        self.wire.set(wire).ok();
+        self.stage.store(HTTP1, Ordering::Relaxed);
+    }
+
+    /// HTTP/2 is spoken.
+    pub fn http2(&self) {
+        self.stage.store(HTTP2, Ordering::Relaxed);
+    }
+
+    /// Whether an exchange is under way.
+    pub fn is_exchanging(&self) -> bool {
+        self.progress.active() > 0
+    }
+
+    fn observe_http1(&self, wire: &WireState) -> (Phase, u64) {
+        let moved = wire.received().wrapping_add(wire.sent());
+        match wire.phase() {
+            // The whole head has one deadline, however its bytes drip.
+            wire::Phase::Head => (Phase::Head, wire.heads()),
+            wire::Phase::Body if wire.waits_for_client_to_send() || wire.waits_for_client_to_take() => {
+                (Phase::Body, moved)
+            }
+            wire::Phase::Idle if wire.waits_for_client_to_take() => (Phase::Body, moved),
+            wire::Phase::Idle if self.progress.active() == 0 && wire.heads() == 0 => (Phase::FirstByte, 0),
+            wire::Phase::Idle if self.progress.active() == 0 => (Phase::Idle, wire.heads()),
+            wire::Phase::Refused => (Phase::Body, moved),
+            wire::Phase::Lingering => (Phase::Linger, 0),
+            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => {
+                (Phase::Elsewhere, moved)
+            }
+        }
+    }
+}
+
+/// The registry's view of a connection.
+pub struct ConnectionView(pub Arc<ConnectionState>);
+
+impl Observed for ConnectionView {
+    fn observe(&self) -> (Phase, u64) {
+        match self.0.stage.load(Ordering::Relaxed) {
+            ACCEPTED => (Phase::FirstByte, 0),
+            HANDSHAKE => (Phase::Handshake, 0),
+            HTTP2 if self.0.progress.active() > 0 => (Phase::Elsewhere, self.0.progress.frames()),
+            HTTP2 if self.0.progress.frames() == 0 => (Phase::FirstByte, 1),
+            HTTP2 => (Phase::Idle, self.0.progress.frames()),
+            _ => self
+                .0
+                .wire
+                .get()
+                .map_or((Phase::FirstByte, 2), |wire| self.0.observe_http1(wire)),
+        }
+    }
+}
+
+/// The registry's view of one HTTP/2 stream.
+struct StreamView {
+    progress: Arc<Progress>,
+    parent: std::sync::Weak<Entry>,
+}
+
+impl Observed for StreamView {
+    fn observe(&self) -> (Phase, u64) {
+        let phase = if self.progress.waits_for_client() {
+            Phase::Body
+        } else {
+            Phase::Elsewhere
+        };
+        (phase, self.progress.frames())
+    }
+
+    fn overdue(&self) {
+        // hyper's HTTP/2 pipe waits for window without polling the body: the mark is never seen, so the connection ends.
+        if let Some(parent) = self.parent.upgrade() {
+            parent.end();
+        }
+    }
+}
+
+impl Connection {
+    /// A connection, registered as `entry`, carried by `worker`.
+    pub fn new(facts: Facts, state: Arc<ConnectionState>, entry: Arc<Entry>, worker: Arc<Worker>) -> Self {
+        let address = HeaderValue::from_str(&facts.peer.ip().to_canonical().to_string());
+        let values = ConnectionValues {
+            address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            port: HeaderValue::from(facts.local.port()),
+        };
+        Self {
+            facts,
+            values,
+            state,
+            entry,
+            worker,
+        }
+    }
+
+    /// The other end.
+    pub fn peer(&self) -> SocketAddr {
+        self.facts.peer
+    }
+
+    /// What the listener speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.facts.protocol
+    }
+
+    /// The port that a redirect leads to.
+    pub fn redirect_port(&self) -> u16 {
+        self.facts.redirect_port
+    }
+
+    /// Whether it is TLS.
+    pub fn is_secure(&self) -> bool {
+        self.facts.protocol == Protocol::Https
+    }
+
+    /// The worker that carries it.
+    pub fn worker(&self) -> &Arc<Worker> {
+        &self.worker
+    }
+
+    /// The entry in the registry.
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Begins an exchange: on HTTP/1.1 with the connection's own entry, on HTTP/2 with one for the stream.
+    pub fn begin(&self) -> Arc<Exchange> {
+        if !self.is_http2() {
+            return Exchange::begin(Arc::clone(&self.entry), Arc::clone(&self.state.progress), None);
+        }
+        let progress = Arc::new(Progress::default());
+        let view = StreamView {
+            progress: Arc::clone(&progress),
+            parent: Arc::downgrade(&self.entry),
+        };
+        let entry = self.worker.registry().enter(Box::new(view));
+        Exchange::begin(entry, progress, Some(Arc::clone(&self.state.progress)))
+    }
+
+    /// A rule of HTTP/1 that the client broke, in place of whose request this one stands.
+    pub fn take_violation(&self) -> Option<Violation> {
+        let wire = self.state.wire.get()?;
+        // No upgrade is taken on: what follows such a request is the next request.
+        wire.resume_http();
+        wire.take_violation()
+    }
+
+    /// What is left of a chain of forwarding proxies: from the right, the first address that is not a trusted one. What
+    /// cannot be read ends the walk at the last address that could (an attacker writes on the left).
+    pub fn walk(&self, lines: &[HeaderValue]) -> Option<IpAddr> {
+        let mut client = None;
+        for line in lines.iter().rev() {
+            for member in line.to_str().ok()?.rsplit(',') {
+                let Some(address) = address(member.trim()) else {
+                    return client;
+                };
+                client = Some(address);
+                if !self.facts.trusted.contain(address) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+
+    /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.
+    pub fn is_read(&self) -> bool {
+        self.state.wire.get().is_none_or(|wire| wire.request_is_complete())
+    }
+
+    /// Whether this is HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.state.stage.load(Ordering::Relaxed) == HTTP2
+    }
+
+    pub(super) fn values(&self) -> &ConnectionValues {
+        &self.values
+    }
+}
+
+/// A member of X-Forwarded-For: an address, perhaps with a port, perhaps in brackets.
+fn address(member: &str) -> Option<IpAddr> {
+    let bare = member
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map(|(address, _)| address);
+    let text = bare.unwrap_or(member);
+    let parsed = text
+        .parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    parsed.ok().map(|address| address.to_canonical())
+}

@@ -1,0 +1,227 @@
+//! One request to its upstream, and the head of the answer back.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::{BufMut, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+
+use super::{Error, Exchange, RelayBody, RequestBody};
+use crate::admission::{HeaderChanges, HostHeader, Permit, Route, RouteEntry};
+use crate::headers::{self, Reserved};
+use crate::identity;
+use crate::registry::{Cut, Waiter};
+use crate::upstream::{self, Upstream};
+
+/// The gateway's own cookies: no backend gets to see them.
+const OWN_COOKIES: &[&str] = &["__Host-doorward", "__Secure-doorward"];
+
+/// A request as it is about to be sent on: what the client sent, less what the walk over its headers took out.
+#[derive(Debug)]
+pub struct Outgoing<'a> {
+    /// The method.
+    pub method: Method,
+    /// The target as received.
+    pub uri: Uri,
+    /// What is left of the header section.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Incoming,
+    /// What the client named as host, with its port.
+    pub authority: Option<HeaderValue>,
+    /// The forwarding headers, each with its name.
+    pub forwarded: [(HeaderName, Option<HeaderValue>); 7],
+    /// Whether the Authorization field counted as a credential here.
+    pub authorization_counted: bool,
+    /// Whether there is a Cookie field.
+    pub cookie: bool,
+    /// Whether the client takes trailers.
+    pub te_trailers: bool,
+    /// The identity headers' names.
+    pub identity: &'a identity::Settings,
+    /// The names no client has a say in.
+    pub reserved: &'a Arc<Reserved>,
+}
+
+/// Forwards an admitted request. The permit is the proof; its route says where to and how.
+pub async fn forward(
+    permit: &Permit,
+    entry: &RouteEntry,
+    upstream: &Arc<Upstream>,
+    outgoing: Outgoing<'_>,
+    exchange: Arc<Exchange>,
+    hint: u64,
+) -> Result<Response<RelayBody>, Error> {
+    let route = &entry.route;
+    let declared = outgoing
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if let (Some(max), Some(declared)) = (route.max_body, declared)
+        && declared > max
+    {
+        return Err(Error::Client(super::BodyFault::TooLarge));
+    }
+    let request = write_request(permit, route, outgoing, &exchange)?;
+    exchange.entry().await_answer(upstream.settings().response_timeout);
+    let answered = upstream.send_unless(request, hint, overdue(&exchange)).await;
+    exchange.entry().answered();
+    match answered {
+        Ok(response) => Ok(relay(response, route, exchange)),
+        Err(error) => Err(exchange.fault().map_or(Error::Upstream(error), Error::Client)),
+    }
+}
+
+/// Completes when the registry says that the answer's head takes too long.
+fn overdue(exchange: &Exchange) -> impl Future<Output = ()> {
+    std::future::poll_fn(|cx| {
+        exchange.entry().register(Waiter::Owner, cx.waker());
+        match exchange.entry().cut() {
+            None => Poll::Pending,
+            Some(Cut::Upstream | Cut::Deadline | Cut::Drain) => Poll::Ready(()),
+        }
+    })
+}
+
+fn write_request(
+    permit: &Permit,
+    route: &Route,
+    outgoing: Outgoing<'_>,
+    exchange: &Arc<Exchange>,
+) -> Result<Request<RequestBody>, Error> {
+    let Outgoing {
+        method,
+        uri,
+        mut headers,
+        body,
+        authority,
+        forwarded,
+        ..
+    } = outgoing;
+    headers.reserve(12);
+    if outgoing.authorization_counted && !route.forward_token {
+        headers.remove(header::AUTHORIZATION);
+    }
+    if outgoing.cookie {
+        headers::strip_cookies(&mut headers, OWN_COOKIES);
+    }
+    match &route.host_header {
+        HostHeader::Preserve => set(&mut headers, header::HOST, authority),
+        // Without one, the server's own is written where it is known which server that is.
+        HostHeader::Upstream => set(&mut headers, header::HOST, None),
+        HostHeader::Literal(value) => set(&mut headers, header::HOST, Some(value.clone())),
+    }
+    for (name, value) in forwarded {
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+    if let Some(prefix) = &route.strip_prefix
+        && let Ok(value) = HeaderValue::from_str(prefix)
+    {
+        headers.insert(HeaderName::from_static("x-forwarded-prefix"), value);
+    }
+    if outgoing.te_trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    apply(&route.request_headers, &mut headers);
+    if let Some(Ok(values)) = permit.proof().map(|proof| proof.values.as_ref()) {
+        values.set(outgoing.identity, &mut headers);
+    }
+    let body = RequestBody::new(
+        body,
+        Arc::clone(exchange),
+        Arc::clone(outgoing.reserved),
+        route.max_body,
+    );
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = target(&uri, route.strip_prefix.as_deref())?;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The origin-form target (RFC 9112 section 3.2.1): byte for byte what was checked, less the prefix that is stripped.
+fn target(uri: &Uri, strip: Option<&str>) -> Result<Uri, Error> {
+    let unwritable = |error: &dyn std::fmt::Display| Error::Unwritable(error.to_string());
+    let Some(path_and_query) = uri.path_and_query() else {
+        return Ok(Uri::from_static("/"));
+    };
+    let Some(prefix) = strip else {
+        return Ok(Uri::from(path_and_query.clone()));
+    };
+    // Admission has seen that the prefix holds in every reading; a path that is the prefix itself becomes `/`.
+    let Some(rest) = path_and_query.as_str().strip_prefix(prefix.trim_end_matches('/')) else {
+        return Err(Error::Unwritable(
+            "the path does not begin with the prefix to strip".to_owned(),
+        ));
+    };
+    let mut bytes = BytesMut::with_capacity(rest.len() + 1);
+    if !rest.starts_with('/') {
+        bytes.put_u8(b'/');
+    }
+    bytes.put_slice(rest.as_bytes());
+    Uri::from_maybe_shared(bytes.freeze()).map_err(|error| unwritable(&error))
+}
+
+fn relay(
+    response: Response<upstream::Body<RequestBody>>,
+    route: &Route,
+    exchange: Arc<Exchange>,
+) -> Response<RelayBody> {
+    let (mut parts, body) = response.into_parts();
+    headers::sift_response(&mut parts.headers);
+    apply(&route.response_headers, &mut parts.headers);
+    parts.version = Version::default();
+    if parts.status == StatusCode::NO_CONTENT || parts.status == StatusCode::NOT_MODIFIED {
+        parts.headers.remove(header::TRANSFER_ENCODING);
+    }
+    Response::from_parts(parts, RelayBody::new(body, exchange))
+}
+
+fn apply(changes: &HeaderChanges, headers: &mut HeaderMap) {
+    for name in &changes.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &changes.set {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    match value {
+        Some(value) => headers.insert(name, value),
+        None => headers.remove(name),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_stripped_at_its_border_and_nothing_else_changes() {
+        for (sent, strip, expected) in [
+            ("/a/b?x=%2F/", None, "/a/b?x=%2F/"),
+            ("/a/b?x=1", Some("/a"), "/b?x=1"),
+            ("/a", Some("/a"), "/"),
+            ("/a?x=1", Some("/a"), "/?x=1"),
+            ("/a/", Some("/a/"), "/"),
+            ("/a//b%2fc", Some("/a"), "//b%2fc"),
+        ] {
+            let uri: Uri = sent.parse().unwrap();
+            let written = target(&uri, strip).unwrap();
+            assert_eq!(
+                written.path_and_query().unwrap().as_str(),
+                expected,
+                "{sent} less {strip:?}"
+            );
+        }
+        let h2: Uri = "https://host/a?b".parse().unwrap();
+        assert_eq!(target(&h2, None).unwrap().to_string(), "/a?b");
+    }
+}

@@ -1,0 +1,280 @@
+//! The acceptor: one thread owns every listener and hands each connection to the worker with the least work. That settles
+//! the balance between workers and the limits on connections, and on the way out nobody who is in a queue is forgotten.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::gateway::Protocol;
+
+/// A listener as the workers see it.
+#[derive(Debug)]
+pub struct Port {
+    /// Its name in logs and metrics.
+    pub name: String,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// The port that a redirect leads to.
+    pub redirect_port: u16,
+    /// Connections that are open.
+    pub open: AtomicUsize,
+}
+
+/// A connection that was accepted, on its way to a worker.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The socket, registered with no runtime.
+    pub stream: std::net::TcpStream,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// Where it came in.
+    pub port: Arc<Port>,
+    /// Its place; given back when dropped.
+    pub seat: Seat,
+}
+
+/// How many connections there may be.
+#[derive(Debug)]
+pub struct Seats {
+    total: AtomicUsize,
+    per_address: Mutex<HashMap<IpAddr, usize>>,
+    limits: Limits,
+    workers: Vec<AtomicUsize>,
+    freed: Notify,
+}
+
+/// `[limits]`, as far as they are about connections.
+#[derive(Debug)]
+pub struct Limits {
+    /// In all.
+    pub connections: AtomicUsize,
+    /// Of one address.
+    pub per_address: AtomicUsize,
+}
+
+/// A connection's place.
+#[derive(Debug)]
+pub struct Seat {
+    seats: Arc<Seats>,
+    address: IpAddr,
+    worker: usize,
+    port: Arc<Port>,
+}
+
+impl Seats {
+    /// Places for connections on this many workers.
+    pub fn new(workers: usize, connections: usize, per_address: usize) -> Arc<Self> {
+        Arc::new(Self {
+            total: AtomicUsize::new(0),
+            per_address: Mutex::default(),
+            limits: Limits {
+                connections: AtomicUsize::new(connections),
+                per_address: AtomicUsize::new(per_address),
+            },
+            workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
+            freed: Notify::new(),
+        })
+    }
+
+    /// Changes the limits; who has a place keeps it.
+    pub fn set_limits(&self, connections: usize, per_address: usize) {
+        self.limits.connections.store(connections, Ordering::Relaxed);
+        self.limits.per_address.store(per_address, Ordering::Relaxed);
+    }
+
+    /// Connections that are open.
+    pub fn taken(&self) -> usize {
+        self.total.load(Ordering::Acquire)
+    }
+
+    /// Waits until no connection is left.
+    pub async fn all_free(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.taken() == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    /// A place on the worker with the least work, unless there is none left.
+    fn take(self: &Arc<Self>, address: IpAddr, port: &Arc<Port>) -> Option<Seat> {
+        let address = address.to_canonical();
+        if self.taken() >= self.limits.connections.load(Ordering::Relaxed) {
+            return None;
+        }
+        {
+            let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(address).or_insert(0);
+            if *count >= self.limits.per_address.load(Ordering::Relaxed) {
+                return None;
+            }
+            *count += 1;
+        }
+        let load = |(_, load): &(usize, &AtomicUsize)| load.load(Ordering::Relaxed);
+        let worker = self
+            .workers
+            .iter()
+            .enumerate()
+            .min_by_key(load)
+            .map_or(0, |(index, _)| index);
+        if let Some(load) = self.workers.get(worker) {
+            load.fetch_add(1, Ordering::Relaxed);
+        }
+        self.total.fetch_add(1, Ordering::AcqRel);
+        port.open.fetch_add(1, Ordering::Relaxed);
+        Some(Seat {
+            seats: Arc::clone(self),
+            address,
+            worker,
+            port: Arc::clone(port),
+        })
+    }
+}
+
+impl Seat {
+    /// The worker that carries the connection.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        {
+            let mut counts = self.seats.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = counts.get_mut(&self.address) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    counts.remove(&self.address);
+                }
+            }
+        }
+        if let Some(load) = self.seats.workers.get(self.worker) {
+            load.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.port.open.fetch_sub(1, Ordering::Relaxed);
+        self.seats.total.fetch_sub(1, Ordering::AcqRel);
+        self.seats.freed.notify_waiters();
+    }
+}
+
+/// Accepts on all listeners until `stop` says so; then takes what is still queued and closes them.
+pub fn run(
+    listeners: Vec<(TcpListener, Arc<Port>)>,
+    seats: Arc<Seats>,
+    workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        let mut tasks = tokio::task::JoinSet::new();
+        for (listener, port) in listeners {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tasks.spawn(accept(
+                listener,
+                port,
+                Arc::clone(&seats),
+                workers.clone(),
+                stop.clone(),
+            ));
+        }
+        while tasks.join_next().await.is_some() {}
+        Ok(())
+    })
+}
+
+async fn accept(
+    listener: tokio::net::TcpListener,
+    port: Arc<Port>,
+    seats: Arc<Seats>,
+    workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = listener.accept() => accepted,
+            // Who waits in the queue comes first: only an empty queue is closed.
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => hand_over(stream, peer, &port, &seats, &workers),
+            Err(error) => {
+                // Out of descriptors, most likely: they come back when connections end, nothing tells when.
+                tracing::warn!(listener = %port.name, %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn hand_over(
+    stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    port: &Arc<Port>,
+    seats: &Arc<Seats>,
+    workers: &[mpsc::UnboundedSender<Accepted>],
+) {
+    let Some(seat) = seats.take(peer.ip(), port) else {
+        tracing::debug!(listener = %port.name, client = %peer.ip(), "a connection over the limit was closed");
+        return;
+    };
+    let (Ok(local), Ok(stream)) = (stream.local_addr(), stream.into_std()) else {
+        return;
+    };
+    let worker = seat.worker();
+    let accepted = Accepted {
+        stream,
+        peer,
+        local,
+        port: Arc::clone(port),
+        seat,
+    };
+    if let Some(worker) = workers.get(worker) {
+        // A worker that is gone takes nothing: the process is stopping.
+        worker.send(accepted).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_go_to_the_idlest_worker_and_come_back() {
+        let seats = Seats::new(2, 3, 2);
+        let port = Arc::new(Port {
+            name: "p".into(),
+            protocol: Protocol::Http,
+            redirect_port: 443,
+            open: AtomicUsize::new(0),
+        });
+        let one: IpAddr = "10.0.0.1".parse().unwrap();
+        let two: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        let other: IpAddr = "10.0.0.2".parse().unwrap();
+        let first = seats.take(one, &port).unwrap();
+        let second = seats.take(two, &port).unwrap();
+        assert_ne!(first.worker(), second.worker());
+        assert!(
+            seats.take(one, &port).is_none(),
+            "an address has two places, however it is written"
+        );
+        let third = seats.take(other, &port).unwrap();
+        assert!(
+            seats.take("10.0.0.3".parse().unwrap(), &port).is_none(),
+            "three places in all"
+        );
+        drop(first);
+        assert!(seats.take(one, &port).is_some());
+        drop((second, third));
+        assert_eq!((seats.taken(), port.open.load(Ordering::Relaxed)), (0, 0));
+    }
+}

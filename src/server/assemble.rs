@@ -1,0 +1,204 @@
+//! From a configuration to what requests see.
+
+use std::sync::Arc;
+
+use super::StartError;
+use super::feed::Feed;
+use crate::account::Accounts;
+use crate::admission::{EndpointRule, Policy, RouteEntry};
+use crate::authn::Authenticator;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::endpoint::{self, Endpoints, Services};
+use crate::gateway::Snapshot;
+use crate::headers::Reserved;
+use crate::keyring::{self, KeyRing};
+use crate::office::Office;
+use crate::password;
+use crate::revocation::Revocations;
+use crate::route::PathPattern;
+use crate::store::{self, Store};
+use crate::telemetry::Metrics;
+use crate::token::Verifier;
+use crate::upstream::Upstreams;
+
+/// What is made once, at start.
+pub struct Parts {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) keys: KeyRing,
+    pub(super) revocations: Revocations,
+    pub(super) authenticator: Authenticator,
+    pub(super) services: Services,
+    office: Office,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// What stands while configurations come and go.
+pub struct Standing<'a> {
+    /// The figures.
+    pub metrics: &'a Arc<Metrics>,
+    /// The keys of our own tokens.
+    pub keys: &'a KeyRing,
+}
+
+/// Opens the store of a configuration, the way every command does.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    store::open(&config.store)
+        .await
+        .map_err(|error| StartError::new("the store cannot be opened", error, "check [store]"))
+}
+
+impl Parts {
+    /// Opens the store, starts the password workers, makes the handles.
+    pub async fn new(
+        config: &Config,
+        office: Office,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let store = open_store(config).await?;
+        let keys = KeyRing::new();
+        if let Some(secret) = &config.tokens.secret {
+            let made = keyring::from_secret(secret.expose()).map_err(|error| {
+                StartError::new(
+                    "tokens.secret_file cannot be used",
+                    error,
+                    "put at least 32 bytes there",
+                )
+            })?;
+            keys.publish(made, config.tokens.algorithm);
+        }
+        let revocations = Revocations::new();
+        let figures = Arc::clone(metrics);
+        let pool = password::Pool::start(
+            config.passwords.clone(),
+            Box::new(move |took| figures.password_hashed(took)),
+        )
+        .map_err(|error| {
+            StartError::new(
+                "the password workers cannot be started",
+                error,
+                "raise the limit of processes",
+            )
+        })?;
+        let accounts = Accounts::new(crate::account::Tools {
+            store: Arc::clone(&store),
+            pool,
+            keys: keys.clone(),
+            revocations: revocations.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            settings: config.accounts.clone(),
+            throttle: config.throttle.clone(),
+            tokens: config.tokens.clone(),
+        })
+        .map_err(|error| StartError::new("accounts cannot be served", error, "the system must give randomness"))?;
+        let services = Services {
+            accounts: Arc::new(accounts),
+            office: office.clone(),
+            keys: keys.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+        };
+        let authenticator = Authenticator::new(keys.clone(), revocations.clone());
+        Ok(Self {
+            store,
+            keys,
+            revocations,
+            authenticator,
+            services,
+            office,
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// Starts to follow the store's changes.
+    pub fn follow(self, config: &Config) {
+        let feed = Feed {
+            store: self.store,
+            revocations: self.revocations,
+            keys: self.keys,
+            algorithm: config.tokens.algorithm,
+            admin_role: config.admin.role.clone(),
+            migrate: config.store.migrate,
+            clock: self.clock,
+            metrics: self.metrics,
+        };
+        self.office.spawn(feed.run());
+    }
+}
+
+/// The snapshot of a configuration, at start.
+pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
+    let standing = Standing {
+        metrics: &parts.metrics,
+        keys: &parts.keys,
+    };
+    snapshot_from(config, &standing, old)
+}
+
+/// The snapshot of a configuration; upstream servers that `old` knows keep their state.
+pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
+    let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
+    let endpoints = Endpoints::new(&config.endpoints);
+    let policy = policy(config, &endpoints, standing.metrics)?;
+    let (verifier, notes) = Verifier::new(&config.tokens, standing.keys.clone(), &config.admin.role)
+        .map_err(|error| wrong("the keys of a trusted issuer cannot be used", &error))?;
+    for note in notes {
+        tracing::warn!(note, "a key of a trusted issuer was passed over");
+    }
+    let none = Upstreams::default();
+    let upstreams = Upstreams::rebuild(old.map_or(&none, |old| &old.upstreams), &config.upstreams)
+        .map_err(|error| wrong("an upstream cannot be used", &error))?;
+    let identity = &config.identity;
+    let names = [&identity.user, &identity.id, &identity.roles, &identity.email];
+    Ok(Snapshot {
+        trusted_proxies: config.trusted_proxies.clone(),
+        reserved: Arc::new(Reserved::new(names.into_iter().flatten())),
+        identity: identity.clone(),
+        cors: config.cors.clone(),
+        policy,
+        endpoints,
+        upstreams,
+        verifier: Arc::new(verifier),
+        access_log: config.log.access,
+        endpoint_series: standing.metrics.route("(gateway)"),
+        unrouted_series: standing.metrics.route("(none)"),
+    })
+}
+
+fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
+    let contradict = |error| StartError::new("the routes contradict each other", error, "`doorward check` says more");
+    let mut entries = Vec::new();
+    for route in &config.routes {
+        let entry = RouteEntry::new(route.clone(), metrics.route(&route.name)).map_err(contradict)?;
+        entries.push(Arc::new(entry));
+    }
+    let mut rules = Vec::new();
+    for row in endpoints.rules() {
+        rules.push(EndpointRule {
+            index: row.index,
+            path: pattern(&row)?,
+            methods: row.methods.to_vec(),
+            rule: row.rule.clone(),
+        });
+    }
+    Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)
+}
+
+fn pattern(row: &endpoint::Row) -> Result<PathPattern, StartError> {
+    let made = if row.exact {
+        PathPattern::exact(&row.path)
+    } else {
+        PathPattern::prefix(&row.path)
+    };
+    made.map_err(|error| {
+        StartError::new(
+            format!("the endpoint {} cannot be served", row.path),
+            error,
+            "change [endpoints]",
+        )
+    })
+}

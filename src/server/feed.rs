@@ -1,0 +1,173 @@
+//! The change feed's reader: what other replicas, the command line and plain SQL did to users, sessions and keys is known
+//! to every worker within a second.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock::Clock;
+use crate::keyring::{self, Algorithm, KeyRing};
+use crate::revocation::Revocations;
+use crate::store::{self, Change, Horizon, Store};
+use crate::telemetry::{Metrics, StoreResult};
+
+/// Between two looks, where nothing tells of a change.
+const POLL: Duration = Duration::from_millis(250);
+/// Users that are read at once when so many changed that they are not named.
+const PAGE: u32 = 1_000;
+/// Between two rounds of deleting what is no longer needed.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// The reader and what it keeps up to date.
+pub struct Feed {
+    /// Where changes come from.
+    pub store: Arc<dyn Store>,
+    /// Who is in, who is out.
+    pub revocations: Revocations,
+    /// The keys.
+    pub keys: KeyRing,
+    /// What our tokens are signed with.
+    pub algorithm: Algorithm,
+    /// The gateway's own admin role.
+    pub admin_role: String,
+    /// Whether the schema is brought up to date when the store is first reached.
+    pub migrate: bool,
+    /// The time.
+    pub clock: Clock,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Feed {
+    /// Reads for ever. A store that is down is asked again and again; what is known stays known.
+    pub async fn run(self) {
+        let mut failing = false;
+        loop {
+            match self.follow().await {
+                Ok(never) => match never {},
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "the store cannot be read; what is known goes on counting");
+                    }
+                    failing = true;
+                    self.tell();
+                    tokio::time::sleep(POLL).await;
+                }
+            }
+            if self
+                .revocations
+                .age(self.clock.unix_millis())
+                .is_some_and(|age| age < Duration::from_secs(1))
+            {
+                failing = false;
+            }
+        }
+    }
+
+    async fn follow(&self) -> Result<std::convert::Infallible, store::Error> {
+        if self.migrate {
+            let migrated = self.store.migrate(&|step| tracing::info!(step, "schema")).await?;
+            if migrated.from != migrated.to {
+                tracing::info!(
+                    from = migrated.from,
+                    to = migrated.to,
+                    "the schema was brought up to date"
+                );
+            }
+        }
+        self.load_keys().await?;
+        let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
+        self.apply(&changes).await?;
+        self.revocations.loaded(self.clock.unix_millis());
+        tracing::info!(changes = changes.len(), "the store is read; its changes are followed");
+        let mut tidied = Instant::now();
+        loop {
+            tokio::time::timeout(POLL, self.store.notified()).await.ok();
+            horizon = self.read(horizon).await?;
+            self.tell();
+            if tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                self.tidy().await;
+            }
+        }
+    }
+
+    async fn read(&self, horizon: Horizon) -> Result<Horizon, store::Error> {
+        let result = self.store.changes_since(horizon, self.clock.unix_millis()).await;
+        let label = match &result {
+            Ok(_) => StoreResult::Ok,
+            Err(store::Error::Unavailable(_)) => StoreResult::Unavailable,
+            Err(store::Error::Schema(_) | store::Error::Refused(_)) => StoreResult::Error,
+        };
+        self.metrics.store_request("changes_since", label);
+        let (changes, horizon) = result?;
+        self.apply(&changes).await?;
+        self.revocations.polled(self.clock.unix_millis());
+        Ok(horizon)
+    }
+
+    async fn apply(&self, changes: &[Change]) -> Result<(), store::Error> {
+        let applied = self.revocations.apply(changes, &self.admin_role);
+        if applied.keys {
+            self.load_keys().await?;
+        }
+        if let Some(until) = applied.census {
+            self.census(until).await?;
+        }
+        Ok(())
+    }
+
+    /// So many users changed that they are not named: all of them are looked at.
+    async fn census(&self, until: i64) -> Result<(), store::Error> {
+        let mut census = self.revocations.census(until, &self.admin_role);
+        let mut after = None;
+        loop {
+            let page = self.store.users_after(after, PAGE).await?;
+            census.meet(&page);
+            match page.last() {
+                Some(last) => after = Some(last.id),
+                None => break,
+            }
+        }
+        census.finish(self.clock.unix_millis());
+        Ok(())
+    }
+
+    async fn load_keys(&self) -> Result<(), store::Error> {
+        if self.algorithm == Algorithm::Hs256 {
+            return Ok(());
+        }
+        let failed = |error: keyring::Error| match error {
+            keyring::Error::Store(text) => store::Error::Unavailable(text),
+            other => store::Error::Refused(other.to_string()),
+        };
+        let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock)
+            .await
+            .map_err(failed)?;
+        self.keys
+            .publish(keyring::from_store(&stored).map_err(failed)?, self.algorithm);
+        Ok(())
+    }
+
+    async fn tidy(&self) {
+        let now = self.clock.unix_millis();
+        self.revocations.sweep(now);
+        let day = 86_400_000;
+        let work = [
+            self.store.forget_changes(now).await,
+            self.store.forget_sessions(now - day).await,
+            self.store.forget_failures(now - day).await,
+        ];
+        for error in work.into_iter().filter_map(Result::err) {
+            tracing::debug!(%error, "expired rows could not be deleted yet");
+        }
+    }
+
+    fn tell(&self) {
+        if let Some(age) = self.revocations.age(self.clock.unix_millis()) {
+            self.metrics.revocation_age(age);
+        }
+        if let Some((used, idle)) = self.store.pool_state() {
+            self.metrics.store_pool(used, idle);
+        }
+    }
+}

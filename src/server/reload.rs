@@ -1,0 +1,105 @@
+//! Reload: a new configuration takes the old one's place as a whole, or not at all. No connection is dropped.
+
+use std::sync::Arc;
+
+use super::{Server, assemble, tuning};
+use crate::config::{self, Config, Sources};
+
+impl Server {
+    /// Reads the configuration anew and puts in force what can change under traffic. What is wrong with it is logged, and
+    /// the old one stays.
+    pub fn reload(&mut self, sources: &Sources) -> bool {
+        let done = self.try_reload(sources);
+        self.metrics.reload(done);
+        self.tell_figures();
+        done
+    }
+
+    fn try_reload(&mut self, sources: &Sources) -> bool {
+        let loaded = match config::load(sources) {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                for problem in problems.0.iter() {
+                    tracing::error!(%problem, "configuration");
+                }
+                tracing::error!("the configuration was not reloaded: the old one stays in force");
+                return false;
+            }
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        match self.put_in_force(loaded.config) {
+            Ok(()) => {
+                tracing::info!("the configuration was reloaded");
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, hint = error.hint, "the configuration was not reloaded: the old one stays in force");
+                false
+            }
+        }
+    }
+
+    fn put_in_force(&mut self, config: Config) -> Result<(), super::StartError> {
+        let old = self.gateway.snapshot.load_full();
+        let parts = assemble::Standing {
+            metrics: &self.metrics,
+            keys: self.gateway.authenticator.keys(),
+        };
+        let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
+        // The last step that can fail, and it changes nothing when it does.
+        self.tls
+            .reload(&config.tls)
+            .map_err(|error| super::StartError::new("the certificates cannot be used", error.cause(), error.hint()))?;
+        self.gateway.snapshot.store(Arc::new(snapshot));
+        self.tuning.store(Arc::new(tuning(&config)));
+        self.seats
+            .set_limits(config.limits.connections, config.limits.connections_per_address);
+        for section in needs_restart(&self.config, &config) {
+            tracing::warn!(
+                section,
+                "a change in this section needs a restart and is not in force yet"
+            );
+        }
+        self.config = Config { ..config };
+        Ok(())
+    }
+}
+
+/// Sections in which something changed that only a restart brings into force.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
+    let sections: [(&'static str, bool); 10] = [
+        ("listeners", old.listeners != new.listeners),
+        ("admin", old.admin != new.admin),
+        ("workers", old.workers != new.workers),
+        ("data_dir", old.data_dir != new.data_dir),
+        ("store", differs(&old.store, &new.store)),
+        ("passwords", differs(&old.passwords, &new.passwords)),
+        ("throttle", old.throttle != new.throttle),
+        ("accounts", old.accounts != new.accounts),
+        ("log", old.log != new.log),
+        ("tokens", differs(&own(&old.tokens), &own(&new.tokens))),
+    ];
+    sections
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// What of `[tokens]` is fixed at start: how our own tokens are made, and the size of the memory.
+fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
+    (
+        tokens.issuer.clone(),
+        tokens.audience.clone(),
+        tokens.algorithm,
+        (tokens.access_ttl, tokens.refresh_idle, tokens.refresh_ttl),
+        tokens
+            .secret
+            .as_ref()
+            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())),
+        tokens.cache,
+    )
+}

@@ -1,0 +1,67 @@
+//! A request in the form that the version of HTTP wants.
+//!
+//! Both ways can be taken one after the other, for a request that one connection did not take may go to another one.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http_body::Body;
+
+use super::Protocol;
+
+/// Headers that say something about an HTTP/1.1 connection and must not be sent over HTTP/2 (RFC 9113 section 8.2.2).
+const OF_CONNECTIONS: [HeaderName; 5] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Origin-form (RFC 9112 section 3.2.1), the authority in Host.
+pub(super) fn to_http1<B: Body>(request: &mut Request<B>) -> Result<(), &'static str> {
+    *request.version_mut() = Version::HTTP_11;
+    if let Some(authority) = request.uri().authority() {
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the authority cannot be written")?;
+        request.headers_mut().entry(HOST).or_insert(host);
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = Some(path(request.uri()));
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| "the target cannot be written")?;
+    }
+    let unknown_length = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
+    // hyper takes it that these have no body, and drops it, unless it is told of one.
+    if unknown_length
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.headers().contains_key(CONTENT_LENGTH)
+    {
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(())
+}
+
+/// Scheme and authority in the URI (RFC 9113 section 8.3.1), nothing about a connection.
+pub(super) fn to_http2<B>(request: &mut Request<B>, protocol: Protocol) -> Result<(), &'static str> {
+    *request.version_mut() = Version::HTTP_2;
+    for name in OF_CONNECTIONS {
+        request.headers_mut().remove(name);
+    }
+    if let Some(host) = request.headers_mut().remove(HOST) {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(match protocol {
+            Protocol::Http | Protocol::H2c => Scheme::HTTP,
+            Protocol::Https => Scheme::HTTPS,
+        });
+        parts.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| "Host is no authority")?);
+        parts.path_and_query = Some(path(request.uri()));
+        *request.uri_mut() = Uri::from_parts(parts).map_err(|_| "the target cannot be written")?;
+    }
+    Ok(())
+}
+
+fn path(uri: &Uri) -> PathAndQuery {
+    uri.path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+}

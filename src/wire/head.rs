@@ -1,0 +1,247 @@
+//! A request's head: the request line (RFC 9112 section 3) and the way through its fields.
+
+use http::Uri;
+
+use super::fields::{BARE_CR, BARE_LF, FieldLines, Next};
+use super::framing::{Facts, HeadEnd};
+use super::grammar::{self, PATH, QUERY, TOKEN, VISIBLE};
+use super::settings::{BLANK_LINES, METHOD_BYTES, TARGET_BYTES};
+use super::violation::Violation;
+use crate::codes::Code;
+
+/// Where in a head the scan stands. It is shown the head from its first byte every time, and goes on where it stopped.
+#[derive(Clone, Debug)]
+pub(super) struct HeadScan {
+    at: usize,
+    /// Where the element of the request line that is being read starts.
+    start: usize,
+    part: Part,
+    blank_lines: u8,
+    fields: FieldLines,
+    facts: Facts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Blank,
+    Method,
+    TargetStart,
+    Path,
+    Query,
+    OtherTarget,
+    Version,
+    Fields,
+}
+
+impl HeadScan {
+    pub(super) fn new() -> Self {
+        Self {
+            at: 0,
+            start: 0,
+            part: Part::Blank,
+            blank_lines: 0,
+            fields: FieldLines::starting(0),
+            facts: Facts::default(),
+        }
+    }
+
+    /// Whether nothing has come yet but empty lines.
+    pub(super) fn is_idle(&self) -> bool {
+        self.part == Part::Blank
+    }
+
+    /// Looks at `shown`, the head so far; `None`: more bytes are needed.
+    pub(super) fn scan(&mut self, shown: &[u8], limit: usize) -> Result<Option<HeadEnd>, Violation> {
+        let window = shown.get(..limit).unwrap_or(shown);
+        if self.request_line(window)?
+            && let Some(end) = self.field_lines(window)?
+        {
+            return Ok(Some(end));
+        }
+        if shown.len() >= limit {
+            return Err(Violation::new(Code::HeadersTooLarge, "the request's head is too large"));
+        }
+        Ok(None)
+    }
+
+    fn request_line(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        loop {
+            let advanced = match self.part {
+                Part::Blank => self.blank(window)?,
+                Part::Method => self.method(window)?,
+                Part::TargetStart => self.target_start(window)?,
+                Part::Path => self.target(window, PATH)?,
+                Part::Query => self.target(window, QUERY)?,
+                Part::OtherTarget => self.target(window, VISIBLE)?,
+                Part::Version => self.version(window)?,
+                Part::Fields => return Ok(true),
+            };
+            if !advanced {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn blank(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        match window.get(self.at) {
+            None => Ok(false),
+            Some(b'\r') => match window.get(self.at + 1) {
+                None => Ok(false),
+                Some(b'\n') if self.blank_lines == BLANK_LINES => {
+                    Err(Violation::framing("too many empty lines before the request line"))
+                }
+                Some(b'\n') => {
+                    self.blank_lines += 1;
+                    self.at += 2;
+                    Ok(true)
+                }
+                Some(_) => Err(Violation::framing(BARE_CR)),
+            },
+            Some(b'\n') => Err(Violation::framing(BARE_LF)),
+            // The record type of a TLS handshake, and no character of a method.
+            Some(0x16) => Err(Violation::new(
+                Code::InvalidRequest,
+                "this connection speaks HTTP, not TLS",
+            )),
+            Some(_) => self.enter(Part::Method, 0),
+        }
+    }
+
+    fn method(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        self.at += grammar::run(window.get(self.at..).unwrap_or_default(), TOKEN);
+        if self.at - self.start > METHOD_BYTES {
+            return Err(Violation::new(Code::NotImplemented, "the method is not known"));
+        }
+        match window.get(self.at) {
+            None => Ok(false),
+            Some(b' ') => {
+                match window.get(self.start..self.at).unwrap_or_default() {
+                    b"" => return Err(Violation::new(Code::InvalidRequest, BAD_METHOD)),
+                    // A gateway opens no tunnels to where a client says (RFC 9110 section 9.3.6).
+                    b"CONNECT" => return Err(Violation::new(Code::MethodNotAllowed, "CONNECT is not served here")),
+                    b"OPTIONS" => self.facts.options = true,
+                    // Reserved, so that HTTP/1 never sees it but from a client that takes us for HTTP/2 (RFC 9113 section 3.4).
+                    b"PRI" => {
+                        return Err(Violation::new(
+                            Code::InvalidRequest,
+                            "this connection speaks HTTP/1, not HTTP/2",
+                        ));
+                    }
+                    _ => {}
+                }
+                self.enter(Part::TargetStart, 1)
+            }
+            Some(_) => Err(Violation::new(Code::InvalidRequest, BAD_METHOD)),
+        }
+    }
+
+    fn target_start(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        match window.get(self.at) {
+            None => Ok(false),
+            Some(b'/') => self.enter(Part::Path, 0),
+            Some(b' ' | b'\r' | b'\n') => Err(Violation::new(Code::InvalidRequest, BAD_LINE)),
+            Some(_) => self.enter(Part::OtherTarget, 0),
+        }
+    }
+
+    fn target(&mut self, window: &[u8], class: u8) -> Result<bool, Violation> {
+        self.at += grammar::run(window.get(self.at..).unwrap_or_default(), class);
+        if self.at - self.start > TARGET_BYTES {
+            return Err(Violation::new(Code::TargetTooLong, "the request target is too long"));
+        }
+        Err(Violation::new(
+            Code::InvalidTarget,
+            match window.get(self.at) {
+                None => return Ok(false),
+                Some(b'?') if self.part == Part::Path => {
+                    self.part = Part::Query;
+                    self.at += 1;
+                    return Ok(true);
+                }
+                Some(b' ') => {
+                    if self.part == Part::OtherTarget {
+                        other_target(window.get(self.start..self.at).unwrap_or_default(), self.facts.options)?;
+                    }
+                    return self.enter(Part::Version, 1);
+                }
+                // HTTP/0.9 had no version.
+                Some(b'\r' | b'\n') => return Err(Violation::new(Code::InvalidRequest, BAD_LINE)),
+                // hyper's URI type would drop it silently, and nobody behind us would know.
+                Some(b'#') => "a request target has no fragment",
+                Some(0x80..) => "a request target is ASCII; other characters are percent-encoded",
+                Some(0..0x20 | 0x7f) => "a request target has no control characters",
+                Some(_) => "the request target contains a character that must be percent-encoded",
+            },
+        ))
+    }
+
+    fn version(&mut self, window: &[u8]) -> Result<bool, Violation> {
+        const LINE_END: &[u8] = b"HTTP/1.1\r\n";
+        let rest = window.get(self.at..).unwrap_or_default();
+        for (place, expected) in LINE_END.iter().enumerate() {
+            match rest.get(place) {
+                None => return Ok(false),
+                Some(b'0') if place == 7 => self.facts.http10 = true,
+                Some(found) if found == expected => {}
+                Some(&found) => return Err(bad_version(place, found)),
+            }
+        }
+        self.fields = FieldLines::starting(self.at + LINE_END.len());
+        self.enter(Part::Fields, LINE_END.len())
+    }
+
+    fn field_lines(&mut self, window: &[u8]) -> Result<Option<HeadEnd>, Violation> {
+        loop {
+            match self.fields.next(window)? {
+                Next::More => return Ok(None),
+                Next::End(len) => return self.facts.conclude(len).map(Some),
+                Next::Field { name, value } => self.facts.learn(name, value)?,
+            }
+        }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "so that the parts' scanners end in it")]
+    fn enter(&mut self, part: Part, skip: usize) -> Result<bool, Violation> {
+        self.part = part;
+        self.at += skip;
+        self.start = self.at;
+        Ok(true)
+    }
+}
+
+/// Decides by the first byte that is not as it should be, so that it never matters how many came with it.
+fn bad_version(place: usize, found: u8) -> Violation {
+    match (place, found) {
+        (5 | 7, b'0'..=b'9') => Violation::new(Code::VersionNotSupported, "HTTP/1.1 and HTTP/1.0 are served here"),
+        (8, b'\n') => Violation::framing(BARE_LF),
+        (9, _) => Violation::framing(BARE_CR),
+        _ => Violation::new(Code::InvalidRequest, BAD_LINE),
+    }
+}
+
+/// A target that does not start with a slash: `*` for OPTIONS, or an http URI (RFC 9112 section 3.2). This is rare, so it may
+/// cost what hyper's own parser costs; being the same, it refuses nothing that we let pass.
+fn other_target(target: &[u8], options: bool) -> Result<(), Violation> {
+    let refuse = |detail| Err(Violation::new(Code::InvalidTarget, detail));
+    if target == b"*" {
+        return if options {
+            Ok(())
+        } else {
+            refuse("the target * is for OPTIONS only")
+        };
+    }
+    let Ok(uri) = Uri::try_from(target) else {
+        return refuse("the request target is not a valid URI");
+    };
+    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return refuse("the request target must be a path or an http URI");
+    };
+    // RFC 9110 section 4.2.4.
+    if authority.as_str().contains('@') {
+        return refuse("the request target must not carry user information");
+    }
+    Ok(())
+}
+
+const BAD_METHOD: &str = "the request must start with a method";
+const BAD_LINE: &str = "the request line must be a method, a target and an HTTP version with one space between";

@@ -1,4 +1,3 @@
-//! Tests of this part.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

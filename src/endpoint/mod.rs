@@ -1,67 +1,202 @@
-//! Stub.
+//! The gateway's own URLs: their table, with the rule of each, and what each does. JSON in, JSON out.
+//!
+//! Whether a request may have a row is decided where all requests are decided, in `admission`, by the row's rule; who gets
+//! here was admitted. A new endpoint is a [`Page`], a row in [`Endpoints::new`] and a function.
+//!
+//! What needs the store or a hash is handed to the office and awaited: nothing here waits on a worker but for the body of
+//! the request.
+
+mod account;
+mod body;
+mod problems;
 mod settings;
 pub mod status;
-pub use settings::*;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
 use std::sync::Arc;
-/// x
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use crate::account::Accounts;
+use crate::answer::{self, Answer};
+use crate::authn::Proof;
+use crate::authz::{Access, Rule};
+use crate::clock::Clock;
+use crate::codes::Code;
+use crate::keyring::{JWKS_MAX_AGE, KeyRing};
+use crate::office::Office;
+use crate::problem::Problem;
+use crate::telemetry::Metrics;
+
+pub use settings::*;
+
+/// What the endpoints work with.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// x
-    pub accounts: Arc<crate::account::Accounts>,
-    /// x
-    pub office: crate::office::Office,
-    /// x
-    pub keys: crate::keyring::KeyRing,
-    /// x
-    pub clock: crate::clock::Clock,
-    /// x
-    pub metrics: Arc<crate::telemetry::Metrics>,
+    /// Operations on accounts; on the office's side.
+    pub accounts: Arc<Accounts>,
+    /// The way there.
+    pub office: Office,
+    /// The keys that are published.
+    pub keys: KeyRing,
+    /// The time.
+    pub clock: Clock,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
 }
-/// x
+
+/// An admitted request for one of our own URLs.
 #[derive(Debug)]
-pub struct Asked {
-    /// x
-    pub parts: http::request::Parts,
-    /// x
-    pub body: hyper::body::Incoming,
-    /// x
-    pub client: std::net::IpAddr,
-    /// x
+pub struct Asked<B = Incoming> {
+    /// Its head.
+    pub parts: Parts,
+    /// Its body, unread.
+    pub body: B,
+    /// The client's address.
+    pub client: IpAddr,
+    /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
 }
-/// x
+
+/// The table.
 #[derive(Debug)]
-pub struct Endpoints;
-/// x
-pub struct Row {
-    /// x
-    pub index: usize,
-    /// x
-    pub path: String,
-    /// x
-    pub exact: bool,
-    /// x
-    pub methods: Vec<http::Method>,
-    /// x
-    pub rule: crate::authz::Rule,
+pub struct Endpoints {
+    pages: Vec<(Page, Row)>,
 }
+
+/// One URL and who may have it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its place in the table: what [`Endpoints::serve`] is asked for.
+    pub index: usize,
+    /// The path.
+    pub path: String,
+    /// Whether that is the whole path, or everything below it too.
+    pub exact: bool,
+    /// The methods; GET includes HEAD.
+    pub methods: Vec<Method>,
+    /// Who may have it.
+    pub rule: Rule,
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    ApiWithoutSlash,
+    Api,
+    Login,
+    Refresh,
+    Registration,
+    Protected,
+    Me,
+    Logout,
+    Jwks,
+}
+
 impl Endpoints {
-    /// x
-    pub fn new(_: &Settings) -> Self {
-        Self
+    /// The URLs that the settings switch on.
+    pub fn new(settings: &Settings) -> Self {
+        let mut endpoints = Self { pages: Vec::new() };
+        if let Some(api) = &settings.api {
+            let mut add =
+                |page, path: &str, method, access| endpoints.add(page, format!("{api}{path}"), method, access);
+            add(Page::ApiWithoutSlash, "", Method::GET, Access::Public);
+            add(Page::Api, "/", Method::GET, Access::Public);
+            add(Page::Login, "/login", Method::POST, Access::Public);
+            add(Page::Refresh, "/refresh", Method::POST, Access::Public);
+            add(Page::Registration, "/registration", Method::POST, Access::Public);
+            add(Page::Protected, "/protected", Method::GET, Access::Authenticated);
+            add(Page::Me, "/me", Method::GET, Access::Authenticated);
+            add(Page::Logout, "/logout", Method::POST, Access::Authenticated);
+        }
+        if settings.well_known {
+            let path = "/.well-known/jwks.json".to_owned();
+            endpoints.add(Page::Jwks, path, Method::GET, Access::Public);
+        }
+        endpoints
     }
-    /// x
+
+    fn add(&mut self, page: Page, path: String, method: Method, access: Access) {
+        let row = Row {
+            index: self.pages.len(),
+            path,
+            exact: true,
+            methods: vec![method],
+            rule: Rule::new(access),
+        };
+        self.pages.push((page, row));
+    }
+
+    /// The rows, in the order of their indices.
     pub fn rules(&self) -> Vec<Row> {
-        Vec::new()
+        self.pages.iter().map(|(_, row)| row.clone()).collect()
     }
-    /// x
-    pub async fn serve(
+
+    /// Serves the row of this index to a request that was admitted to it, with the proof of who it is from.
+    pub async fn serve<B>(
         &self,
-        _index: usize,
-        _permit: Option<&Arc<crate::authn::Proof>>,
-        _asked: Asked,
-        _: &Services,
-    ) -> Result<crate::answer::Answer, crate::problem::Problem> {
-        Ok(crate::answer::empty(http::StatusCode::OK))
+        index: usize,
+        proof: Option<&Arc<Proof>>,
+        asked: Asked<B>,
+        services: &Services,
+    ) -> Result<Answer, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::fmt::Display,
+    {
+        let Some((page, row)) = self.pages.get(index) else {
+            return Err(Problem::new(Code::Internal, "Something went wrong.").because("no such row of endpoints"));
+        };
+        match page {
+            Page::ApiWithoutSlash => Ok(add_slash(&row.path, &asked.parts)),
+            Page::Api => Ok(account::running()),
+            Page::Login => account::login(asked, services).await,
+            Page::Refresh => account::refresh(asked, services).await,
+            Page::Registration => account::register(asked, services).await,
+            Page::Protected => account::protected(proof),
+            Page::Me => account::me(proof),
+            Page::Logout => account::logout(proof, asked, services).await,
+            Page::Jwks => jwks(services),
+        }
     }
+}
+
+/// To the same place with a slash behind. The path is the configuration's, never the client's: nobody is led elsewhere.
+fn add_slash(path: &str, parts: &Parts) -> Answer {
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location =
+        HeaderValue::try_from(format!("{path}/{query}")).or_else(|_| HeaderValue::try_from(format!("{path}/")));
+    match location {
+        Ok(location) => answer::redirect(StatusCode::PERMANENT_REDIRECT, location),
+        // A path that is no header value is no path of a request either: nobody gets here.
+        Err(_) => answer::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// The public keys (RFC 7517 section 8.5.1), which may be kept for a while: a new key is published that long before it signs.
+fn jwks(services: &Services) -> Result<Answer, Problem> {
+    let keys = services.keys.load();
+    if !keys.ready() {
+        return Err(Problem::new(
+            Code::NotReady,
+            "The signing keys are not loaded yet. Try again in a moment.",
+        )
+        .retry_after(1));
+    }
+    let body = keys.jwks(services.clock.unix_millis());
+    let content_type = HeaderValue::from_static("application/jwk-set+json");
+    let mut answer = answer::with_body(StatusCode::OK, content_type, Bytes::from(body));
+    let max_age = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
+    if let Ok(value) = HeaderValue::try_from(max_age) {
+        answer.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    Ok(answer)
 }

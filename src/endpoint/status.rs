@@ -1,32 +1,57 @@
-//! Stub
-/// x
+//! What the admin listener shows: whether the gateway lives, whether it is ready, and its figures.
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use serde::Serialize;
+
+use crate::answer::{self, Answer};
+
+/// Whether traffic should come here.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// x
+    /// It should.
     pub ready: bool,
-    /// x
+    /// Why it should not.
     pub reasons: Vec<&'static str>,
 }
-/// x
-pub fn healthz() -> crate::answer::Answer {
-    crate::answer::empty(http::StatusCode::OK)
+
+#[derive(Serialize)]
+struct Document<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    reasons: &'a [&'static str],
 }
-/// x
-pub fn readyz(h: &Health) -> crate::answer::Answer {
-    crate::answer::with_body(
-        if h.ready {
-            http::StatusCode::OK
-        } else {
-            http::StatusCode::SERVICE_UNAVAILABLE
-        },
-        http::HeaderValue::from_static("text/plain"),
-        h.reasons.join(",").into(),
-    )
+
+/// `GET /healthz`: the process answers. Whether it is of use is `/readyz`'s to say: a gateway that is restarted because its
+/// store is away helps nobody.
+pub fn healthz() -> Answer {
+    let document = Document {
+        status: "ok",
+        reasons: &[],
+    };
+    answer::json(StatusCode::OK, &document)
 }
-/// x
-pub fn metrics(s: String) -> crate::answer::Answer {
-    crate::answer::with_body(
-        http::StatusCode::OK,
-        http::HeaderValue::from_static("text/plain"),
-        s.into(),
-    )
+
+/// `GET /readyz`
+pub fn readyz(health: &Health) -> Answer {
+    let (code, status) = match health.ready {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    let document = Document {
+        status,
+        reasons: &health.reasons,
+    };
+    answer::json(code, &document)
+}
+
+/// `GET /metrics`: Prometheus' text format.
+pub fn metrics(page: String) -> Answer {
+    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    let mut answer = answer::with_body(StatusCode::OK, content_type, Bytes::from(page));
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
 }

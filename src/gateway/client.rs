@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use super::{Connection, FORWARDED};
+use super::{Connection, FORWARDED, RequestId};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::headers::{Authorization, Forwarded, Sifted};
@@ -70,7 +70,7 @@ impl Client {
     pub fn forwarded(
         &self,
         authority: Option<&HeaderValue>,
-        id: &str,
+        id: &RequestId,
         sent: &Forwarded,
     ) -> [(HeaderName, Option<HeaderValue>); 7] {
         let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
@@ -96,8 +96,8 @@ impl Client {
             (host_, host),
             (port_, port),
             (real_, real),
-            (id_, HeaderValue::from_str(id).ok()),
-            (trace, traceparent(id)),
+            (id_, id.id.clone()),
+            (trace, id.trace.clone()),
         ]
     }
 
@@ -112,19 +112,6 @@ impl Client {
         }
         HeaderValue::from_bytes(&chain).ok()
     }
-}
-
-/// A new trace (W3C Trace Context, section 3.2): the request id is its id, where it has the form; not sampled.
-fn traceparent(id: &str) -> Option<HeaderValue> {
-    if id.len() != 32
-        || !id
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
-    {
-        return None;
-    }
-    let span = id.get(16..)?;
-    HeaderValue::from_str(&format!("00-{id}-{span}-00")).ok()
 }
 
 /// The answer of a `redirect` listener: pages move to https, anything that may carry a secret or change something does not

@@ -39,7 +39,13 @@ impl Cluster {
     /// A cluster of one's own, with these settings (`name=value`).
     pub fn start(settings: &[&str]) -> Self {
         let root = tempfile::Builder::new().prefix("pg-").tempdir().unwrap();
-        let mut cluster = Self { bin: bin(), root, port: 0, options: String::new(), undertaker: None };
+        let mut cluster = Self {
+            bin: bin(),
+            root,
+            port: 0,
+            options: String::new(),
+            undertaker: None,
+        };
         // The server runs as another user where we are root: the folder is theirs.
         if is_root() {
             check(Command::new("chown").arg("postgres").arg(cluster.root.path()).output());
@@ -48,7 +54,14 @@ impl Cluster {
         check(
             cluster
                 .server_command("initdb")
-                .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "-D"])
+                .args([
+                    "--no-sync",
+                    "--auth=trust",
+                    "--username=postgres",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                    "-D",
+                ])
                 .arg(&data)
                 .output(),
         );
@@ -58,14 +71,20 @@ impl Cluster {
                 "-p {} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off -c max_connections=200{}",
                 cluster.port,
                 cluster.root.path().display(),
-                settings.iter().map(|setting| format!(" -c {setting}")).collect::<String>(),
+                settings
+                    .iter()
+                    .map(|setting| format!(" -c {setting}"))
+                    .collect::<String>(),
             );
             if cluster.control_start().status.success() {
                 cluster.undertaker = Some(cluster.watch());
                 return cluster;
             }
         }
-        panic!("PostgreSQL does not start: {}", fs::read_to_string(cluster.root.path().join("log")).unwrap_or_default());
+        panic!(
+            "PostgreSQL does not start: {}",
+            fs::read_to_string(cluster.root.path().join("log")).unwrap_or_default()
+        );
     }
 
     /// Where files for the server may be put, before it is started again with settings that name them.
@@ -98,7 +117,12 @@ impl Cluster {
 
     /// Stops the server: connections are cut, as by a crash.
     pub fn stop(&self) {
-        check(self.server_command("pg_ctl").args(["stop", "-w", "-m", "immediate", "-D"]).arg(self.data()).output());
+        check(
+            self.server_command("pg_ctl")
+                .args(["stop", "-w", "-m", "immediate", "-D"])
+                .arg(self.data())
+                .output(),
+        );
     }
 
     /// Starts it again on the same port.
@@ -130,9 +154,15 @@ impl Cluster {
 
     fn control_start(&self) -> Output {
         let mut command = self.server_command("pg_ctl");
-        command.args(["start", "-w", "-t", "30", "-o", &self.options, "-D"]).arg(self.data());
+        command
+            .args(["start", "-w", "-t", "30", "-o", &self.options, "-D"])
+            .arg(self.data());
         // Not to our output: a pipe that the server keeps open would keep whoever reads it waiting.
-        command.arg("-l").arg(self.root.path().join("log")).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("-l")
+            .arg(self.root.path().join("log"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command.output().unwrap()
     }
 
@@ -153,12 +183,11 @@ impl Cluster {
         let stop = self.server_command("pg_ctl");
         let words = std::iter::once(stop.get_program()).chain(stop.get_args());
         let stop: Vec<_> = words.map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-        let script = format!(
-            "read -r _; {} stop -w -m immediate -D '{}'; rm -rf '{}'",
-            stop.join(" "),
-            data.display(),
-            root.display()
-        );
+        // It may have been frozen: wake it first.
+        let (data, root) = (data.display(), root.display());
+        let wake = format!("p=$(head -n1 '{data}/postmaster.pid'); kill -CONT $p $(cat /proc/$p/task/$p/children)");
+        let stop = stop.join(" ");
+        let script = format!("read -r _; {wake}; {stop} stop -w -m immediate -D '{data}'; rm -rf '{root}'");
         Command::new("sh")
             .args(["-c", &script])
             .current_dir("/")
@@ -198,13 +227,20 @@ pub fn free_port() -> u16 {
 }
 
 fn bin() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    let versions = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join("bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = versions.collect();
     folders.sort();
     folders.reverse();
     folders.extend(std::env::split_paths(&path));
-    folders.into_iter().find(|folder| folder.join("initdb").exists()).expect("PostgreSQL's initdb, for the tests")
+    folders
+        .into_iter()
+        .find(|folder| folder.join("initdb").exists())
+        .expect("PostgreSQL's initdb, for the tests")
 }
 
 fn is_root() -> bool {

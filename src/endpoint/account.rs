@@ -1,0 +1,205 @@
+//! The account endpoints: what each reads, whom it asks, what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use http_body::Body;
+use serde::{Deserialize, Serialize};
+
+use crate::account::{Profile, Registrant, Tokens};
+use crate::answer::{self, Answer};
+use crate::authn::Proof;
+use crate::codes::Code;
+use crate::password::MAX_PASSWORD_BYTES;
+use crate::principal::{Issuer, Person};
+use crate::problem::{Challenge, Problem};
+use crate::secret::Secret;
+
+use super::body::{self, Form, secret};
+use super::{Asked, Services, problems};
+
+/// How long the office has for what asks the store alone. The store's own deadlines come first.
+const STORE: Duration = Duration::from_secs(5);
+/// How long it has where a password waits for its turn: the whole queue, on a slow machine.
+const HASHING: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct LoginForm {
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    password: Secret<String>,
+}
+
+impl Form for LoginForm {
+    const EXPECTED: &'static str = r#"Send {"username": "…", "password": "…"}."#;
+}
+
+#[derive(Deserialize)]
+struct RefreshForm {
+    #[serde(deserialize_with = "secret")]
+    refresh_token: Secret<String>,
+}
+
+impl Form for RefreshForm {
+    const EXPECTED: &'static str = r#"Send {"refresh_token": "…"}."#;
+}
+
+#[derive(Deserialize)]
+struct RegistrationForm {
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    password: Secret<String>,
+    #[serde(default)]
+    email: Option<String>,
+}
+
+impl Form for RegistrationForm {
+    const EXPECTED: &'static str = r#"Send {"username": "…", "password": "…"} and, if you like, "email"."#;
+}
+
+/// RFC 6749 section 5.1, and when the refresh token ends.
+#[derive(Serialize)]
+struct TokenAnswer<'a> {
+    access_token: &'a str,
+    token_type: &'static str,
+    expires_in: i64,
+    refresh_token: &'a str,
+    refresh_expires_in: i64,
+}
+
+#[derive(Serialize)]
+struct Running {
+    #[serde(rename = "JWT Server Application")]
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct Message {
+    message: String,
+}
+
+/// `GET /api/`
+pub(super) fn running() -> Answer {
+    answer::json(StatusCode::OK, &Running { state: "Running!" })
+}
+
+/// `POST /api/login`
+pub(super) async fn login<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let form: LoginForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    if form.password.expose().len() > MAX_PASSWORD_BYTES {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            format!("A password has at most {MAX_PASSWORD_BYTES} bytes."),
+        ));
+    }
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.login(&form.username, form.password, asked.client).await };
+    let tokens = services.office.call(HASHING, job).await.map_err(problems::late_hash)?;
+    tokens.map(token_answer).map_err(problems::of)
+}
+
+/// `POST /api/refresh`
+pub(super) async fn refresh<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.refresh(&form.refresh_token, asked.client).await };
+    let tokens = services.office.call(STORE, job).await.map_err(problems::late_store)?;
+    tokens.map(token_answer).map_err(problems::of)
+}
+
+/// `POST /api/registration`
+pub(super) async fn register<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let registrant = Registrant {
+        username: form.username,
+        password: form.password,
+        email: form.email,
+    };
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.register(registrant, asked.client).await };
+    let tokens = services.office.call(HASHING, job).await.map_err(problems::late_hash)?;
+    tokens.map(token_answer).map_err(problems::of)
+}
+
+/// `GET /api/protected`
+pub(super) fn protected(proof: Option<&Arc<Proof>>) -> Result<Answer, Problem> {
+    let message = format!("protected endpoint (allowed usr {})", local(proof)?.name);
+    Ok(answer::json(StatusCode::OK, &Message { message }))
+}
+
+/// `GET /api/me`
+pub(super) fn me(proof: Option<&Arc<Proof>>) -> Result<Answer, Problem> {
+    Ok(answer::json(StatusCode::OK, &Profile::of(local(proof)?)))
+}
+
+/// `POST /api/logout`
+pub(super) async fn logout<B>(
+    proof: Option<&Arc<Proof>>,
+    asked: Asked<B>,
+    services: &Services,
+) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let person = Arc::clone(local(proof)?);
+    // Clients send `{}` or nothing; what it is does not matter, that it is read keeps the connection.
+    body::read(&asked.parts.headers, asked.body).await?;
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.logout(&person, asked.client).await };
+    services
+        .office
+        .call(STORE, job)
+        .await
+        .map_err(problems::late_store)?
+        .map_err(problems::of)?;
+    let mut answer = answer::empty(StatusCode::NO_CONTENT);
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// The person, if they are one of ours: another issuer's `alice` is not ours, whatever that issuer's tokens give elsewhere.
+fn local(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
+    let Some(proof) = proof else {
+        // The rule of the row asks for a credential; should it ever not, nobody is let in.
+        return Err(Problem::new(Code::CredentialsRequired, "Log in first.").challenged(Challenge::Bearer));
+    };
+    match (&proof.person.issuer, proof.person.user) {
+        (Issuer::Local, Some(_)) => Ok(&proof.person),
+        (Issuer::Local, None) | (Issuer::External(_), _) => Err(Problem::new(
+            Code::InvalidToken,
+            "Only this gateway's own users have an account here; this token is another issuer's.",
+        )
+        .challenged(Challenge::InvalidToken)),
+    }
+}
+
+fn token_answer(tokens: Tokens) -> Answer {
+    answer::json(
+        StatusCode::OK,
+        &TokenAnswer {
+            access_token: tokens.access_token.expose(),
+            token_type: "Bearer",
+            expires_in: tokens.expires_in,
+            refresh_token: tokens.refresh_token.expose(),
+            refresh_expires_in: tokens.refresh_expires_in,
+        },
+    )
+}

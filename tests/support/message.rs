@@ -50,8 +50,11 @@ pub fn text(bytes: &[u8]) -> String {
 pub struct Buffered<S> {
     pub stream: S,
     buffer: Vec<u8>,
-    on_bytes: Box<dyn Fn(&[u8]) + Send>,
+    on_bytes: Observer,
 }
+
+/// Is told about each piece of bytes as it comes.
+type Observer = Box<dyn Fn(&[u8]) + Send>;
 
 /// Why bytes that were needed did not come.
 #[derive(Debug)]

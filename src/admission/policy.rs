@@ -272,9 +272,10 @@ impl Place {
                     return Err(match authz::decide(&self.rule, &Principal::Anonymous, &facts) {
                         Decision::NetworkNotAllowed => Refusal::NetworkNotAllowed,
                         Decision::ClientUnknown => Refusal::ClientUnknown,
-                        Decision::Allowed | Decision::NeedsCredentials | Decision::MissingRole(_) | Decision::Denied => {
-                            Refusal::BadCredential(fault)
-                        }
+                        Decision::Allowed
+                        | Decision::NeedsCredentials
+                        | Decision::MissingRole(_)
+                        | Decision::Denied => Refusal::BadCredential(fault),
                     });
                 }
             },

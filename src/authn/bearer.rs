@@ -46,7 +46,7 @@ impl Authenticator {
             Shown::Bearer(token) => token,
         };
         // Until the first complete load nobody can say that a token was not revoked.
-        if !self.revocations.ready() {
+        if !self.revocations.ready() || !self.keys.load().ready() {
             return Outcome::Bad(Fault::NotReady);
         }
         let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));

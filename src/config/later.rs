@@ -115,7 +115,12 @@ fn refuse_leaf(value: &Value, default: &Value, row: &Later, at: &KeyPath, report
     match value {
         Value::Array(_, items) if !row.now.is_empty() => {
             for (index, _) in items.iter().enumerate().filter(|(_, item)| !accepted_now(item)) {
-                refuse_one(&at.index(index), row, &names::alternatives(row.now.iter().copied()), report);
+                refuse_one(
+                    &at.index(index),
+                    row,
+                    &names::alternatives(row.now.iter().copied()),
+                    report,
+                );
             }
         }
         value if accepted_now(value) => {}

@@ -77,7 +77,11 @@ impl Worker {
     /// section 3.2; not sampled): two views of one buffer.
     pub fn next_id(&self) -> RequestId {
         // A weak mixing step spreads the counter over all bits, so that ids can be sampled by any of them.
-        let count = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let count = self
+            .ids
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            | 1;
         let mut text = BytesMut::with_capacity(55);
         text.put_slice(b"00-");
         put_hex(&mut text, self.id_prefix);
@@ -87,7 +91,10 @@ impl Worker {
         text.put_slice(b"-00");
         let trace = text.freeze();
         let id = HeaderValue::from_maybe_shared(trace.slice(3..35)).ok();
-        RequestId { id, trace: HeaderValue::from_maybe_shared(trace).ok() }
+        RequestId {
+            id,
+            trace: HeaderValue::from_maybe_shared(trace).ok(),
+        }
     }
 
     /// Adds a line to the access log.
@@ -121,6 +128,9 @@ mod tests {
         assert_ne!(one.as_str(), other.as_str());
         assert!(one.as_str().starts_with("0000000000000abc"), "{one:?}");
         let trace = one.trace.as_ref().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(trace, format!("00-{}-{}-00", one.as_str(), one.as_str().get(16..).unwrap()));
+        assert_eq!(
+            trace,
+            format!("00-{}-{}-00", one.as_str(), one.as_str().get(16..).unwrap())
+        );
     }
 }

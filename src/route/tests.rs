@@ -1,3 +1,4 @@
+//! Tests of this part.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -595,7 +596,10 @@ fn by_form(target: &Target<'_>) -> Vec<BTreeSet<Vec<u8>>> {
     holders.collect()
 }
 
-fn table_entries() -> impl Strategy<Value = Vec<(Vec<&'static str>, bool, String, Option<Vec<Method>>)>> {
+/// Hosts, whether exact, path, methods.
+type Drawn = (Vec<&'static str>, bool, String, Option<Vec<Method>>);
+
+fn table_entries() -> impl Strategy<Value = Vec<Drawn>> {
     let host = prop::collection::vec(
         prop::sample::select(vec!["h.test", "*.test", "*.h.test", "g.h.test"]),
         0..3,

@@ -1,6 +1,7 @@
 //! From a configuration to what requests see.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::StartError;
 use super::feed::Feed;
@@ -21,6 +22,9 @@ use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 use crate::upstream::Upstreams;
+
+/// Between two rounds of what accounts have to do now and then.
+const UPKEEP: Duration = Duration::from_secs(60);
 
 /// What is made once, at start.
 pub struct Parts {
@@ -122,11 +126,24 @@ impl Parts {
             keys: self.keys,
             algorithm: config.tokens.algorithm,
             admin_role: config.admin.role.clone(),
+            access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
             clock: self.clock,
             metrics: self.metrics,
         };
         self.office.spawn(feed.run());
+        self.office.spawn(upkeep(self.services.accounts));
+    }
+}
+
+/// What accounts have to do now and then. A store that is down is asked again the next time.
+async fn upkeep(accounts: Arc<Accounts>) {
+    let mut due = tokio::time::interval(UPKEEP);
+    loop {
+        due.tick().await;
+        if let Err(error) = accounts.upkeep().await {
+            tracing::debug!(%error, "the upkeep of accounts has to wait");
+        }
     }
 }
 

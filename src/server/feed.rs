@@ -29,6 +29,8 @@ pub struct Feed {
     pub algorithm: Algorithm,
     /// The gateway's own admin role.
     pub admin_role: String,
+    /// The life of an access token, in milliseconds: what the store remembers changes for.
+    pub access_ttl: i64,
     /// Whether the schema is brought up to date when the store is first reached.
     pub migrate: bool,
     /// The time.
@@ -74,6 +76,7 @@ impl Feed {
                 );
             }
         }
+        self.store.record_lifetime(self.access_ttl).await?;
         self.load_keys().await?;
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
         self.apply(&changes).await?;

@@ -165,6 +165,7 @@ impl Server {
             self.metrics
                 .certificate_expiry(&expiry.name, expiry.not_after.saturating_sub(now));
         }
+        self.gateway.services.accounts.tell_figures();
         if let Some(logging) = &self.logging {
             self.metrics.log_dropped(logging.dropped());
         }

@@ -200,7 +200,9 @@ impl Metrics {
 
     /// Requests waiting for a password worker.
     pub fn password_queue(&self, waiting: usize) {
-        self.handles.password_queue.set(u32::try_from(waiting).unwrap_or(u32::MAX));
+        self.handles
+            .password_queue
+            .set(u32::try_from(waiting).unwrap_or(u32::MAX));
     }
 
     /// How long ago the change feed was last read to its end.
@@ -305,7 +307,10 @@ impl Handles {
         describe();
         metrics::gauge!("doorward_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         let by_result = |name: &'static str, results: Vec<&'static str>| -> Vec<Counter> {
-            results.into_iter().map(|result| metrics::counter!(name, "result" => result)).collect()
+            results
+                .into_iter()
+                .map(|result| metrics::counter!(name, "result" => result))
+                .collect()
         };
         Self {
             logins: by_result("doorward_logins_total", LoginResult::texts()),

@@ -2,9 +2,9 @@
 
 use http::HeaderValue;
 
-use super::headers::{Reserved, reserved};
 use super::conflicts::{self, Placed};
 use super::field;
+use super::headers::{Reserved, reserved};
 use crate::admission::{Credentials, HeaderChanges, HostHeader, Preflight, Route};
 use crate::authz::{Access, Rule};
 use crate::config::file::{self, Shape};
@@ -58,7 +58,9 @@ pub fn routes(
 /// Where a route is; this much may be right where the rest is not, and can then be compared with the others.
 fn place(index: usize, raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Placed> {
     let hosts = key.key("hosts");
-    let hosts = field::each(&raw.hosts, |index, host| field::host(report, &hosts.index(index), host, true));
+    let hosts = field::each(&raw.hosts, |index, host| {
+        field::host(report, &hosts.index(index), host, true)
+    });
     let path = field::path(report, &key.key("path"), &raw.path);
     let methods = field::methods(report, &key.key("methods"), &raw.methods);
     Some(Placed {
@@ -181,20 +183,9 @@ fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rul
 
 fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
     let place = key.key("credentials");
-    let mut credentials = Credentials {
-        bearer: false,
-        session: false,
-        basic: false,
-    };
-    let kinds: [(&str, fn(&mut Credentials)); 3] = [
-        ("bearer", |credentials| credentials.bearer = true),
-        ("session", |credentials| credentials.session = true),
-        ("basic", |credentials| credentials.basic = true),
-    ];
-    field::each(&raw.credentials, |index, kind| {
-        report
-            .choose(&place.index(index), kind, &kinds)
-            .map(|set| set(&mut credentials))
+    let choices = [("bearer", "bearer"), ("session", "session"), ("basic", "basic")];
+    let kinds = field::each(&raw.credentials, |index, kind| {
+        report.choose(&place.index(index), kind, &choices)
     })?;
     if raw.credentials.is_empty() && raw.access == "authenticated" {
         report.error(Fault::at(
@@ -203,7 +194,11 @@ fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Opt
         ));
         return None;
     }
-    Some(credentials)
+    Some(Credentials {
+        bearer: kinds.contains(&"bearer"),
+        session: kinds.contains(&"session"),
+        basic: kinds.contains(&"basic"),
+    })
 }
 
 fn upstream(
@@ -223,8 +218,10 @@ fn upstream(
         return None;
     }
     if !known {
-        // An upstream that could not be read may be the one that is meant.
-        if !report.failed(&KeyPath::of("upstreams")) {
+        // An upstream whose name could not be read may be the one that is meant.
+        let upstreams = KeyPath::of("upstreams");
+        let mut names = (0..around.upstreams.len()).map(|index| upstreams.index(index).key("name"));
+        if !report.failed_around(&upstreams) && !names.any(|name| report.failed_around(&name)) {
             let hint = match names::nearest(&raw.upstream, around.upstreams.iter().copied()) {
                 Some(nearest) => format!("did you mean {nearest:?}?"),
                 None if around.upstreams.is_empty() => "no upstream is configured".to_owned(),
@@ -296,7 +293,7 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
     let refused = |reserved: Option<Reserved>| match (side, reserved?) {
         (_, reason @ Reserved::Connection) => Some(reason),
         (Side::Request(_), reason) => Some(reason),
-        (Side::Response, Reserved::Host | Reserved::Identity | Reserved::Forwarding) => None,
+        (Side::Response, Reserved::Host | Reserved::Gateway) => None,
     };
     let identity = match side {
         Side::Request(identity) => identity,
@@ -323,7 +320,7 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
                 report.error(Fault::at(&place, accepted).hint(reason.reason()));
                 None
             }
-            Some(Reserved::Identity | Reserved::Forwarding) | None => Some(header),
+            Some(Reserved::Gateway) | None => Some(header),
         }
     });
     Some(HeaderChanges {

@@ -260,16 +260,11 @@ fn a_weaker_hash_is_replaced_after_the_login_which_goes_on() {
         while !bench.store.user(id).await.unwrap().unwrap().password.contains("m=16,") {
             tokio::task::yield_now().await;
         }
-        // The password is the same: no session ended, nobody heard of a change.
+        // The password is the same: no session ended.
         for tokens in &tokens {
+            bench.person(tokens).unwrap();
             bench.refresh(&tokens.refresh_token).await.unwrap();
         }
-        let (changes, _) = bench.store.all_changes(NOW).await.unwrap();
-        assert!(
-            changes
-                .iter()
-                .all(|change| matches!(change, crate::store::Change::User { until, .. } if *until > 0))
-        );
         bench.login("alice", PASSWORD).await.unwrap();
     });
 }

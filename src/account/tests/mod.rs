@@ -25,28 +25,28 @@ use crate::token::{Algorithm, Verifier};
 const NOW: i64 = 1_800_000_000_000;
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 const ADMIN: &str = "doorward-admin";
-const PASSWORD: &str = "gulls over a grey harbour";
+pub(crate) const PASSWORD: &str = "gulls over a grey harbour";
 
 /// A service with everything around it that a test wants to look at.
-struct Bench {
-    accounts: Arc<Accounts>,
+pub(crate) struct Bench {
+    pub(crate) accounts: Arc<Accounts>,
     store: Arc<dyn Store>,
-    clock: Clock,
-    keys: KeyRing,
-    revocations: Revocations,
-    metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    pub(crate) keys: KeyRing,
+    pub(crate) revocations: Revocations,
+    pub(crate) metrics: Arc<Metrics>,
     hashes: Arc<AtomicUsize>,
-    verifier: Verifier,
+    pub(crate) verifier: Verifier,
     _folder: Option<tempfile::TempDir>,
 }
 
 /// What a test sets differently.
-struct Wish {
-    registration: Registration,
-    throttle: throttle::Settings,
-    cost: u32,
-    queue: usize,
-    with_keys: bool,
+pub(crate) struct Wish {
+    pub(crate) registration: Registration,
+    pub(crate) throttle: throttle::Settings,
+    pub(crate) cost: u32,
+    pub(crate) queue: usize,
+    pub(crate) with_keys: bool,
 }
 
 impl Default for Wish {
@@ -134,7 +134,7 @@ fn bench_over(store: Arc<dyn Store>, wish: Wish) -> Bench {
 }
 
 /// Over the fake store.
-fn bench(wish: Wish) -> (Bench, Arc<Fake>) {
+pub(crate) fn bench(wish: Wish) -> (Bench, Arc<Fake>) {
     let fake = Arc::new(Fake::default());
     (bench_over(Arc::clone(&fake) as Arc<dyn Store>, wish), fake)
 }
@@ -170,7 +170,7 @@ fn secret(text: &str) -> Secret<String> {
 }
 
 /// A hash of [`PASSWORD`] at this cost.
-async fn hashed(cost: u32) -> String {
+pub(crate) async fn hashed(cost: u32) -> String {
     let pool = pool(cost, 10, &Arc::default());
     pool.hash(secret(PASSWORD), Scheme::Argon2id).await.unwrap()
 }

@@ -215,9 +215,7 @@ impl Readings {
             let forms = forms.and(Forms::with(fold, nfkc));
             if !forms.is_empty() {
                 text.clear();
-                if !transform::normalize(path, fold, nfkc, &mut text) {
-                    return Err(Code::AmbiguousTarget);
-                }
+                transform::normalize(path, fold, nfkc, &mut text).ok_or(Code::AmbiguousTarget)?;
                 self.insert(&text, forms)?;
             }
         }
@@ -272,9 +270,7 @@ pub(super) fn forms_of(decoded: &str) -> Option<Vec<(Forms, Vec<u8>)>> {
             !form.and(Forms::ANY_FOLDED).is_empty(),
             !form.and(Forms::ANY_NFKC).is_empty(),
         );
-        if !transform::normalize(text, fold, nfkc, &mut key) {
-            return None;
-        }
+        transform::normalize(text, fold, nfkc, &mut key)?;
         match keys.iter_mut().find(|(_, known)| *known == key) {
             Some((forms, _)) => *forms = forms.or(form),
             None => keys.push((form, key)),

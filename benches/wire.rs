@@ -1,5 +1,13 @@
 //! What the scanner costs: a browser's head, and a body in chunks. `cargo bench --bench wire`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
 use divan::{Bencher, black_box};
 use doorward::wire::{Outcome, Scanner, Settings};
 

@@ -224,14 +224,21 @@ impl Entry {
     /// Whether this was cut so long ago ([`GRACE`]) that whoever should have seen the mark never will: the connection is to
     /// be dropped as it is.
     pub fn is_overdue(&self) -> bool {
-        let since = self.registry.tick.load(Ordering::Relaxed).wrapping_sub(self.cut_at.load(Ordering::Relaxed));
+        let since = self
+            .registry
+            .tick
+            .load(Ordering::Relaxed)
+            .wrapping_sub(self.cut_at.load(Ordering::Relaxed));
         matches!(self.cut(), Some(Cut::Deadline | Cut::Drain)) && since >= ticks(GRACE)
     }
 
     /// Ends this as if its time were up, with no grace left.
     pub fn end(&self) {
         self.cut.store(3, Ordering::Relaxed);
-        self.cut_at.store(self.registry.tick.load(Ordering::Relaxed).wrapping_sub(ticks(GRACE)), Ordering::Relaxed);
+        self.cut_at.store(
+            self.registry.tick.load(Ordering::Relaxed).wrapping_sub(ticks(GRACE)),
+            Ordering::Relaxed,
+        );
         self.wake();
     }
 
@@ -305,7 +312,8 @@ impl Entry {
             Cut::Drain => 3,
         };
         if self.cut.swap(number, Ordering::Relaxed) == 0 {
-            self.cut_at.store(self.registry.tick.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.cut_at
+                .store(self.registry.tick.load(Ordering::Relaxed), Ordering::Relaxed);
         } else if self.is_overdue() {
             self.observed.overdue();
         }

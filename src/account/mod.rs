@@ -1,20 +1,157 @@
-//! Not built yet.
+//! What a person does with an account: log in, stay logged in, register, log out; and what an administrator does with it
+//! from the command line. No HTTP here: names, passwords and tokens in, [`Tokens`] or an [`Error`] out.
+//!
+//! Everything here waits for the store or for a hash, so it runs in the office, as the job of one call: a caller who goes
+//! away does not end what has begun.
+//!
+//! ```text
+//! login:    throttle -> row of the name -> password (a stand-in's, if there is none) -> active? -> session -> tokens
+//! refresh:  session of the token -> judged -> user read anew -> rotated, or the same successor again -> tokens
+//! register: rules of names and passwords -> hash -> exactly one row -> session -> tokens
+//! ```
+
+mod administration;
+mod audit;
+mod books;
+mod email;
+mod error;
+mod issue;
+mod login;
+mod logout;
+mod profile;
+mod refresh;
+mod registration;
+mod roles;
 mod settings;
-pub use settings::*;
+mod stand_ins;
+mod username;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
 use std::sync::Arc;
-/// x
-pub struct Tools { /// x
-    pub store: Arc<dyn crate::store::Store>, /// x
-    pub pool: crate::password::Pool, /// x
-    pub keys: crate::keyring::KeyRing, /// x
-    pub revocations: crate::revocation::Revocations, /// x
-    pub clock: crate::clock::Clock, /// x
-    pub metrics: Arc<crate::telemetry::Metrics>, /// x
-    pub settings: Settings, /// x
-    pub throttle: crate::throttle::Settings, /// x
-    pub tokens: crate::token::Settings }
-/// x
-#[derive(Debug)]
-pub struct Accounts;
-impl Accounts { /// x
- pub fn new(_: Tools) -> Result<Self, std::io::Error> { Ok(Self) } }
+
+use aws_lc_rs::rand::SystemRandom;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::keyring::KeyRing;
+use crate::password::Pool;
+use crate::revocation::Revocations;
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::throttle::{self, LoginThrottle};
+use crate::token::{self, Mint};
+
+use books::Books;
+use issue::Lives;
+use stand_ins::StandIns;
+
+pub use administration::{Account, Administration, NewAccount, Which};
+pub use email::InvalidEmail;
+pub use error::Error;
+pub use issue::Tokens;
+pub use profile::Profile;
+pub use registration::Registrant;
+pub use roles::InvalidRole;
+pub use settings::*;
+pub use username::Fault as UsernameFault;
+
+/// Stored hashes that are replaced by better ones at once, behind the logins that asked for it. More would make the logins
+/// after them wait; who is passed over is asked again at the next login.
+const UPGRADES: usize = 2;
+
+/// What the service works with.
+pub struct Tools {
+    /// Users, sessions, failures.
+    pub store: Arc<dyn Store>,
+    /// Hashes passwords.
+    pub pool: Pool,
+    /// Signs access tokens.
+    pub keys: KeyRing,
+    /// Hears of ended sessions before anybody is told.
+    pub revocations: Revocations,
+    /// The time.
+    pub clock: Clock,
+    /// The figures.
+    pub metrics: Arc<Metrics>,
+    /// `[accounts]`.
+    pub settings: Settings,
+    /// `[throttle]`.
+    pub throttle: throttle::Settings,
+    /// `[tokens]`.
+    pub tokens: token::Settings,
+}
+
+/// The service.
+pub struct Accounts {
+    books: Books,
+    pool: Arc<Pool>,
+    throttle: LoginThrottle,
+    stand_ins: Arc<StandIns>,
+    mint: Mint,
+    lives: Lives,
+    revocations: Revocations,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    settings: Settings,
+    random: SystemRandom,
+    upgrades: Arc<Semaphore>,
+}
+
+impl Accounts {
+    /// The service over these tools. It fails only if the system gives no randomness.
+    pub fn new(tools: Tools) -> io::Result<Self> {
+        let books = Books::new(Arc::clone(&tools.store), Arc::clone(&tools.metrics));
+        let mut fallback = [0; 32];
+        aws_lc_rs::rand::fill(&mut fallback).map_err(|_| io::Error::other("the system gives no randomness"))?;
+        let stand_ins = StandIns::new(
+            books.clone(),
+            Secret::new(fallback),
+            tools.pool.settings().cost,
+            tools.clock.clone(),
+        );
+        Ok(Self {
+            books,
+            throttle: LoginThrottle::new(tools.store, tools.throttle, tools.clock.clone()),
+            stand_ins: Arc::new(stand_ins),
+            mint: Mint::new(&tools.tokens, tools.keys),
+            lives: Lives::new(&tools.tokens),
+            pool: Arc::new(tools.pool),
+            revocations: tools.revocations,
+            clock: tools.clock,
+            metrics: tools.metrics,
+            settings: tools.settings,
+            random: SystemRandom::new(),
+            upgrades: Arc::new(Semaphore::new(UPGRADES)),
+        })
+    }
+
+    /// What is due now and then (every minute is often enough): failures that have left the window are forgotten, the
+    /// stand-ins for unknown names follow the table.
+    pub async fn upkeep(&self) -> Result<(), Error> {
+        self.stand_ins.current().await?;
+        self.books.count("forget_failures", self.throttle.forget().await)?;
+        Ok(())
+    }
+
+    /// Sets the gauges that only this service knows: to be called before they are read.
+    pub fn tell_figures(&self) {
+        self.metrics.password_queue(self.pool.waiting());
+        if let Some((used, idle)) = self.books.store().pool_state() {
+            self.metrics.store_pool(used, idle);
+        }
+    }
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Accounts")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

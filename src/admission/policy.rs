@@ -10,7 +10,9 @@ use crate::authn::{Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
 use crate::principal::Principal;
-use crate::route::{Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target};
+use crate::route::{
+    Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
+};
 use crate::telemetry::RouteSeries;
 
 /// A route with what is kept beside it.
@@ -28,7 +30,9 @@ impl RouteEntry {
     /// A route and its figures.
     pub fn new(route: Route, series: Arc<RouteSeries>) -> Result<Self, InvalidPolicy> {
         let strip = route.strip_prefix.as_deref().map(PathPattern::prefix).transpose();
-        let strip = strip.map_err(|error| InvalidPolicy(error.to_string()))?.map(|pattern| pattern.path().clone());
+        let strip = strip
+            .map_err(|error| InvalidPolicy(error.to_string()))?
+            .map(|pattern| pattern.path().clone());
         Ok(Self { route, series, strip })
     }
 
@@ -133,8 +137,14 @@ impl Policy {
             entries.push(Entry {
                 hosts: hosts(&route.hosts)?,
                 pattern: PathPattern::prefix(&route.path).map_err(|error| InvalidPolicy(error.to_string()))?,
-                methods: route.methods.as_ref().map(|methods| MethodSet::new(methods.iter().cloned())),
-                value: Place { rule: route.rule.clone(), kind: Kind::Route(entry) },
+                methods: route
+                    .methods
+                    .as_ref()
+                    .map(|methods| MethodSet::new(methods.iter().cloned())),
+                value: Place {
+                    rule: route.rule.clone(),
+                    kind: Kind::Route(entry),
+                },
             });
         }
         for endpoint in endpoints {
@@ -142,7 +152,10 @@ impl Policy {
                 hosts: hosts(endpoint_hosts)?,
                 pattern: endpoint.path,
                 methods: Some(MethodSet::new(endpoint.methods)),
-                value: Place { rule: endpoint.rule, kind: Kind::Endpoint(endpoint.index) },
+                value: Place {
+                    rule: endpoint.rule,
+                    kind: Kind::Endpoint(endpoint.index),
+                },
             });
         }
         let table = Table::new(entries).map_err(|conflicts: Vec<Conflict>| {
@@ -158,10 +171,18 @@ impl Policy {
         question: &Question<'_>,
         mut authenticate: impl FnMut(Credentials) -> Outcome,
     ) -> (Result<Permit, Refusal>, Option<Arc<RouteEntry>>) {
-        let place = match self.table.find(question.host, question.method, question.target.canonical()) {
+        let place = match self
+            .table
+            .find(question.host, question.method, question.target.canonical())
+        {
             Match::Found(place) => place,
             Match::MethodNotAllowed(allow) => {
-                return (Err(Refusal::MethodNotAllowed { allow: allow.to_string() }), None);
+                return (
+                    Err(Refusal::MethodNotAllowed {
+                        allow: allow.to_string(),
+                    }),
+                    None,
+                );
             }
             Match::NotFound => return (Err(Refusal::NotFound), None),
         };
@@ -207,17 +228,19 @@ impl Policy {
     ) -> Result<(), Refusal> {
         for reading in question.target.readings() {
             let mut passes = true;
-            let orphaned = self.table.find_reading(question.host, question.method, reading, |found| {
-                passes = passes
-                    && match found {
-                        Match::Found(place) if std::ptr::eq(place, canonical) => canonical.strips_from(reading),
-                        Match::Found(place) => {
-                            canonical.agrees_with(place, question, authenticate)
-                                && (!canonical.shares_upstream(place) || canonical.strips_from(reading))
-                        }
-                        Match::MethodNotAllowed(_) | Match::NotFound => false,
-                    };
-            });
+            let orphaned = self
+                .table
+                .find_reading(question.host, question.method, reading, |found| {
+                    passes = passes
+                        && match found {
+                            Match::Found(place) if std::ptr::eq(place, canonical) => canonical.strips_from(reading),
+                            Match::Found(place) => {
+                                canonical.agrees_with(place, question, authenticate)
+                                    && (!canonical.shares_upstream(place) || canonical.strips_from(reading))
+                            }
+                            Match::MethodNotAllowed(_) | Match::NotFound => false,
+                        };
+                });
             if !passes || !orphaned.is_empty() {
                 return Err(Refusal::Ambiguous);
             }
@@ -233,7 +256,9 @@ impl Place {
         question: &Question<'_>,
         authenticate: &mut impl FnMut(Credentials) -> Outcome,
     ) -> Result<Option<Arc<Proof>>, Refusal> {
-        let facts = Facts { client: question.client };
+        let facts = Facts {
+            client: question.client,
+        };
         if question.preflight {
             return self.pass_preflight(&facts);
         }
@@ -249,17 +274,19 @@ impl Place {
                         Decision::ClientUnknown => Refusal::ClientUnknown,
                         Decision::Allowed
                         | Decision::NeedsCredentials
-                        | Decision::MissingRole
+                        | Decision::MissingRole(_)
                         | Decision::Denied => Refusal::BadCredential(fault),
                     });
                 }
             },
         };
-        let principal = proof.as_ref().map_or(Principal::Anonymous, |proof| Principal::Known(Arc::clone(&proof.person)));
+        let principal = proof.as_ref().map_or(Principal::Anonymous, |proof| {
+            Principal::Known(Arc::clone(&proof.person))
+        });
         match authz::decide(&self.rule, &principal, &facts) {
             Decision::Allowed => Ok(proof),
             Decision::NeedsCredentials => Err(Refusal::CredentialsRequired),
-            Decision::MissingRole => Err(Refusal::MissingRole),
+            Decision::MissingRole(_) => Err(Refusal::MissingRole),
             Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
             Decision::Denied => Err(Refusal::Denied),
@@ -311,11 +338,18 @@ impl Place {
         match &self.kind {
             Kind::Route(entry) => entry.route.credentials,
             // Our own API takes bearer tokens only: it never reads the cookie.
-            Kind::Endpoint(_) => Credentials { bearer: true, session: false, basic: false },
+            Kind::Endpoint(_) => Credentials {
+                bearer: true,
+                session: false,
+                basic: false,
+            },
         }
     }
 }
 
 fn hosts(patterns: &[String]) -> Result<Vec<HostPattern>, InvalidPolicy> {
-    patterns.iter().map(|host| host.parse().map_err(|error| InvalidPolicy(format!("{host}: {error}")))).collect()
+    patterns
+        .iter()
+        .map(|host| host.parse().map_err(|error| InvalidPolicy(format!("{host}: {error}"))))
+        .collect()
 }

@@ -70,9 +70,8 @@ impl From<Refusal> for Problem {
                 problem("A bearer token is required. Log in first.").challenged(Challenge::Bearer)
             }
             Refusal::BadCredential(fault) => bad_credential(*fault, problem),
-            Refusal::MissingRole => {
-                problem("Your account lacks a role that this address requires.").challenged(Challenge::InsufficientScope)
-            }
+            Refusal::MissingRole => problem("Your account lacks a role that this address requires.")
+                .challenged(Challenge::InsufficientScope),
             Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
             Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
             Refusal::Denied => problem("This address is closed."),
@@ -85,12 +84,13 @@ impl From<Refusal> for Problem {
 
 fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Problem {
     match fault {
-        Fault::Several => problem("More than one Authorization header was sent; send one.")
-            .challenged(Challenge::InvalidRequest),
-        Fault::Malformed => problem("The Authorization header holds no token.").challenged(Challenge::InvalidToken),
-        Fault::Invalid(why) => {
-            problem("The access token is not valid. Log in again.").challenged(Challenge::InvalidToken).because(why)
+        Fault::Several => {
+            problem("More than one Authorization header was sent; send one.").challenged(Challenge::InvalidRequest)
         }
+        Fault::Malformed => problem("The Authorization header holds no token.").challenged(Challenge::InvalidToken),
+        Fault::Invalid(why) => problem("The access token is not valid. Log in again.")
+            .challenged(Challenge::InvalidToken)
+            .because(why),
         Fault::Ended => problem("The session of this access token has ended. Log in again.")
             .challenged(Challenge::InvalidToken)
             .because("ended"),

@@ -46,7 +46,7 @@ impl Authenticator {
             Shown::Bearer(token) => token,
         };
         // Until the first complete load nobody can say that a token was not revoked.
-        if !self.revocations.ready() {
+        if !self.revocations.ready() || !self.keys.load().ready() {
             return Outcome::Bad(Fault::NotReady);
         }
         let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));
@@ -69,7 +69,10 @@ impl Authenticator {
     /// Whether this token counts here at all, for routes that do not ask for one.
     pub fn counts(&self, token: &str, verifier: &Arc<Verifier>, remembered: &mut Remembered, now: i64) -> bool {
         let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));
-        remembered.verify(verifier, &self.revocations, token.as_bytes(), now, prepare).1.is_ok()
+        remembered
+            .verify(verifier, &self.revocations, token.as_bytes(), now, prepare)
+            .1
+            .is_ok()
     }
 }
 

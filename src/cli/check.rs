@@ -21,7 +21,12 @@ pub fn run(places: &Places) -> Result<(), Failure> {
 }
 
 fn told(loaded: &Loaded, findings: &Findings) -> String {
-    let Config { listeners, routes, upstreams, .. } = &loaded.config;
+    let Config {
+        listeners,
+        routes,
+        upstreams,
+        ..
+    } = &loaded.config;
     let mut text = String::new();
     for lost in &findings.lost {
         text.push_str(&told_lost(lost));
@@ -33,7 +38,11 @@ fn told(loaded: &Loaded, findings: &Findings) -> String {
     };
     let warnings = loaded.warnings.len() + findings.warnings.len();
     writeln!(text, "configuration: {read}").ok();
-    let parts = [(listeners.len(), "listener"), (upstreams.len(), "upstream"), (routes.len(), "route")];
+    let parts = [
+        (listeners.len(), "listener"),
+        (upstreams.len(), "upstream"),
+        (routes.len(), "route"),
+    ];
     let parts: Vec<_> = parts.into_iter().chain([(warnings, "warning")]).map(counted).collect();
     writeln!(text, "The configuration is good: {}.", parts.join(", ")).ok();
     text

@@ -36,12 +36,19 @@ pub enum Failure {
 impl Failure {
     /// A failure while running.
     pub fn run(what: impl Into<String>, cause: impl ToString, hint: impl Into<String>) -> Self {
-        Self::Run { what: what.into(), cause: cause.to_string(), hint: hint.into() }
+        Self::Run {
+            what: what.into(),
+            cause: cause.to_string(),
+            hint: hint.into(),
+        }
     }
 
     /// Wrong usage.
     pub fn usage(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Usage { what: what.into(), hint: hint.into() }
+        Self::Usage {
+            what: what.into(),
+            hint: hint.into(),
+        }
     }
 
     /// The exit status.
@@ -85,13 +92,20 @@ impl fmt::Display for Failure {
 /// The environment of this process. Variables that are not UTF-8 are none of ours: all of ours hold text.
 pub fn environment() -> BTreeMap<String, String> {
     let variables = std::env::vars_os();
-    variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 impl Places {
     /// Where the configuration comes from: these files, the environment, the data folder.
     pub fn sources(&self) -> Sources {
-        let sources = Sources { files: self.config.clone(), env: environment(), data_dir: self.data_dir.clone(), inline: None };
+        let sources = Sources {
+            files: self.config.clone(),
+            env: environment(),
+            data_dir: self.data_dir.clone(),
+            inline: None,
+        };
         sources.or_default_file()
     }
 

@@ -11,6 +11,8 @@ pub fn run(places: &Places) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::run("the password cannot be hashed", error, "see the cause");
     let pool = Pool::start(settings, Box::new(|_| {})).map_err(|error| failed(&error))?;
     let office = OfficeRuntime::start()?;
-    let hash = office.block_on(pool.hash(password, Scheme::Argon2id)).map_err(|error| failed(&error))?;
+    let hash = office
+        .block_on(pool.hash(password, Scheme::Argon2id))
+        .map_err(|error| failed(&error))?;
     terminal::print(&format!("{hash}\n"))
 }

@@ -13,7 +13,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub fn run(places: &Places) -> Result<(), Failure> {
     let address = reachable(places.load()?.config.admin.address);
     let failed = |cause: &dyn std::fmt::Display| {
-        Failure::run(format!("no health from {address}"), cause, "admin.address must be that of the running gateway")
+        Failure::run(
+            format!("no health from {address}"),
+            cause,
+            "admin.address must be that of the running gateway",
+        )
     };
     let answer = ask(address).map_err(|error| failed(&error))?;
     match answer.split(' ').nth(1) {
@@ -26,7 +30,10 @@ fn ask(address: SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut head = Vec::new();
     stream.take(256).read_to_end(&mut head)?;
     Ok(String::from_utf8_lossy(&head).into_owned())

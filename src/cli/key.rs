@@ -52,12 +52,26 @@ fn as_table(keys: &[KeyInfo]) -> String {
     let rows: Vec<_> = keys
         .iter()
         .map(|key| {
-            let name = (key.id.clone(), key.algorithm.as_str().to_owned(), key.state.as_str().to_owned());
+            let name = (
+                key.id.clone(),
+                key.algorithm.as_str().to_owned(),
+                key.state.as_str().to_owned(),
+            );
             let [published, signs] = [key.publish_at, key.sign_from].map(|at| times::or_dash(Some(at)));
-            [name.0, name.1, name.2, published, signs, times::or_dash(key.verify_until)]
+            [
+                name.0,
+                name.1,
+                name.2,
+                published,
+                signs,
+                times::or_dash(key.verify_until),
+            ]
         })
         .collect();
-    terminal::table(["KID", "ALGORITHM", "STATE", "PUBLISHED", "SIGNS FROM", "VERIFIES UNTIL"], &rows)
+    terminal::table(
+        ["KID", "ALGORITHM", "STATE", "PUBLISHED", "SIGNS FROM", "VERIFIES UNTIL"],
+        &rows,
+    )
 }
 
 fn as_json(keys: &[KeyInfo]) -> Result<String, Failure> {

@@ -3,11 +3,11 @@
 mod check;
 mod common;
 mod demo;
+mod desk;
 mod hash;
 mod healthcheck;
 mod key;
 mod migrate;
-mod people;
 mod serve;
 mod terminal;
 mod times;

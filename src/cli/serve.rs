@@ -33,7 +33,9 @@ pub fn run(places: &Places) -> Result<(), Failure> {
 /// Starts logging as configured.
 pub fn start_logging(config: &Config) -> Result<Arc<Logging>, Failure> {
     let started = telemetry::start_logging(&config.log);
-    started.map(Arc::new).map_err(|error| Failure::run("logging cannot be started", error, "run one gateway a process"))
+    started
+        .map(Arc::new)
+        .map_err(|error| Failure::run("logging cannot be started", error, "run one gateway a process"))
 }
 
 fn announce(server: &Server) {

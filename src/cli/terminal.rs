@@ -65,7 +65,11 @@ pub fn json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
         true => format!("\\u{:04x}", u32::from(character)),
         false => character.to_string(),
     };
-    Ok(text.chars().map(escape).chain(std::iter::once("\n".to_owned())).collect())
+    Ok(text
+        .chars()
+        .map(escape)
+        .chain(std::iter::once("\n".to_owned()))
+        .collect())
 }
 
 /// Asks yes or no on the terminal; anything but yes is no.
@@ -99,7 +103,11 @@ pub fn new_password(from_stdin: bool) -> Result<Secret<String>, Failure> {
     };
     let password = ask("Password: ")?;
     if password != ask("Password again: ")? {
-        return Err(Failure::run("the passwords differ", "they were not the same both times", "try again"));
+        return Err(Failure::run(
+            "the passwords differ",
+            "they were not the same both times",
+            "try again",
+        ));
     }
     not_empty(password)
 }
@@ -111,7 +119,13 @@ pub fn password_from_stdin() -> Result<Secret<String>, Failure> {
     let mut text = String::new();
     let read = io::stdin().lock().take(most).read_to_string(&mut text);
     let mut password = Secret::new(text);
-    read.map_err(|error| Failure::run("the password cannot be read", error, "give it in UTF-8 on standard input"))?;
+    read.map_err(|error| {
+        Failure::run(
+            "the password cannot be read",
+            error,
+            "give it in UTF-8 on standard input",
+        )
+    })?;
     let bare = password.expose().strip_suffix('\n');
     if let Some(bare) = bare.map(|line| line.strip_suffix('\r').unwrap_or(line)) {
         password = Secret::new(bare.to_owned());
@@ -121,7 +135,10 @@ pub fn password_from_stdin() -> Result<Secret<String>, Failure> {
 
 fn not_empty(password: Secret<String>) -> Result<Secret<String>, Failure> {
     match password.expose().is_empty() {
-        true => Err(Failure::usage("the password is empty", "give one on standard input or type one")),
+        true => Err(Failure::usage(
+            "the password is empty",
+            "give one on standard input or type one",
+        )),
         false => Ok(password),
     }
 }
@@ -155,8 +172,14 @@ impl Progress {
                 eprint!("\r\x1b[K");
             }
         };
-        let painter = io::stderr().is_terminal().then(|| std::thread::Builder::new().spawn(paint).ok()).flatten();
-        Self { step, painter: painter.map(|thread| (stop, thread)) }
+        let painter = io::stderr()
+            .is_terminal()
+            .then(|| std::thread::Builder::new().spawn(paint).ok())
+            .flatten();
+        Self {
+            step,
+            painter: painter.map(|thread| (stop, thread)),
+        }
     }
 
     /// The next step.
@@ -184,7 +207,10 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_do_not_steer_the_terminal() {
-        let text = table(["ID", "NAME"], &[["1".into(), "a\x1b[2Jb".into()], ["100".into(), "é".into()]]);
+        let text = table(
+            ["ID", "NAME"],
+            &[["1".into(), "a\x1b[2Jb".into()], ["100".into(), "é".into()]],
+        );
         assert_eq!(text, "ID   NAME\n1    a\\u{1b}[2Jb\n100  é\n");
     }
 }

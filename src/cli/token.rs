@@ -43,14 +43,22 @@ pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
     let token = token.trim();
     let token = token.strip_prefix("Bearer ").unwrap_or(token).trim_start();
     if token.is_empty() {
-        return Err(Failure::usage("there is no token", "give one as an argument or on standard input"));
+        return Err(Failure::usage(
+            "there is no token",
+            "give one as an argument or on standard input",
+        ));
     }
     let now = Clock::system().unix_millis();
     let office = OfficeRuntime::start()?;
     let (known, inspection) = office.block_on(async {
         let mut known = Known::read(&config, now).await;
-        let (verifier, _) = Verifier::new(&config.tokens, known.ring.clone(), &config.admin.role)
-            .map_err(|error| Failure::run("the keys of a trusted issuer cannot be used", error, "see `doorward check`"))?;
+        let (verifier, _) = Verifier::new(&config.tokens, known.ring.clone(), &config.admin.role).map_err(|error| {
+            Failure::run(
+                "the keys of a trusted issuer cannot be used",
+                error,
+                "see `doorward check`",
+            )
+        })?;
         let inspection = token::inspect(&verifier, token, now);
         if let Ok(verified) = &inspection.verdict {
             known.ask_about(&verified.person, &config.admin.role).await;
@@ -95,9 +103,18 @@ impl Known {
 
     /// What became of this user of ours, whatever the feed still remembers of it.
     async fn ask_about(&mut self, person: &Person, admin_role: &str) {
-        let (Some(user), Some(store)) = (person.user, &self.store) else { return };
+        let (Some(user), Some(store)) = (person.user, &self.store) else {
+            return;
+        };
         match store.user(user).await {
-            Ok(state) => self.apply(&[Change::User { user, state: state.map(Box::new), until: i64::MAX }], admin_role),
+            Ok(state) => self.apply(
+                &[Change::User {
+                    user,
+                    state: state.map(Box::new),
+                    until: i64::MAX,
+                }],
+                admin_role,
+            ),
             Err(error) => self.missing = Some(failed(&error)),
         }
     }
@@ -118,7 +135,13 @@ fn laid_open(inspection: &Inspection, now: i64) -> Result<String, Failure> {
         };
         write!(text, "{name}: {value}").ok();
     }
-    let claim = |name: &str| inspection.claims.as_ref().and_then(|claims| claims.get(name)).and_then(Value::as_f64);
+    let claim = |name: &str| {
+        inspection
+            .claims
+            .as_ref()
+            .and_then(|claims| claims.get(name))
+            .and_then(Value::as_f64)
+    };
     for (name, meaning) in [("iat", "issued"), ("nbf", "valid from"), ("exp", "expires")] {
         let millis = claim(name).map(|seconds| whole_millis(seconds * 1000.0));
         if let Some((millis, date)) = millis.and_then(|millis| Some((millis, times::rfc3339(millis)?))) {
@@ -157,7 +180,12 @@ fn good(person: &Person, in_force: &Person) -> String {
     };
     let mut text = format!("good: {} {of}, {}\n", terminal::shown(&in_force.name), roles(in_force));
     if person.roles != in_force.roles {
-        writeln!(text, "the token itself says {}; the stored ones are in force", roles(person)).ok();
+        writeln!(
+            text,
+            "the token itself says {}; the stored ones are in force",
+            roles(person)
+        )
+        .ok();
     }
     text
 }

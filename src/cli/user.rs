@@ -5,19 +5,13 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::migrate::failed;
-use super::people::{self, NewPerson};
-use super::{Failure, Places, terminal, times};
+use super::{Failure, Places, desk, migrate, terminal, times};
+use crate::account::{Account, Administration, Error, NewAccount, Which};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::office::OfficeRuntime;
-use crate::password::Shape;
-use crate::revocation::roles_in_force;
-use crate::server;
-use crate::store::{NewPassword, Session, Store, User, UserChange};
-
-/// Users that are read at once.
-const PAGE: u32 = 1_000;
+use crate::principal::UserId;
+use crate::store::{Session, Store};
 
 /// What is to be done with users.
 #[derive(Debug, Subcommand)]
@@ -104,57 +98,101 @@ pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
     let config = places.load()?.config;
     let office = OfficeRuntime::start()?;
     let told = office.block_on(async {
-        let store = server::open_store(&config).await?;
-        do_it(&config, &*store, command).await
+        let (desk, store) = desk::open(&config).await?;
+        do_it(&config, &desk, &*store, command).await
     })?;
     terminal::print(&told)
 }
 
-async fn do_it(config: &Config, store: &dyn Store, command: Command) -> Result<String, Failure> {
+async fn do_it(config: &Config, desk: &Administration, store: &dyn Store, command: Command) -> Result<String, Failure> {
     match command {
-        Command::Add { name, roles, email, password_stdin } => {
-            let roles = roles.unwrap_or_else(|| config.accounts.default_roles.join(","));
-            let hash = people::hash(config, &name, terminal::new_password(password_stdin)?).await?;
-            if config.store.migrate && store.schema_version().await.map_err(|error| failed(&error))? == 0 {
-                // Nobody should have to start the gateway before it has its first user.
-                store.migrate(&|_| {}).await.map_err(|error| failed(&error))?;
-            }
-            let person = NewPerson { name: &name, roles: &roles, email: email.as_deref(), hash };
-            let user = people::create(store, person, &config.admin.role).await?;
-            Ok(done("added", &user, config))
+        Command::Add {
+            name,
+            roles,
+            email,
+            password_stdin,
+        } => {
+            let roles = roles.map_or_else(|| config.accounts.default_roles.clone(), |roles| desk::roles(&roles));
+            let password = terminal::new_password(password_stdin)?;
+            prepare(config, store).await?;
+            let new = NewAccount {
+                username: name,
+                password,
+                roles,
+                email,
+            };
+            let (account, warnings) = desk
+                .add(new)
+                .await
+                .map_err(|error| failed("the user was not made", error))?;
+            desk::warn(&warnings);
+            Ok(done("added", &account))
         }
-        Command::List { json } => list(config, store, json).await,
-        Command::Show { who, json } => show(config, store, &who.find(store).await?, json).await,
+        Command::List { json } => list(desk, json).await,
+        Command::Show { who, json } => show(desk, store, &who, json).await,
         Command::Passwd { who, password_stdin } => {
-            let user = who.find(store).await?;
-            let hash = people::hash(config, &user.username, terminal::new_password(password_stdin)?).await?;
-            let password = Some(NewPassword { hash, keep: None });
-            let change = UserChange { password, ..UserChange::default() };
-            Ok(done("has a new password, and no session:", &people::change_user(store, user.id, change).await?, config))
+            let which = who.which()?;
+            let unchanged = |error| failed("the password was not changed", error);
+            // Nobody should type a password for a user that is not there.
+            desk.show(which).await.map_err(unchanged)?;
+            let password = terminal::new_password(password_stdin)?;
+            let (account, warnings) = desk.set_password(which, password).await.map_err(unchanged)?;
+            desk::warn(&warnings);
+            Ok(done("set the password and ended the sessions of", &account))
         }
         Command::Roles { name_and_roles, id } => {
-            let (name, roles) = name_and_roles_of(&name_and_roles, id)?;
-            let user = people::find(store, name, id).await?;
-            let (roles, grants) = people::roles_and_grants(roles, &config.admin.role)?;
-            let change = UserChange { roles: Some(roles), grants: Some(grants), ..UserChange::default() };
-            Ok(done("changed", &people::change_user(store, user.id, change).await?, config))
+            let (which, roles) = which_and_roles(&name_and_roles, id)?;
+            let changed = desk.set_roles(which, &desk::roles(roles)).await;
+            Ok(done(
+                "changed",
+                &changed.map_err(|error| failed("the roles were not changed", error))?,
+            ))
         }
-        Command::Activate { who } => set_active(config, store, &who, true).await,
-        Command::Deactivate { who } => set_active(config, store, &who, false).await,
-        Command::Delete { who, yes } => delete(store, &who.find(store).await?, yes).await,
+        Command::Activate { who } => {
+            let changed = desk.set_active(who.which()?, true).await;
+            Ok(done(
+                "activated",
+                &changed.map_err(|error| failed("the user was not activated", error))?,
+            ))
+        }
+        Command::Deactivate { who } => {
+            let changed = desk.set_active(who.which()?, false).await;
+            Ok(done(
+                "deactivated",
+                &changed.map_err(|error| failed("the user was not deactivated", error))?,
+            ))
+        }
+        Command::Delete { who, yes } => delete(desk, &who, yes).await,
     }
+}
+
+fn failed(what: &str, error: Error) -> Failure {
+    desk::failed(what, error)
+}
+
+/// Nobody should have to start the gateway before it has its first user.
+async fn prepare(config: &Config, store: &dyn Store) -> Result<(), Failure> {
+    let version = store.schema_version().await.map_err(|error| migrate::failed(&error))?;
+    if version == 0 && config.store.migrate {
+        store.migrate(&|_| {}).await.map_err(|error| migrate::failed(&error))?;
+    }
+    Ok(())
 }
 
 impl Who {
-    async fn find(&self, store: &dyn Store) -> Result<User, Failure> {
-        people::find(store, self.name.as_deref(), self.id).await
+    fn which(&self) -> Result<Which<'_>, Failure> {
+        match (&self.name, self.id) {
+            (_, Some(id)) => Ok(Which::Id(UserId(id))),
+            (Some(name), None) => Ok(Which::Name(name)),
+            (None, None) => Err(Failure::usage("no user is named", "give a name, or an id with --id")),
+        }
     }
 }
 
-fn name_and_roles_of(arguments: &[String], id: Option<i64>) -> Result<(Option<&str>, &str), Failure> {
+fn which_and_roles(arguments: &[String], id: Option<i64>) -> Result<(Which<'_>, &str), Failure> {
     match (arguments, id) {
-        ([name, roles], None) => Ok((Some(name), roles)),
-        ([roles], Some(_)) => Ok((None, roles)),
+        ([name, roles], None) => Ok((Which::Name(name), roles)),
+        ([roles], Some(id)) => Ok((Which::Id(UserId(id)), roles)),
         _ => Err(Failure::usage(
             "a user and roles are needed",
             "doorward user roles NAME a,b, or doorward user roles --id N a,b; \"\" takes all roles away",
@@ -162,100 +200,112 @@ fn name_and_roles_of(arguments: &[String], id: Option<i64>) -> Result<(Option<&s
     }
 }
 
-async fn set_active(config: &Config, store: &dyn Store, who: &Who, active: bool) -> Result<String, Failure> {
-    let user = who.find(store).await?;
-    let change = UserChange { active: Some(active), ..UserChange::default() };
-    let user = people::change_user(store, user.id, change).await?;
-    Ok(done(if active { "activated" } else { "deactivated" }, &user, config))
-}
-
-async fn delete(store: &dyn Store, user: &User, yes: bool) -> Result<String, Failure> {
-    let name = terminal::shown(&user.username);
+async fn delete(desk: &Administration, who: &Who, yes: bool) -> Result<String, Failure> {
+    let what = "the user was not deleted";
+    let account = desk.show(who.which()?).await.map_err(|error| failed(what, error))?;
     if !yes {
         if !terminal::is_interactive() {
-            return Err(Failure::usage("there is no terminal to ask on", "say --yes to delete without being asked"));
+            return Err(Failure::usage(
+                "there is no terminal to ask on",
+                "say --yes to delete without being asked",
+            ));
         }
-        if !terminal::confirm(&format!("Delete {name} (id {})?", user.id))? {
-            return Err(Failure::run("nothing was deleted", "the answer was not yes", "say y to delete"));
+        let question = format!("Delete {} (id {})?", terminal::shown(&account.username), account.id);
+        if !terminal::confirm(&question)? {
+            return Err(Failure::run(what, "the answer was not yes", "say y to delete"));
         }
     }
-    match store.delete_user(user.id, Clock::system().unix_millis()).await.map_err(|error| failed(&error))? {
-        true => Ok(format!("deleted {name} (id {})\n", user.id)),
-        false => Err(Failure::run("there is no such user", "somebody else deleted it just now", "nothing to do")),
-    }
+    // By id: what was shown is what goes, whatever the names have become.
+    let gone = desk.delete(Which::Id(UserId(account.id))).await;
+    Ok(done("deleted", &gone.map_err(|error| failed(what, error))?))
 }
 
-fn done(what: &str, user: &User, config: &Config) -> String {
-    let active = if user.active { "active" } else { "inactive" };
-    let roles = roles_in_force(user, &config.admin.role).to_column();
-    let roles = if roles.is_empty() { "no roles".to_owned() } else { format!("roles {}", terminal::shown(&roles)) };
-    format!("{what} {} (id {}): {active}, {roles}\n", terminal::shown(&user.username), user.id)
+fn done(what: &str, account: &Account) -> String {
+    let active = if account.active { "active" } else { "inactive" };
+    let roles = match account.roles.is_empty() {
+        true => "no roles".to_owned(),
+        false => format!("roles {}", terminal::shown(&account.roles.join(","))),
+    };
+    format!(
+        "{what} {} (id {}): {active}, {roles}\n",
+        terminal::shown(&account.username),
+        account.id
+    )
 }
 
-async fn list(config: &Config, store: &dyn Store, json: bool) -> Result<String, Failure> {
-    let mut users = Vec::new();
+async fn list(desk: &Administration, json: bool) -> Result<String, Failure> {
+    let mut accounts: Vec<Account> = Vec::new();
     loop {
-        let after = users.last().map(|user: &User| user.id);
-        let page = store.users_after(after, PAGE).await.map_err(|error| failed(&error))?;
+        let after = accounts.last().map(|account| UserId(account.id));
+        let page = desk
+            .list(after)
+            .await
+            .map_err(|error| failed("the users cannot be listed", error))?;
         if page.is_empty() {
             break;
         }
-        users.extend(page);
+        accounts.extend(page);
     }
     if json {
-        let users: Vec<_> = users.iter().map(|user| as_json(user, config)).collect();
-        return terminal::json(&users);
+        return terminal::json(&accounts);
     }
-    if users.is_empty() {
+    if accounts.is_empty() {
         return Ok("No users yet: doorward user add NAME makes one.\n".to_owned());
     }
-    let yes_no = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
-    let rows: Vec<_> = users
+    let rows: Vec<_> = accounts
         .into_iter()
-        .map(|user| {
-            let roles = roles_in_force(&user, &config.admin.role).to_column();
-            [user.id.to_string(), user.username, yes_no(user.active), roles, user.email.unwrap_or_default()]
+        .map(|account| {
+            let roles = account.roles.join(",");
+            [
+                account.id.to_string(),
+                account.username,
+                yes_no(account.active),
+                roles,
+                account.email.unwrap_or_default(),
+            ]
         })
         .collect();
     Ok(terminal::table(["ID", "NAME", "ACTIVE", "ROLES", "EMAIL"], &rows))
 }
 
-fn as_json(user: &User, config: &Config) -> Value {
-    json!({
-        "id": user.id.0,
-        "username": user.username,
-        "active": user.active,
-        "roles": roles_in_force(user, &config.admin.role).iter().collect::<Vec<_>>(),
-        "granted": user.grants,
-        "email": user.email,
-        "email_verified": user.email_verified,
-    })
+fn yes_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
 }
 
-async fn show(config: &Config, store: &dyn Store, user: &User, json: bool) -> Result<String, Failure> {
-    let now = Clock::system().unix_millis();
-    let sessions = store.sessions_of(user.id, now).await.map_err(|error| failed(&error))?;
+async fn show(desk: &Administration, store: &dyn Store, who: &Who, json: bool) -> Result<String, Failure> {
+    let account = desk
+        .show(who.which()?)
+        .await
+        .map_err(|error| failed("the user cannot be shown", error))?;
+    let sessions = store
+        .sessions_of(UserId(account.id), Clock::system().unix_millis())
+        .await;
+    let sessions = sessions.map_err(|error| migrate::failed(&error))?;
     if json {
-        let mut value = as_json(user, config);
+        let mut value = json!(account);
         if let Some(members) = value.as_object_mut() {
             members.insert("sessions".to_owned(), sessions.iter().map(session_as_json).collect());
         }
         return terminal::json(&value);
     }
-    let roles = roles_in_force(user, &config.admin.role).to_column();
-    let email = match (&user.email, user.email_verified) {
-        (None, _) => "none".to_owned(),
+    let or_none = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+    let email = match (account.email, account.email_verified) {
+        (None, _) => String::new(),
         (Some(email), true) => format!("{email} (confirmed)"),
         (Some(email), false) => format!("{email} (not confirmed)"),
     };
     let lines = [
-        ("id", user.id.to_string()),
-        ("name", user.username.clone()),
-        ("active", if user.active { "yes" } else { "no" }.to_owned()),
-        ("roles", if roles.is_empty() { "none".to_owned() } else { roles }),
-        ("granted", if user.grants.is_empty() { "none".to_owned() } else { user.grants.join(",") }),
-        ("email", email),
-        ("password", Shape::of(&user.password).map_or("none that could be verified".to_owned(), |shape| shape.to_string())),
+        ("id", account.id.to_string()),
+        ("name", account.username),
+        ("active", yes_no(account.active)),
+        ("roles", or_none(account.roles.join(","))),
+        ("email", or_none(email)),
+        (
+            "password",
+            account
+                .password
+                .unwrap_or_else(|| "none that can be verified".to_owned()),
+        ),
         ("sessions", sessions.len().to_string()),
     ];
     let mut text = String::new();

@@ -47,11 +47,12 @@ pub fn read(env: &BTreeMap<String, String>, kind: &Kind) -> (Vec<Variable>, Vec<
         .into_iter()
         .filter_map(|(key, leaf)| Some((variable_of(&key)?, (key, leaf))))
         .collect();
+    let tables: Vec<String> = kind.lists_of_tables().iter().filter_map(variable_of).collect();
     let mut variables = Vec::new();
     let mut misfits = Vec::new();
     for (name, text) in env.iter().filter(|(name, text)| is_ours(name, text)) {
         match known.get(name) {
-            None => misfits.push(unknown(name, &known)),
+            None => misfits.push(unknown(name, &known, &tables)),
             Some((key, leaf)) => match value(text, *leaf) {
                 Ok(value) => variables.push(Variable {
                     name: name.clone(),
@@ -120,21 +121,11 @@ fn is_ours(name: &str, text: &str) -> bool {
     !(of_the_service || of_a_namesake)
 }
 
-fn unknown(name: &str, known: &BTreeMap<String, (KeyPath, Leaf)>) -> Misfit {
+fn unknown(name: &str, known: &BTreeMap<String, (KeyPath, Leaf)>, tables: &[String]) -> Misfit {
     let within = format!("{name}__");
     let hint = if known.keys().any(|known| known.starts_with(&within)) {
         Some(format!("this is a table; name one of its keys, such as {within}…"))
-    } else if [
-        "LISTENERS",
-        "UPSTREAMS",
-        "ROUTES",
-        "POLICY_TESTS",
-        "TLS__CERTIFICATES",
-        "TOKENS__TRUSTED_ISSUERS",
-    ]
-    .iter()
-    .any(|table| name.strip_prefix(PREFIX).is_some_and(|rest| rest.starts_with(table)))
-    {
+    } else if tables.iter().any(|table| name.starts_with(table)) {
         Some("lists of tables come from files only".to_owned())
     } else {
         names::nearest(name, known.keys().map(String::as_str)).map(|nearest| format!("did you mean {nearest}?"))

@@ -5,6 +5,7 @@ use figment::value::Value;
 
 use super::file::{Kind, Shape};
 use super::key::KeyPath;
+use super::names;
 use super::report::{Fault, Report, shown};
 
 /// A key, or a table of keys, of a later version.
@@ -101,14 +102,33 @@ fn walk(value: &Value, kind: &Kind, at: &KeyPath, report: &mut Report<'_>) {
         (Kind::Leaf(_, default), value) => {
             if let Some(row) = row(&at.pattern())
                 && value != default
-                && !accepted_now(value, row)
             {
-                let words = row.now.iter().map(|word| format!("{word:?}"));
-                let accepted = std::iter::once(default_of(default)).chain(words).collect::<Vec<_>>();
-                refuse_one(at, row, &accepted.join(" or "), report);
+                refuse_leaf(value, default, row, at, report);
             }
         }
         _ => {}
+    }
+}
+
+fn refuse_leaf(value: &Value, default: &Value, row: &Later, at: &KeyPath, report: &mut Report<'_>) {
+    let accepted_now = |value: &Value| value.as_str().is_some_and(|text| row.now.contains(&text));
+    match value {
+        Value::Array(_, items) if !row.now.is_empty() => {
+            for (index, _) in items.iter().enumerate().filter(|(_, item)| !accepted_now(item)) {
+                refuse_one(
+                    &at.index(index),
+                    row,
+                    &names::alternatives(row.now.iter().copied()),
+                    report,
+                );
+            }
+        }
+        value if accepted_now(value) => {}
+        _ => {
+            let words = row.now.iter().map(|word| format!("{word:?}"));
+            let accepted: Vec<String> = std::iter::once(default_of(default)).chain(words).collect();
+            refuse_one(at, row, &accepted.join(" or "), report);
+        }
     }
 }
 
@@ -123,16 +143,6 @@ fn row(pattern: &str) -> Option<&'static Later> {
         let rest = pattern.strip_prefix(row.key);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || rest.starts_with('['))
     })
-}
-
-/// Whether the value, or each of a list, is one of the words that are accepted.
-fn accepted_now(value: &Value, row: &Later) -> bool {
-    match value {
-        Value::String(_, text) => row.now.contains(&text.as_str()),
-        // A wrong word is the check's to report.
-        Value::Array(_, items) if !row.now.is_empty() => items.iter().all(|item| accepted_now(item, row)),
-        _ => false,
-    }
 }
 
 fn default_of(default: &Value) -> String {

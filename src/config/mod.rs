@@ -181,14 +181,14 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let shape = file::read(&kind, &mut report);
     later::refuse(&shape, &kind, &mut report);
     let config = check::check(&shape, sources.data_dir.as_deref(), &mut report);
-    let (errors, mut warnings) = report.finish();
-    problem::sort(&mut warnings);
+    let Problems(problems) = Problems::sorted(report.finish());
+    let bad = problems.iter().any(|problem| problem.severity == Severity::Error);
     match config {
-        Some(config) if errors.is_empty() => Ok(Loaded {
+        Some(config) if !bad => Ok(Loaded {
             config,
-            warnings,
+            warnings: problems,
             files: sources.files.clone(),
         }),
-        _ => Err(Problems::sorted(errors)),
+        _ => Err(Problems(problems)),
     }
 }

@@ -66,30 +66,22 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of the files and lines; at least one error.
+/// Everything that is wrong with a configuration, in the order of the files and lines: at least one error, and the
+/// warnings too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Sorts by place, so that a person can go through the file once.
+    /// Sorts by file, line and column, so that a person can go through the file once; what has no place comes last.
+    /// Problems of one place keep their order.
     pub(super) fn sorted(mut problems: Vec<Problem>) -> Self {
-        sort(&mut problems);
+        problems.sort_by(|one, other| {
+            let place = |problem: &Problem| (problem.line.unwrap_or(usize::MAX), problem.column.unwrap_or(usize::MAX));
+            let files = (one.file.is_none(), &one.file).cmp(&(other.file.is_none(), &other.file));
+            files.then_with(|| place(one).cmp(&place(other)))
+        });
         Self(problems)
     }
-}
-
-/// By file, line and column; what has no line comes last. Problems of one place keep their order.
-pub(super) fn sort(problems: &mut [Problem]) {
-    problems.sort_by(|one, other| {
-        let place = |problem: &Problem| {
-            (
-                problem.file.is_none(),
-                problem.line.unwrap_or(usize::MAX),
-                problem.column.unwrap_or(usize::MAX),
-            )
-        };
-        one.file.cmp(&other.file).then_with(|| place(one).cmp(&place(other)))
-    });
 }
 
 impl fmt::Display for Problems {

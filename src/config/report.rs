@@ -99,7 +99,8 @@ impl<'l> Report<'l> {
         self.failed_around(key) || self.failed.iter().any(|failed| key.holds(failed))
     }
 
-    fn failed_around(&self, key: &KeyPath) -> bool {
+    /// Whether this key or a table around it is known to be wrong.
+    pub fn failed_around(&self, key: &KeyPath) -> bool {
         self.failed.iter().any(|failed| failed.holds(key))
     }
 
@@ -117,11 +118,9 @@ impl<'l> Report<'l> {
         chosen
     }
 
-    /// What was collected: errors, and warnings.
-    pub fn finish(self) -> (Vec<Problem>, Vec<Problem>) {
+    /// What was collected, errors and warnings.
+    pub fn finish(self) -> Vec<Problem> {
         self.problems
-            .into_iter()
-            .partition(|problem| problem.severity == Severity::Error)
     }
 
     fn note(&mut self, severity: Severity, fault: Fault) {

@@ -99,8 +99,8 @@ impl Layers {
                 file: Some(name.to_owned()),
                 line: error.position.map(|position| position.line),
                 column: error.position.map(|position| position.column),
-                found: "something that is not TOML".to_owned(),
-                accepted: error.message,
+                found: format!("broken TOML: {}", error.message),
+                accepted: "TOML 1.0 or 1.1 (https://toml.io)".to_owned(),
                 ..nowhere()
             })),
         }

@@ -1,11 +1,87 @@
-//! Stub
-/// x
-pub struct Health { /// x
-    pub ready: bool, /// x
-    pub reasons: Vec<&'static str> }
-/// x
-pub fn healthz() -> crate::answer::Answer { crate::answer::empty(http::StatusCode::OK) }
-/// x
-pub fn readyz(h: &Health) -> crate::answer::Answer { crate::answer::with_body(if h.ready { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE }, http::HeaderValue::from_static("text/plain"), h.reasons.join(",").into()) }
-/// x
-pub fn metrics(s: String) -> crate::answer::Answer { crate::answer::with_body(http::StatusCode::OK, http::HeaderValue::from_static("text/plain"), s.into()) }
+//! What the gateway says of itself: that it runs, its public keys, its health and its figures.
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{StatusCode, Uri};
+use serde_json::json;
+
+use crate::answer::{self, Answer};
+use crate::codes::Code;
+use crate::keyring::{JWKS_MAX_AGE, KeyRing};
+use crate::problem::Problem;
+
+/// What `/readyz` is told from.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Whether requests that need a credential can be answered.
+    pub ready: bool,
+    /// Why not, or what is degraded.
+    pub reasons: Vec<&'static str>,
+}
+
+/// `GET /api/`.
+pub fn running() -> Answer {
+    answer::json(StatusCode::OK, &json!({ "JWT Server Application": "Running!" }))
+}
+
+/// `GET /api`: to `/api/`, by a relative reference, so that no header of the client's has a say in where it leads.
+pub fn to_running(parts: &Parts) -> Result<Answer, Problem> {
+    let path = Uri::path(&parts.uri);
+    let location = HeaderValue::from_str(&format!("{path}/"))
+        .map_err(|error| Problem::new(Code::InvalidTarget, "The target cannot be redirected.").because(error))?;
+    Ok(answer::redirect(StatusCode::PERMANENT_REDIRECT, location))
+}
+
+/// `GET /.well-known/jwks.json` (RFC 7517 section 5): the public keys, never symmetric ones.
+pub fn jwks(keys: &KeyRing, now: i64) -> Answer {
+    let document = Bytes::from(keys.load().jwks(now));
+    let mut answer = answer::with_body(
+        StatusCode::OK,
+        HeaderValue::from_static("application/jwk-set+json"),
+        document,
+    );
+    let max_age = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
+    if let Ok(value) = HeaderValue::from_str(&max_age) {
+        answer.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    answer
+}
+
+/// `GET /healthz`: the process runs.
+pub fn healthz() -> Answer {
+    plain(StatusCode::OK, "ok\n".to_owned())
+}
+
+/// `GET /readyz`: whether to send requests here, and if not, why.
+pub fn readyz(health: &Health) -> Answer {
+    let status = if health.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let text = if health.reasons.is_empty() {
+        "ready\n".to_owned()
+    } else {
+        format!("{}\n", health.reasons.join("\n"))
+    };
+    plain(status, text)
+}
+
+/// `GET /metrics` (Prometheus text format 0.0.4).
+pub fn metrics(page: String) -> Answer {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer::with_body(StatusCode::OK, kind, Bytes::from(page))
+}
+
+fn plain(status: StatusCode, text: String) -> Answer {
+    let mut answer = answer::with_body(
+        status,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+        Bytes::from(text),
+    );
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

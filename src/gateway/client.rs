@@ -6,7 +6,7 @@ use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use super::{Connection, FORWARDED};
+use super::{Connection, FORWARDED, RequestId};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::headers::{Authorization, Forwarded, Sifted};
@@ -38,14 +38,24 @@ impl Client {
         let values = connection.values().clone();
         if !trusted {
             let secure = connection.is_secure();
-            return Self { address: peer, secure, behind_proxy: false, connection_values: values };
+            return Self {
+                address: peer,
+                secure,
+                behind_proxy: false,
+                connection_values: values,
+            };
         }
         let secure = match forwarded.proto.as_ref().map(HeaderValue::as_bytes) {
             Some(proto) => proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss"),
             None => connection.is_secure(),
         };
         let address = connection.walk(&forwarded.client).unwrap_or(peer);
-        Self { address, secure, behind_proxy: true, connection_values: values }
+        Self {
+            address,
+            secure,
+            behind_proxy: true,
+            connection_values: values,
+        }
     }
 
     /// A figure by which requests of one client go to one server.
@@ -60,13 +70,17 @@ impl Client {
     pub fn forwarded(
         &self,
         authority: Option<&HeaderValue>,
-        id: &str,
+        id: &RequestId,
         sent: &Forwarded,
     ) -> [(HeaderName, Option<HeaderValue>); 7] {
         let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
         let own = &self.connection_values;
         let (chain, host, port) = if self.behind_proxy {
-            (self.chain(sent), sent.host.clone().or(authority.cloned()), sent.port.clone().or(Some(own.port.clone())))
+            (
+                self.chain(sent),
+                sent.host.clone().or(authority.cloned()),
+                sent.port.clone().or(Some(own.port.clone())),
+            )
         } else {
             (Some(own.address.clone()), authority.cloned(), Some(own.port.clone()))
         };
@@ -82,8 +96,8 @@ impl Client {
             (host_, host),
             (port_, port),
             (real_, real),
-            (id_, HeaderValue::from_str(id).ok()),
-            (trace, traceparent(id)),
+            (id_, id.id.clone()),
+            (trace, id.trace.clone()),
         ]
     }
 
@@ -100,15 +114,6 @@ impl Client {
     }
 }
 
-/// A new trace (W3C Trace Context, section 3.2): the request id is its id, where it has the form; not sampled.
-fn traceparent(id: &str) -> Option<HeaderValue> {
-    if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase()) {
-        return None;
-    }
-    let span = id.get(16..)?;
-    HeaderValue::from_str(&format!("00-{id}-{span}-00")).ok()
-}
-
 /// The answer of a `redirect` listener: pages move to https, anything that may carry a secret or change something does not
 /// (a client that sent it in the clear once would do so again).
 pub(super) fn redirect(
@@ -120,7 +125,10 @@ pub(super) fn redirect(
     let safe = parts.method == Method::GET || parts.method == Method::HEAD;
     let carries = sifted.authorization != Authorization::None || sifted.cookie;
     let (true, false, Some(host)) = (safe, carries, host) else {
-        return Err(Problem::new(Code::HttpsRequired, "Use https. What was sent here went over the network in the clear."));
+        return Err(Problem::new(
+            Code::HttpsRequired,
+            "Use https. What was sent here went over the network in the clear.",
+        ));
     };
     let port = match connection.redirect_port() {
         443 => String::new(),

@@ -1,14 +1,13 @@
 //! What is known about a connection, for the requests on it and for the registry of deadlines.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use http::header::{self, HeaderValue};
-use http::{Response, Version};
+use http::header::HeaderValue;
 
+use super::Worker;
 use super::client::ConnectionValues;
-use super::{Body, Worker};
 use crate::net::Networks;
 use crate::proxy::{Exchange, Progress};
 use crate::registry::{Entry, Observed, Phase};
@@ -33,7 +32,6 @@ pub struct Connection {
     state: Arc<ConnectionState>,
     entry: Arc<Entry>,
     worker: Arc<Worker>,
-    close: AtomicBool,
 }
 
 /// What is known when a connection is accepted.
@@ -91,13 +89,17 @@ impl ConnectionState {
         match wire.phase() {
             // The whole head has one deadline, however its bytes drip.
             wire::Phase::Head => (Phase::Head, wire.heads()),
-            wire::Phase::Body if wire.waits_for_client_to_send() || wire.waits_for_client_to_take() => (Phase::Body, moved),
+            wire::Phase::Body if wire.waits_for_client_to_send() || wire.waits_for_client_to_take() => {
+                (Phase::Body, moved)
+            }
             wire::Phase::Idle if wire.waits_for_client_to_take() => (Phase::Body, moved),
             wire::Phase::Idle if self.progress.active() == 0 && wire.heads() == 0 => (Phase::FirstByte, 0),
             wire::Phase::Idle if self.progress.active() == 0 => (Phase::Idle, wire.heads()),
             wire::Phase::Refused => (Phase::Body, moved),
             wire::Phase::Lingering => (Phase::Linger, 0),
-            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => (Phase::Elsewhere, moved),
+            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => {
+                (Phase::Elsewhere, moved)
+            }
         }
     }
 }
@@ -113,7 +115,11 @@ impl Observed for ConnectionView {
             HTTP2 if self.0.progress.active() > 0 => (Phase::Elsewhere, self.0.progress.frames()),
             HTTP2 if self.0.progress.frames() == 0 => (Phase::FirstByte, 1),
             HTTP2 => (Phase::Idle, self.0.progress.frames()),
-            _ => self.0.wire.get().map_or((Phase::FirstByte, 2), |wire| self.0.observe_http1(wire)),
+            _ => self
+                .0
+                .wire
+                .get()
+                .map_or((Phase::FirstByte, 2), |wire| self.0.observe_http1(wire)),
         }
     }
 }
@@ -121,19 +127,21 @@ impl Observed for ConnectionView {
 /// The registry's view of one HTTP/2 stream.
 struct StreamView {
     progress: Arc<Progress>,
-    connection: Arc<ConnectionState>,
     parent: std::sync::Weak<Entry>,
 }
 
 impl Observed for StreamView {
     fn observe(&self) -> (Phase, u64) {
-        let phase = if self.progress.waits_for_client() { Phase::Body } else { Phase::Elsewhere };
+        let phase = if self.progress.waits_for_client() {
+            Phase::Body
+        } else {
+            Phase::Elsewhere
+        };
         (phase, self.progress.frames())
     }
 
     fn overdue(&self) {
         // hyper's HTTP/2 pipe waits for window without polling the body: the mark is never seen, so the connection ends.
-        self.connection.stage.load(Ordering::Relaxed);
         if let Some(parent) = self.parent.upgrade() {
             parent.end();
         }
@@ -148,7 +156,13 @@ impl Connection {
             address: address.unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             port: HeaderValue::from(facts.local.port()),
         };
-        Self { facts, values, state, entry, worker, close: AtomicBool::new(false) }
+        Self {
+            facts,
+            values,
+            state,
+            entry,
+            worker,
+        }
     }
 
     /// The other end.
@@ -183,13 +197,12 @@ impl Connection {
 
     /// Begins an exchange: on HTTP/1.1 with the connection's own entry, on HTTP/2 with one for the stream.
     pub fn begin(&self) -> Arc<Exchange> {
-        if self.state.stage.load(Ordering::Relaxed) != HTTP2 {
+        if !self.is_http2() {
             return Exchange::begin(Arc::clone(&self.entry), Arc::clone(&self.state.progress), None);
         }
         let progress = Arc::new(Progress::default());
         let view = StreamView {
             progress: Arc::clone(&progress),
-            connection: Arc::clone(&self.state),
             parent: Arc::downgrade(&self.entry),
         };
         let entry = self.worker.registry().enter(Box::new(view));
@@ -210,7 +223,9 @@ impl Connection {
         let mut client = None;
         for line in lines.iter().rev() {
             for member in line.to_str().ok()?.rsplit(',') {
-                let Some(address) = address(member.trim()) else { return client };
+                let Some(address) = address(member.trim()) else {
+                    return client;
+                };
                 client = Some(address);
                 if !self.facts.trusted.contain(address) {
                     return client;
@@ -220,15 +235,14 @@ impl Connection {
         client
     }
 
-    /// HTTP/1.1: after an answer to a request whose body was not read, the connection cannot go on.
-    pub fn close_after(&self, response: &mut Response<Body>) {
-        let open = self.state.wire.get().is_some_and(|wire| !wire.request_is_complete());
-        if response.version() == Version::HTTP_2 {
-            return;
-        }
-        if open && response.headers().get(header::CONNECTION).is_some() {
-            self.close.store(true, Ordering::Relaxed);
-        }
+    /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.
+    pub fn is_read(&self) -> bool {
+        self.state.wire.get().is_none_or(|wire| wire.request_is_complete())
+    }
+
+    /// Whether this is HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.state.stage.load(Ordering::Relaxed) == HTTP2
     }
 
     pub(super) fn values(&self) -> &ConnectionValues {
@@ -238,8 +252,13 @@ impl Connection {
 
 /// A member of X-Forwarded-For: an address, perhaps with a port, perhaps in brackets.
 fn address(member: &str) -> Option<IpAddr> {
-    let bare = member.strip_prefix('[').and_then(|rest| rest.split_once(']')).map(|(address, _)| address);
+    let bare = member
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map(|(address, _)| address);
     let text = bare.unwrap_or(member);
-    let parsed = text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    let parsed = text
+        .parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
     parsed.ok().map(|address| address.to_canonical())
 }

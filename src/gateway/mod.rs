@@ -3,6 +3,7 @@
 mod body;
 mod client;
 mod connection;
+mod rest;
 mod snapshot;
 mod worker;
 
@@ -20,18 +21,18 @@ use crate::answer::{self, cors};
 use crate::authn::{self, Authenticator, Outcome, Proof, Shown};
 use crate::clock::Clock;
 use crate::codes::Code;
+use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Outgoing};
 use crate::route::{Host, Target};
 use crate::telemetry::{Access, Metrics};
-use crate::endpoint;
 
 pub use body::Body;
 pub use client::Client;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
 pub use snapshot::Snapshot;
-pub use worker::Worker;
+pub use worker::{RequestId, Worker};
 
 /// What every worker shares: the configuration behind one pointer, and the handles beside it.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ struct Record {
     permitted: bool,
     proof: Option<Arc<Proof>>,
     client: Option<std::net::IpAddr>,
-    id: String,
+    id: RequestId,
 }
 
 impl Gateway {
@@ -72,16 +73,28 @@ impl Gateway {
         let origin = parts.headers.get(header::ORIGIN).cloned();
         let mut record = Record::default();
         let exchange = connection.begin();
-        let outcome = self.follow(&snapshot, parts, body, connection, exchange, &mut record).await;
+        let mut message = Message {
+            parts,
+            body: Some(body),
+        };
+        let outcome = self
+            .follow(&snapshot, &mut message, connection, &exchange, &mut record)
+            .await;
         let (mut response, problem) = match outcome {
             Ok(response) => (response, None),
             Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
         };
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
-            connection.close_after(&mut response);
+            let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
+            rest::mark(&mut response, go_on, connection);
         }
-        let seen = Seen { method: &method, uri: &uri, host: host.as_ref(), took: began.elapsed() };
+        let seen = Seen {
+            method: &method,
+            uri: &uri,
+            host: host.as_ref(),
+            took: began.elapsed(),
+        };
         self.tell(&snapshot, &record, &seen, &response, problem.as_ref(), connection);
         response
     }
@@ -90,45 +103,75 @@ impl Gateway {
     async fn follow(
         &self,
         snapshot: &Arc<Snapshot>,
-        mut parts: Parts,
-        body: Incoming,
+        message: &mut Message,
         connection: &Arc<Connection>,
-        exchange: Arc<Exchange>,
+        exchange: &Arc<Exchange>,
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
-            return Err(Problem::new(violation.code, violation.detail).closing());
+            return Err(refused(violation.code, violation.detail).closing());
+        }
+        let parts = &mut message.parts;
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(refused(
+                Code::MethodNotAllowed,
+                "The gateway does not serve this method.",
+            ));
         }
         // Headers: one walk, before anything could trust them.
         let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, trusted);
         record.client = Some(client.address);
-        record.id = self.request_id(&sifted, connection);
+        record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
-        let authority = authority(&parts)?;
-        let host = authority.as_ref().map(|value| host(value)).transpose()?;
+        let authority = authority(parts)?;
+        let host = authority.as_ref().map(host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(&parts, host.as_ref(), connection, &sifted).map(Body::whole);
+            return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
         let uri = parts.uri.clone();
         let target = target(&parts.method, &uri)?;
         // Admission: the one decision.
-        let permit = self.admit(snapshot, &parts, &sifted, host.as_ref(), &target, &client, connection, record)?;
+        let permit = self.admit(
+            snapshot,
+            parts,
+            &sifted,
+            host.as_ref(),
+            &target,
+            &client,
+            connection,
+            record,
+        )?;
         match permit.destination() {
-            Destination::Preflight => Ok(Body::whole(preflight(snapshot, &parts))),
+            Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
             Destination::Endpoint(index) => {
                 record.endpoint = true;
-                let asked = endpoint::Asked { parts, body, client: client.address, secure: client.secure };
-                snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services).await.map(Body::whole)
+                let (parts, body) = message.take()?;
+                let asked = endpoint::Asked {
+                    parts,
+                    body,
+                    client: client.address,
+                    secure: client.secure,
+                };
+                snapshot
+                    .endpoints
+                    .serve(*index, permit.proof(), asked, &self.services)
+                    .await
+                    .map(Body::whole)
             }
             Destination::Route(entry) => {
-                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record, connection.worker());
+                let (parts, body) = message.take()?;
+                let worker = connection.worker();
+                let outgoing = self.outgoing(
+                    snapshot, parts, body, sifted, authority, &client, &permit, record, worker,
+                );
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
                     .get(upstream)
                     .ok_or_else(|| Problem::from(proxy::Error::NoUpstream(upstream.to_owned())))?;
+                let exchange = Arc::clone(exchange);
                 let response = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await?;
                 Ok(response.map(Body::Relay))
             }
@@ -147,7 +190,7 @@ impl Gateway {
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Permit, Problem> {
-        let preflight = cors::is_preflight(&parts.method, &parts.headers) && sifted.upgrade.is_none();
+        let preflight = is_preflight(parts, sifted);
         let asked = if preflight { asked_method(parts) } else { None };
         let question = Question {
             host,
@@ -159,7 +202,9 @@ impl Gateway {
         let mut known: Option<Outcome> = None;
         let (decision, entry) = snapshot.policy.admit(&question, |credentials| {
             // The credential is looked at once, however many rules ask.
-            known.get_or_insert_with(|| self.authenticate(snapshot, sifted, credentials, connection)).clone()
+            known
+                .get_or_insert_with(|| self.authenticate(snapshot, sifted, credentials, connection))
+                .clone()
         });
         record.route = entry;
         record.decided = true;
@@ -178,11 +223,28 @@ impl Gateway {
         }
     }
 
-    fn authenticate(&self, snapshot: &Snapshot, sifted: &Sifted, count: Credentials, connection: &Connection) -> Outcome {
-        let shown = if count.bearer { authn::shown(&sifted.authorization) } else { Shown::Nothing };
+    fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        sifted: &Sifted,
+        count: Credentials,
+        connection: &Connection,
+    ) -> Outcome {
+        let shown = if count.bearer {
+            authn::shown(&sifted.authorization)
+        } else {
+            Shown::Nothing
+        };
         let now = self.clock.unix_millis();
         connection.worker().remembered(|remembered| {
-            self.authenticator.check(&shown, &snapshot.verifier, remembered, now, &self.metrics, connection.worker().index())
+            self.authenticator.check(
+                &shown,
+                &snapshot.verifier,
+                remembered,
+                now,
+                &self.metrics,
+                connection.worker().index(),
+            )
         })
     }
 
@@ -199,7 +261,9 @@ impl Gateway {
         record: &Record,
         worker: &Worker,
     ) -> Outgoing<'a> {
-        let authorization_counted = permit.proof().is_some() || self.is_ours(snapshot, &sifted, worker);
+        // A preflight goes on without anybody's credentials.
+        let authorization_counted =
+            permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
         let forwarded = client.forwarded(authority.as_ref(), &record.id, &sifted.forwarded);
         Outgoing {
             method: parts.method,
@@ -221,17 +285,24 @@ impl Gateway {
     fn is_ours(&self, snapshot: &Snapshot, sifted: &Sifted, worker: &Worker) -> bool {
         let now = self.clock.unix_millis();
         match authn::shown(&sifted.authorization) {
-            Shown::Bearer(token) => worker
-                .remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now)),
+            Shown::Bearer(token) => {
+                worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
+            }
             Shown::Nothing | Shown::BrokenBearer | Shown::Several | Shown::OtherScheme => false,
         }
     }
 
-    fn request_id(&self, sifted: &Sifted, connection: &Connection) -> String {
-        let sent = sifted.forwarded.request_id.as_ref().and_then(|id| id.to_str().ok());
-        match sent.filter(|id| !id.is_empty() && id.len() <= 128) {
-            Some(id) => id.to_owned(),
-            None => connection.worker().next_id(),
+    /// The request's name: a trusted proxy's, or a new one.
+    fn request_id(sifted: &Sifted, connection: &Connection) -> RequestId {
+        let new = connection.worker().next_id();
+        let sent = sifted.forwarded.request_id.as_ref();
+        let good = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.to_str().is_ok();
+        match sent.filter(good) {
+            Some(id) => RequestId {
+                id: Some(id.clone()),
+                ..new
+            },
+            None => new,
         }
     }
 
@@ -256,7 +327,12 @@ impl Gateway {
         }
         if !snapshot.access_log {
             if let Some(problem) = problem.filter(|problem| problem.status().is_server_error()) {
-                tracing::warn!(route = series.name(), reason = problem.code.as_str(), cause = problem.cause, "answered with a fault");
+                tracing::warn!(
+                    route = series.name(),
+                    reason = problem.code.as_str(),
+                    cause = problem.cause,
+                    "answered with a fault"
+                );
             }
             return;
         }
@@ -265,7 +341,11 @@ impl Gateway {
             client: record.client.unwrap_or_else(|| connection.peer().ip()),
             user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
             method: seen.method.as_str(),
-            host: seen.host.and_then(|host| host.to_str().ok()).or(seen.uri.host()).unwrap_or_default(),
+            host: seen
+                .host
+                .and_then(|host| host.to_str().ok())
+                .or(seen.uri.host())
+                .unwrap_or_default(),
             path: seen.uri.path(),
             status: response.status().as_u16(),
             took: seen.took,
@@ -273,9 +353,34 @@ impl Gateway {
             decision: if record.permitted { "permit" } else { "refuse" },
             reason: problem.map_or("ok", |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
-            id: &record.id,
+            id: record.id.as_str(),
         });
     }
+}
+
+/// A request while it is looked at; its body stays here until somebody takes it.
+struct Message {
+    parts: Parts,
+    body: Option<Incoming>,
+}
+
+impl Message {
+    /// Everything, for whoever answers the request.
+    fn take(&mut self) -> Result<(Parts, Incoming), Problem> {
+        let taken = || Problem::new(Code::Internal, "The request was answered twice.");
+        let body = self.body.take().ok_or_else(taken)?;
+        let parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
+        Ok((parts, body))
+    }
+}
+
+/// A refusal before any rule was asked.
+fn refused(code: Code, detail: &'static str) -> Problem {
+    let mut problem = Problem::new(code, detail);
+    if code == Code::MethodNotAllowed {
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+    }
+    problem
 }
 
 /// What the log says of the request itself.
@@ -305,12 +410,15 @@ fn authority(parts: &Parts) -> Result<Option<HeaderValue>, Problem> {
     if !field.is_none_or(same) {
         return Err(invalid("Host and the request target name different hosts."));
     }
-    HeaderValue::from_str(named.as_str()).map(Some).map_err(|_| invalid("The host is malformed."))
+    HeaderValue::from_str(named.as_str())
+        .map(Some)
+        .map_err(|_| invalid("The host is malformed."))
 }
 
 fn host(value: &HeaderValue) -> Result<Host<'_>, Problem> {
     let text = value.to_str().map_err(|_| Code::InvalidHost);
-    text.and_then(Host::parse).map_err(|code| Problem::new(code, "The host is malformed.").closing())
+    text.and_then(Host::parse)
+        .map_err(|code| Problem::new(code, "The host is malformed.").closing())
 }
 
 fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem> {
@@ -321,6 +429,14 @@ fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem
     Target::parse(text).map_err(|code| {
         Problem::new(code, "The request target holds something that is never right: a dot segment, a control character, a backslash, a bad escape.")
     })
+}
+
+/// OPTIONS with Origin and Access-Control-Request-Method, no body, no Upgrade; any other OPTIONS is a request like all.
+fn is_preflight(parts: &Parts, sifted: &Sifted) -> bool {
+    cors::is_preflight(&parts.method, &parts.headers)
+        && sifted.upgrade.is_none()
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
 }
 
 fn asked_method(parts: &Parts) -> Option<Method> {

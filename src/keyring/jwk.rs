@@ -34,18 +34,25 @@ pub fn from_jwk_set(json: &[u8]) -> Result<Imported, Error> {
     let Some(Value::Array(members)) = document.get("keys") else {
         return Err(malformed("no array \"keys\"".into()));
     };
-    let mut imported = Imported { keys: Vec::new(), notes: Vec::new() };
+    let mut imported = Imported {
+        keys: Vec::new(),
+        notes: Vec::new(),
+    };
     for (index, member) in members.iter().enumerate() {
         let name = member.get("kid").and_then(Value::as_str);
         let label = name.map_or_else(|| format!("key {index}"), |kid| format!("key {index} ({kid:?})"));
         if index >= MAX_KEYS {
-            imported.notes.push(format!("{label} and all that follow: only {MAX_KEYS} keys are read"));
+            imported
+                .notes
+                .push(format!("{label} and all that follow: only {MAX_KEYS} keys are read"));
             break;
         }
         match from_jwk(member) {
             Ok(key) => {
                 if member.get("d").is_some() {
-                    imported.notes.push(format!("{label}: holds a private key, which has no business here"));
+                    imported
+                        .notes
+                        .push(format!("{label}: holds a private key, which has no business here"));
                 }
                 imported.keys.push(match name {
                     Some(kid) => key.named(kid),
@@ -65,18 +72,37 @@ pub fn from_jwk_set(json: &[u8]) -> Result<Imported, Error> {
 fn from_jwk(member: &Value) -> Result<VerifyingKey, Error> {
     let jwk = Jwk::deserialize(member).map_err(|why| Error::Malformed(format!("not a JWK: {why}")))?;
     // RFC 7517 sections 4.2 and 4.3: both say what a key is for, and only verifying will do.
-    if jwk.common.public_key_use.as_ref().is_some_and(|purpose| *purpose != PublicKeyUse::Signature) {
+    if jwk
+        .common
+        .public_key_use
+        .as_ref()
+        .is_some_and(|purpose| *purpose != PublicKeyUse::Signature)
+    {
         return Err(Error::Unsupported("a key whose \"use\" is not \"sig\"".into()));
     }
-    if jwk.common.key_operations.as_ref().is_some_and(|operations| !operations.contains(&KeyOperations::Verify)) {
+    if jwk
+        .common
+        .key_operations
+        .as_ref()
+        .is_some_and(|operations| !operations.contains(&KeyOperations::Verify))
+    {
         return Err(Error::Unsupported("a key whose \"key_ops\" lack \"verify\"".into()));
     }
     match &jwk.algorithm {
-        AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters { curve: EllipticCurve::Ed25519, x, .. }) => {
+        AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+            curve: EllipticCurve::Ed25519,
+            x,
+            ..
+        }) => {
             only(&jwk, KeyAlgorithm::EdDSA)?;
             VerifyingKey::public(Algorithm::EdDsa, &coordinate(x)?, 64)
         }
-        AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters { curve: EllipticCurve::P256, x, y, .. }) => {
+        AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
+            curve: EllipticCurve::P256,
+            x,
+            y,
+            ..
+        }) => {
             only(&jwk, KeyAlgorithm::ES256)?;
             let mut point = vec![0x04]; // uncompressed (SEC 1 section 2.3.3)
             point.extend(coordinate(x)?);
@@ -105,19 +131,25 @@ fn only(jwk: &Jwk, wanted: KeyAlgorithm) -> Result<(), Error> {
 }
 
 fn decode(text: &str) -> Result<Vec<u8>, Error> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| Error::Malformed("a member is not base64url without padding".into()))
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| Error::Malformed("a member is not base64url without padding".into()))
 }
 
 /// RFC 7518 section 6.2.1.2, RFC 8037 section 2: the full 32 bytes, no more and no fewer.
 fn coordinate(text: &str) -> Result<[u8; 32], Error> {
-    decode(text)?.try_into().map_err(|_| Error::Malformed("a coordinate is not 32 bytes long".into()))
+    decode(text)?
+        .try_into()
+        .map_err(|_| Error::Malformed("a coordinate is not 32 bytes long".into()))
 }
 
 /// An RSA key from modulus and exponent, big-endian.
 pub(super) fn rsa_verifying_key(n: &[u8], e: &[u8]) -> Result<VerifyingKey, Error> {
     let (n, e) = (without_zeros(n), without_zeros(e));
     if n.len() < 256 || n.first().is_none_or(|top| n.len() == 256 && *top < 0x80) {
-        return Err(Error::Weak("an RSA key needs at least 2048 bits (RFC 7518 section 3.3)"));
+        return Err(Error::Weak(
+            "an RSA key needs at least 2048 bits (RFC 7518 section 3.3)",
+        ));
     }
     if n.len() > 1024 {
         return Err(Error::Unsupported("an RSA key of more than 8192 bits".into()));

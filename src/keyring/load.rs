@@ -42,7 +42,13 @@ fn from_stored(stored: &StoredKey) -> Result<RingKey, Error> {
     let algorithm = Algorithm::from_name(&stored.algorithm)
         .ok_or_else(|| Error::Unsupported(format!("the stored algorithm {:?}", stored.algorithm)))?;
     let key = SigningKey::from_material(algorithm, &stored.material)?;
-    RingKey::named(stored.id.clone(), key, stored.publish_at, stored.sign_from, stored.verify_until)
+    RingKey::named(
+        stored.id.clone(),
+        key,
+        stored.publish_at,
+        stored.sign_from,
+        stored.verify_until,
+    )
 }
 
 /// The keys of PEM files (`tokens.key_files`): the first signs, all verify, for as long as they are configured.

@@ -38,7 +38,9 @@ pub enum Error {
     #[error("{0}")]
     Malformed(String),
     /// A kind of key, curve or algorithm that is not supported here.
-    #[error("{0} is not supported: a key for EdDSA (Ed25519), ES256 (P-256) or RS256 (RSA, 2048 to 8192 bits) is needed")]
+    #[error(
+        "{0} is not supported: a key for EdDSA (Ed25519), ES256 (P-256) or RS256 (RSA, 2048 to 8192 bits) is needed"
+    )]
     Unsupported(String),
     /// Too weak to be trusted.
     #[error("{0}")]

@@ -18,7 +18,10 @@ const OID_RSA: &str = "1.2.840.113549.1.1.1"; // RFC 8017; RSASSA-PSS has anothe
 /// The keys of a file with `PUBLIC KEY` sections, or of the first `CERTIFICATE` (the others of a chain are authorities').
 /// Of a certificate only the key counts: it is the operator who vouches for the file.
 pub fn public_keys_from_pem(text: &[u8]) -> Result<Imported, Error> {
-    let mut imported = Imported { keys: Vec::new(), notes: Vec::new() };
+    let mut imported = Imported {
+        keys: Vec::new(),
+        notes: Vec::new(),
+    };
     let mut certificates = 0_u32;
     for (kind, der) in sections(text)? {
         match kind {
@@ -30,13 +33,17 @@ pub fn public_keys_from_pem(text: &[u8]) -> Result<Imported, Error> {
                 }
             }
             SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => {
-                return Err(Error::Malformed("holds a private key: give the public one, and keep that one secret".into()));
+                return Err(Error::Malformed(
+                    "holds a private key: give the public one, and keep that one secret".into(),
+                ));
             }
             _ => {}
         }
     }
     if certificates > 1 {
-        imported.notes.push("only the first certificate's key is used, the rest of the chain is passed over".into());
+        imported
+            .notes
+            .push("only the first certificate's key is used, the rest of the chain is passed over".into());
     }
     match imported.keys.is_empty() {
         false => Ok(imported),
@@ -79,7 +86,11 @@ fn from_spki(der: &[u8]) -> Result<VerifyingKey, Error> {
     match info.algorithm.algorithm.to_id_string().as_str() {
         OID_ED25519 => VerifyingKey::public(Algorithm::EdDsa, der, 64),
         OID_EC => {
-            let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+            let curve = info
+                .algorithm
+                .parameters
+                .as_ref()
+                .and_then(|parameters| parameters.as_oid().ok());
             match curve.map(|oid| oid.to_id_string()) {
                 Some(curve) if curve == OID_P256 => VerifyingKey::public(Algorithm::Es256, der, 64),
                 Some(curve) => Err(Error::Unsupported(format!("the curve {curve}"))),

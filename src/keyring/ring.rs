@@ -27,12 +27,7 @@ pub struct RingKey {
 
 impl RingKey {
     /// A key that is published, signs and verifies from and until these times; `kid` is the key's own name.
-    pub fn new(
-        signing: SigningKey,
-        publish_at: i64,
-        sign_from: i64,
-        verify_until: Option<i64>,
-    ) -> Result<Self, Error> {
+    pub fn new(signing: SigningKey, publish_at: i64, sign_from: i64, verify_until: Option<i64>) -> Result<Self, Error> {
         let id = signing.id()?;
         Self::named(id, signing, publish_at, sign_from, verify_until)
     }
@@ -50,7 +45,15 @@ impl RingKey {
             jwk.common.key_id = Some(id.clone());
             jwk
         });
-        Ok(Self { id, signing, verifying, jwk, publish_at, sign_from, verify_until })
+        Ok(Self {
+            id,
+            signing,
+            verifying,
+            jwk,
+            publish_at,
+            sign_from,
+            verify_until,
+        })
     }
 
     /// `kid`.
@@ -163,7 +166,12 @@ impl KeySet {
 
     /// The body of `/.well-known/jwks.json` at `now` (RFC 7517 section 5): public keys, never symmetric ones.
     pub fn jwks(&self, now: i64) -> String {
-        let keys = self.keys.iter().filter(|key| key.verifies(now)).filter_map(|key| key.jwk.clone()).collect();
+        let keys = self
+            .keys
+            .iter()
+            .filter(|key| key.verifies(now))
+            .filter_map(|key| key.jwk.clone())
+            .collect();
         serde_json::to_string(&JwkSet { keys }).unwrap_or_else(|_| r#"{"keys":[]}"#.into())
     }
 
@@ -215,7 +223,11 @@ impl KeyRing {
                 unique.push(key);
             }
         }
-        let next = KeySet { ready: true, algorithm: Some(algorithm), keys: unique };
+        let next = KeySet {
+            ready: true,
+            algorithm: Some(algorithm),
+            keys: unique,
+        };
         let present = self.0.set.load();
         let unchanged = present.ready
             && present.algorithm == next.algorithm

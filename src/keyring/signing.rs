@@ -23,7 +23,10 @@ enum Pair {
     Ed25519(Ed25519KeyPair),
     P256(EcdsaKeyPair),
     Rsa(RsaKeyPair),
-    Symmetric { key: hmac::Key, bytes: Zeroizing<Vec<u8>> },
+    Symmetric {
+        key: Box<hmac::Key>,
+        bytes: Zeroizing<Vec<u8>>,
+    },
 }
 
 impl SigningKey {
@@ -32,13 +35,20 @@ impl SigningKey {
         let failed = |_| Error::Library("make a key");
         let random = SystemRandom::new();
         let material = match algorithm {
-            Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random).map_err(failed)?.as_ref().to_vec(),
-            Algorithm::Es256 => {
-                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(failed)?.as_ref().to_vec()
-            }
+            Algorithm::EdDsa => Ed25519KeyPair::generate_pkcs8(&random)
+                .map_err(failed)?
+                .as_ref()
+                .to_vec(),
+            Algorithm::Es256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random)
+                .map_err(failed)?
+                .as_ref()
+                .to_vec(),
             Algorithm::Rs256 => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?;
-                AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(failed)?.as_ref().to_vec()
+                AsDer::<Pkcs8V1Der<'_>>::as_der(&pair)
+                    .map_err(failed)?
+                    .as_ref()
+                    .to_vec()
             }
             Algorithm::Hs256 => {
                 let mut bytes = vec![0; 32];
@@ -61,8 +71,11 @@ impl SigningKey {
             Algorithm::Rs256 => Pair::Rsa(RsaKeyPair::from_pkcs8(material).map_err(rejected)?),
             Algorithm::Hs256 => {
                 VerifyingKey::from_secret(material)?;
-                let key = hmac::Key::new(hmac::HMAC_SHA256, material);
-                Pair::Symmetric { key, bytes: Zeroizing::new(material.to_vec()) }
+                let key = Box::new(hmac::Key::new(hmac::HMAC_SHA256, material));
+                Pair::Symmetric {
+                    key,
+                    bytes: Zeroizing::new(material.to_vec()),
+                }
             }
         }))
     }
@@ -70,7 +83,9 @@ impl SigningKey {
     /// An RSA pair in the older PKCS#1 form (`RSA PRIVATE KEY`).
     pub(super) fn from_pkcs1(der: &[u8]) -> Result<Self, Error> {
         let rejected = |why| Error::Malformed(format!("not a usable RSA key pair: {why}"));
-        RsaKeyPair::from_der(der).map(|pair| Self(Pair::Rsa(pair))).map_err(rejected)
+        RsaKeyPair::from_der(der)
+            .map(|pair| Self(Pair::Rsa(pair)))
+            .map_err(rejected)
     }
 
     /// A P-256 pair in SEC 1 form (`EC PRIVATE KEY`).
@@ -96,10 +111,15 @@ impl SigningKey {
         let failed = |_| Error::Library("sign");
         match &self.0 {
             Pair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
-            Pair::P256(pair) => Ok(pair.sign(&SystemRandom::new(), message).map_err(failed)?.as_ref().to_vec()),
+            Pair::P256(pair) => Ok(pair
+                .sign(&SystemRandom::new(), message)
+                .map_err(failed)?
+                .as_ref()
+                .to_vec()),
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).map_err(failed)?;
+                pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
+                    .map_err(failed)?;
                 Ok(signature)
             }
             Pair::Symmetric { key, .. } => Ok(hmac::sign(key, message).as_ref().to_vec()),
@@ -123,7 +143,9 @@ impl SigningKey {
     /// replicas that share a secret share its name; it says no more about the secret than any token signed with it.
     pub fn id(&self) -> Result<String, Error> {
         match (&self.0, self.public_jwk()?) {
-            (_, Some(jwk)) => jwk.thumbprint(ThumbprintHash::SHA256).map_err(|_| Error::Library("hash a key")),
+            (_, Some(jwk)) => jwk
+                .thumbprint(ThumbprintHash::SHA256)
+                .map_err(|_| Error::Library("hash a key")),
             (Pair::Symmetric { key, .. }, None) => {
                 let tag = hmac::sign(key, b"doorward key id");
                 Ok(URL_SAFE_NO_PAD.encode(tag.as_ref().first_chunk::<16>().unwrap_or(&[0; 16])))

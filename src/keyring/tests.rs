@@ -17,7 +17,10 @@ fn generate(algorithm: Algorithm) -> SigningKey {
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        STANDARD.encode(der)
+    )
 }
 
 fn jwks_of(key: SigningKey) -> Value {
@@ -41,7 +44,12 @@ fn what_a_key_signs_it_verifies_and_nothing_else() {
         assert!(!verifying.verify(b"message", &[&signature[..], &[0]].concat()));
         assert!(!verifying.verify(b"message", &vec![0; signature.len()]));
         assert!(!verifying.verify(b"message", &[]));
-        assert!(!generate(algorithm).verifying_key().unwrap().verify(b"message", &signature));
+        assert!(
+            !generate(algorithm)
+                .verifying_key()
+                .unwrap()
+                .verify(b"message", &signature)
+        );
     }
 }
 
@@ -55,8 +63,14 @@ fn the_example_of_rfc_8037() {
     let signed = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
     assert!(key.verify(signed, &signature));
     // Appendix A.1 as PKCS#8, and the thumbprint of A.3.
-    let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
-    let pkcs8 = [&[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20][..], &seed].concat();
+    let seed = URL_SAFE_NO_PAD
+        .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
+        .unwrap();
+    let pkcs8 = [
+        &[0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20][..],
+        &seed,
+    ]
+    .concat();
     let pair = signing_key_from_pem(pem("PRIVATE KEY", &pkcs8).as_bytes()).unwrap();
     assert_eq!(pair.id().unwrap(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     assert_eq!(pair.sign(signed).unwrap(), signature);
@@ -69,7 +83,10 @@ fn our_jwks_is_public_and_others_can_use_it() {
         let (id, signature) = (key.id().unwrap(), key.sign(b"message").unwrap());
         let document = jwks_of(key);
         let jwk = &document["keys"][0];
-        assert_eq!((&jwk["kid"], &jwk["alg"], &jwk["use"]), (&json!(id), &json!(algorithm.as_str()), &json!("sig")));
+        assert_eq!(
+            (&jwk["kid"], &jwk["alg"], &jwk["use"]),
+            (&json!(id), &json!(algorithm.as_str()), &json!("sig"))
+        );
         for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
             assert_eq!(jwk.get(private), None);
         }
@@ -104,15 +121,31 @@ fn unusable_keys_of_a_set_are_passed_over_with_a_note() {
         ("of another family", with(&ec, "alg", json!("RS256"))),
         ("an encryption algorithm", with(&rsa, "alg", json!("RSA-OAEP"))),
         ("PS256", with(&rsa, "alg", json!("PS256"))),
-        ("not on the curve", with(&ec, "x", json!(URL_SAFE_NO_PAD.encode([1; 32])))),
-        ("the origin", with(&with(&ec, "x", json!("A".repeat(43))), "y", json!("A".repeat(43)))),
+        (
+            "not on the curve",
+            with(&ec, "x", json!(URL_SAFE_NO_PAD.encode([1; 32]))),
+        ),
+        (
+            "the origin",
+            with(&with(&ec, "x", json!("A".repeat(43))), "y", json!("A".repeat(43))),
+        ),
         ("a short coordinate", with(&ec, "x", json!("AQ"))),
         ("a long coordinate", with(&ed, "x", json!("A".repeat(44)))),
-        ("padding", with(&ed, "x", json!(format!("{}=", ed["x"].as_str().unwrap())))),
+        (
+            "padding",
+            with(&ed, "x", json!(format!("{}=", ed["x"].as_str().unwrap()))),
+        ),
         ("x is a number", with(&ed, "x", json!(1))),
         ("1024 bits", with(&rsa, "n", json!(URL_SAFE_NO_PAD.encode([0xff; 128])))),
         ("2047 bits", with(&rsa, "n", json!(URL_SAFE_NO_PAD.encode([0x7f; 256])))),
-        ("zeros in front", with(&rsa, "n", json!(URL_SAFE_NO_PAD.encode([&[0; 200][..], &[0xff; 128]].concat())))),
+        (
+            "zeros in front",
+            with(
+                &rsa,
+                "n",
+                json!(URL_SAFE_NO_PAD.encode([&[0; 200][..], &[0xff; 128]].concat())),
+            ),
+        ),
         ("exponent 1", with(&rsa, "e", json!("AQ"))),
         ("an even exponent", with(&rsa, "e", json!("Ag"))),
         ("no exponent", with(&rsa, "e", json!(""))),
@@ -123,7 +156,10 @@ fn unusable_keys_of_a_set_are_passed_over_with_a_note() {
         let read = from_jwk_set(document.as_bytes()).unwrap();
         assert_eq!((read.keys.len(), read.notes.len()), (1, 1), "{what}: {:?}", read.notes);
         let alone = from_jwk_set(json!({"keys": [key]}).to_string().as_bytes());
-        assert!(matches!(alone, Err(Error::NoneUsable(notes)) if notes.len() == 1), "{what}");
+        assert!(
+            matches!(alone, Err(Error::NoneUsable(notes)) if notes.len() == 1),
+            "{what}"
+        );
     }
     for usable in [
         with(&ec, "alg", Value::Null),
@@ -131,37 +167,77 @@ fn unusable_keys_of_a_set_are_passed_over_with_a_note() {
         with(&rsa, "x5c", json!(["AA"])),
         with(&ed, "d", json!("secret")),
     ] {
-        assert_eq!(from_jwk_set(json!({"keys": [usable]}).to_string().as_bytes()).unwrap().keys.len(), 1, "{usable}");
+        assert_eq!(
+            from_jwk_set(json!({"keys": [usable]}).to_string().as_bytes())
+                .unwrap()
+                .keys
+                .len(),
+            1,
+            "{usable}"
+        );
     }
-    for no_set in ["", "{}", "[]", "null", r#"{"keys":{}}"#, "{\"keys\":[", "\u{feff}{\"keys\":[]}"] {
-        assert!(matches!(from_jwk_set(no_set.as_bytes()), Err(Error::Malformed(_))), "{no_set}");
+    for no_set in [
+        "",
+        "{}",
+        "[]",
+        "null",
+        r#"{"keys":{}}"#,
+        "{\"keys\":[",
+        "\u{feff}{\"keys\":[]}",
+    ] {
+        assert!(
+            matches!(from_jwk_set(no_set.as_bytes()), Err(Error::Malformed(_))),
+            "{no_set}"
+        );
     }
     assert!(matches!(from_jwk_set(br#"{"keys":[]}"#), Err(Error::NoneUsable(_))));
 }
 
 #[test]
 fn public_keys_and_certificates_are_read_from_pem() {
-    let algorithms =
-        [(Algorithm::EdDsa, &rcgen::PKCS_ED25519), (Algorithm::Es256, &rcgen::PKCS_ECDSA_P256_SHA256)];
+    let algorithms = [
+        (Algorithm::EdDsa, &rcgen::PKCS_ED25519),
+        (Algorithm::Es256, &rcgen::PKCS_ECDSA_P256_SHA256),
+    ];
     for (algorithm, kind) in algorithms {
         let pair = rcgen::KeyPair::generate_for(kind).unwrap();
         let signing = signing_key_from_pem(pair.serialize_pem().as_bytes()).unwrap();
         assert_eq!(signing.algorithm(), algorithm);
         let signature = signing.sign(b"message").unwrap();
-        let certificate = rcgen::CertificateParams::new(vec!["idp.example.com".into()]).unwrap().self_signed(&pair).unwrap();
+        let certificate = rcgen::CertificateParams::new(vec!["idp.example.com".into()])
+            .unwrap()
+            .self_signed(&pair)
+            .unwrap();
         let other = rcgen::generate_simple_self_signed(vec!["ca.example.com".into()]).unwrap();
-        for text in [pair.public_key_pem(), certificate.pem(), certificate.pem() + &other.cert.pem()] {
+        for text in [
+            pair.public_key_pem(),
+            certificate.pem(),
+            certificate.pem() + &other.cert.pem(),
+        ] {
             let read = public_keys_from_pem(text.as_bytes()).unwrap();
             assert_eq!(read.keys.len(), 1, "of a chain only the first");
             assert_eq!((read.keys[0].algorithm(), read.keys[0].id()), (algorithm, None));
             assert!(read.keys[0].verify(b"message", &signature));
         }
-        assert!(matches!(public_keys_from_pem(pair.serialize_pem().as_bytes()), Err(Error::Malformed(_))));
+        assert!(matches!(
+            public_keys_from_pem(pair.serialize_pem().as_bytes()),
+            Err(Error::Malformed(_))
+        ));
     }
     let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
-    assert!(matches!(public_keys_from_pem(p384.public_key_pem().as_bytes()), Err(Error::Unsupported(_))));
-    assert!(matches!(signing_key_from_pem(p384.serialize_pem().as_bytes()), Err(Error::Unsupported(_))));
-    for rubbish in ["", "no PEM at all", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+    assert!(matches!(
+        public_keys_from_pem(p384.public_key_pem().as_bytes()),
+        Err(Error::Unsupported(_))
+    ));
+    assert!(matches!(
+        signing_key_from_pem(p384.serialize_pem().as_bytes()),
+        Err(Error::Unsupported(_))
+    ));
+    for rubbish in [
+        "",
+        "no PEM at all",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+    ] {
         assert!(public_keys_from_pem(rubbish.as_bytes()).is_err());
         assert!(signing_key_from_pem(rubbish.as_bytes()).is_err());
     }
@@ -206,8 +282,11 @@ fn a_ring_is_not_ready_before_its_first_keys_and_counts_its_changes() {
     assert!(ring.publish(vec![key(0, 0, Some(9))], Algorithm::EdDsa));
     assert!(ring.publish(vec![key(0, 0, Some(9))], Algorithm::Es256));
     assert!(other.generation() == before + 2);
-    assert!(ring.load().signing(0).is_none(), "a key of another algorithm does not sign");
-    assert!(ring.load().verifying(&key(0, 0, None).id().to_owned(), 0).is_some());
+    assert!(
+        ring.load().signing(0).is_none(),
+        "a key of another algorithm does not sign"
+    );
+    assert!(ring.load().verifying(key(0, 0, None).id(), 0).is_some());
 }
 
 #[test]
@@ -228,7 +307,11 @@ fn keys_are_next_then_active_then_retired_then_gone() {
         (299, [Retired, Active], Some("new"), 2),
         (300, [Unpublished, Active], Some("new"), 1),
     ] {
-        assert_eq!(set.list(now).iter().map(|key| key.state).collect::<Vec<_>>(), states, "{now}");
+        assert_eq!(
+            set.list(now).iter().map(|key| key.state).collect::<Vec<_>>(),
+            states,
+            "{now}"
+        );
         assert_eq!(set.signing(now).map(RingKey::id), signer, "{now}");
         let document: Value = serde_json::from_str(&set.jwks(now)).unwrap();
         assert_eq!(document["keys"].as_array().unwrap().len(), published, "{now}");
@@ -248,9 +331,8 @@ impl Keys for Memory {
     fn ensure_key(&self, first: StoredKey, now: i64) -> Answer<'_, Vec<StoredKey>> {
         Box::pin(async move {
             let mut keys = self.0.lock().unwrap();
-            let lives = |key: &StoredKey| {
-                key.algorithm == first.algorithm && key.verify_until.is_none_or(|until| now < until)
-            };
+            let lives =
+                |key: &StoredKey| key.algorithm == first.algorithm && key.verify_until.is_none_or(|until| now < until);
             if !keys.iter().any(lives) {
                 keys.push(first);
             }
@@ -269,18 +351,35 @@ async fn the_first_key_is_made_once_and_read_by_all() {
     ring.publish(from_store(&first).unwrap(), Algorithm::EdDsa);
     assert_eq!(ring.load().signing(1_000).map(RingKey::id), Some(first[0].id.as_str()));
 
-    let sealed = StoredKey { sealed: true, ..first[0].clone() };
+    let sealed = StoredKey {
+        sealed: true,
+        ..first[0].clone()
+    };
     assert_eq!(from_store(&[sealed]).err(), Some(Error::Sealed(first[0].id.clone())));
-    let odd = StoredKey { algorithm: "ES512".into(), ..first[0].clone() };
+    let odd = StoredKey {
+        algorithm: "ES512".into(),
+        ..first[0].clone()
+    };
     assert!(matches!(from_store(&[odd]), Err(Error::Unsupported(_))));
-    let broken = StoredKey { material: vec![1, 2, 3], ..first[0].clone() };
+    let broken = StoredKey {
+        material: vec![1, 2, 3],
+        ..first[0].clone()
+    };
     assert!(matches!(from_store(&[broken]), Err(Error::Malformed(_))));
 }
 
 #[test]
 fn nothing_secret_is_printed() {
     let (key, material) = SigningKey::generate(Algorithm::Hs256).unwrap();
-    let text = format!("{key:?} {:?}", RingKey::new(SigningKey::from_material(Algorithm::Hs256, &material).unwrap(), 0, 0, None));
+    let text = format!(
+        "{key:?} {:?}",
+        RingKey::new(
+            SigningKey::from_material(Algorithm::Hs256, &material).unwrap(),
+            0,
+            0,
+            None
+        )
+    );
     assert!(text.contains("SigningKey(HS256)"), "{text}");
     for byte_list in [format!("{:?}", &material[..4]), STANDARD.encode(&material[..])] {
         assert!(!text.contains(byte_list.trim_matches(['[', ']'])));

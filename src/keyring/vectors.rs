@@ -18,7 +18,9 @@ fn vectors(file: &str) -> Option<Value> {
 
 fn bytes(hex: &Value) -> Vec<u8> {
     let hex = hex.as_str().unwrap();
-    (0..hex.len() / 2).map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap()).collect()
+    (0..hex.len() / 2)
+        .map(|at| u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).unwrap())
+        .collect()
 }
 
 fn run(file: &str) {

@@ -18,8 +18,11 @@ pub struct VerifyingKey {
 }
 
 enum Inner {
-    Public { key: ParsedPublicKey, signature_length: usize },
-    Secret(hmac::Key),
+    Public {
+        key: ParsedPublicKey,
+        signature_length: usize,
+    },
+    Secret(Box<hmac::Key>),
 }
 
 impl VerifyingKey {
@@ -37,16 +40,26 @@ impl VerifyingKey {
 
     pub(super) fn parsed(algorithm: Algorithm, key: ParsedPublicKey, signature_length: usize) -> Self {
         let inner = Inner::Public { key, signature_length };
-        Self { algorithm, id: None, inner }
+        Self {
+            algorithm,
+            id: None,
+            inner,
+        }
     }
 
     /// A symmetric key for HS256, of at least 32 bytes.
     pub fn from_secret(secret: &[u8]) -> Result<Self, Error> {
         if secret.len() < MIN_SECRET {
-            return Err(Error::Weak("a symmetric key needs at least 32 bytes (RFC 7518 section 3.2)"));
+            return Err(Error::Weak(
+                "a symmetric key needs at least 32 bytes (RFC 7518 section 3.2)",
+            ));
         }
-        let inner = Inner::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret));
-        Ok(Self { algorithm: Algorithm::Hs256, id: None, inner })
+        let inner = Inner::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
+        Ok(Self {
+            algorithm: Algorithm::Hs256,
+            id: None,
+            inner,
+        })
     }
 
     /// The same key under a name.

@@ -84,7 +84,12 @@ impl Exchange {
             progress.active.fetch_add(1, Ordering::Relaxed);
             progress.frames.fetch_add(1, Ordering::Relaxed);
         }
-        Arc::new(Self { entry, progress, connection, fault: Mutex::new(None) })
+        Arc::new(Self {
+            entry,
+            progress,
+            connection,
+            fault: Mutex::new(None),
+        })
     }
 
     /// The entry in the registry.
@@ -133,7 +138,12 @@ pub struct RequestBody {
 impl RequestBody {
     /// Forwards `incoming`, at most `max_body` bytes of it.
     pub fn new(incoming: Incoming, exchange: Arc<Exchange>, reserved: Arc<Reserved>, max_body: Option<u64>) -> Self {
-        Self { incoming, exchange, reserved, left: max_body.unwrap_or(u64::MAX) }
+        Self {
+            incoming,
+            exchange,
+            reserved,
+            left: max_body.unwrap_or(u64::MAX),
+        }
     }
 }
 
@@ -147,7 +157,10 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(this.exchange.fail(BodyFault::Stalled))));
         }
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        this.exchange.progress.waiting_for_client.store(polled.is_pending(), Ordering::Relaxed);
+        this.exchange
+            .progress
+            .waiting_for_client
+            .store(polled.is_pending(), Ordering::Relaxed);
         let Poll::Ready(frame) = polled else {
             this.exchange.entry.register(Waiter::Reader, cx.waker());
             return Poll::Pending;

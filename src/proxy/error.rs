@@ -28,19 +28,13 @@ impl From<Error> for Problem {
             Error::Client(BodyFault::Stalled) => {
                 Problem::new(Code::RequestTimeout, "The body did not arrive in time.").closing()
             }
-            Error::Client(BodyFault::Violation(violation)) => {
-                Problem::new(violation.code, violation.detail).closing()
-            }
-            Error::Client(BodyFault::Broken) => {
-                Problem::new(Code::InvalidRequest, "The body broke off.").closing()
-            }
+            Error::Client(BodyFault::Violation(violation)) => Problem::new(violation.code, violation.detail).closing(),
+            Error::Client(BodyFault::Broken) => Problem::new(Code::InvalidRequest, "The body broke off.").closing(),
             Error::Upstream(error) => from_upstream(&error),
             Error::NoUpstream(name) => {
                 Problem::new(Code::Internal, "The gateway is misconfigured.").because(format!("no upstream `{name}`"))
             }
-            Error::Unwritable(why) => {
-                Problem::new(Code::Internal, "The request could not be passed on.").because(why)
-            }
+            Error::Unwritable(why) => Problem::new(Code::Internal, "The request could not be passed on.").because(why),
         }
     }
 }

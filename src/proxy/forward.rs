@@ -56,7 +56,10 @@ pub async fn forward(
     hint: u64,
 ) -> Result<Response<RelayBody>, Error> {
     let route = &entry.route;
-    let declared = outgoing.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared = outgoing
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if let (Some(max), Some(declared)) = (route.max_body, declared)
         && declared > max
     {
@@ -89,7 +92,15 @@ fn write_request(
     outgoing: Outgoing<'_>,
     exchange: &Arc<Exchange>,
 ) -> Result<Request<RequestBody>, Error> {
-    let Outgoing { method, uri, mut headers, body, authority, forwarded, .. } = outgoing;
+    let Outgoing {
+        method,
+        uri,
+        mut headers,
+        body,
+        authority,
+        forwarded,
+        ..
+    } = outgoing;
     headers.reserve(12);
     if outgoing.authorization_counted && !route.forward_token {
         headers.remove(header::AUTHORIZATION);
@@ -120,7 +131,12 @@ fn write_request(
     if let Some(Ok(values)) = permit.proof().map(|proof| proof.values.as_ref()) {
         values.set(outgoing.identity, &mut headers);
     }
-    let body = RequestBody::new(body, Arc::clone(exchange), Arc::clone(outgoing.reserved), route.max_body);
+    let body = RequestBody::new(
+        body,
+        Arc::clone(exchange),
+        Arc::clone(outgoing.reserved),
+        route.max_body,
+    );
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = target(&uri, route.strip_prefix.as_deref())?;
@@ -132,11 +148,17 @@ fn write_request(
 /// The origin-form target (RFC 9112 section 3.2.1): byte for byte what was checked, less the prefix that is stripped.
 fn target(uri: &Uri, strip: Option<&str>) -> Result<Uri, Error> {
     let unwritable = |error: &dyn std::fmt::Display| Error::Unwritable(error.to_string());
-    let Some(path_and_query) = uri.path_and_query() else { return Ok(Uri::from_static("/")) };
-    let Some(prefix) = strip else { return Ok(Uri::from(path_and_query.clone())) };
+    let Some(path_and_query) = uri.path_and_query() else {
+        return Ok(Uri::from_static("/"));
+    };
+    let Some(prefix) = strip else {
+        return Ok(Uri::from(path_and_query.clone()));
+    };
     // Admission has seen that the prefix holds in every reading; a path that is the prefix itself becomes `/`.
     let Some(rest) = path_and_query.as_str().strip_prefix(prefix.trim_end_matches('/')) else {
-        return Err(Error::Unwritable("the path does not begin with the prefix to strip".to_owned()));
+        return Err(Error::Unwritable(
+            "the path does not begin with the prefix to strip".to_owned(),
+        ));
     };
     let mut bytes = BytesMut::with_capacity(rest.len() + 1);
     if !rest.starts_with('/') {
@@ -146,7 +168,11 @@ fn target(uri: &Uri, strip: Option<&str>) -> Result<Uri, Error> {
     Uri::from_maybe_shared(bytes.freeze()).map_err(|error| unwritable(&error))
 }
 
-fn relay(response: Response<upstream::Body<RequestBody>>, route: &Route, exchange: Arc<Exchange>) -> Response<RelayBody> {
+fn relay(
+    response: Response<upstream::Body<RequestBody>>,
+    route: &Route,
+    exchange: Arc<Exchange>,
+) -> Response<RelayBody> {
     let (mut parts, body) = response.into_parts();
     headers::sift_response(&mut parts.headers);
     apply(&route.response_headers, &mut parts.headers);
@@ -189,7 +215,11 @@ mod tests {
         ] {
             let uri: Uri = sent.parse().unwrap();
             let written = target(&uri, strip).unwrap();
-            assert_eq!(written.path_and_query().unwrap().as_str(), expected, "{sent} less {strip:?}");
+            assert_eq!(
+                written.path_and_query().unwrap().as_str(),
+                expected,
+                "{sent} less {strip:?}"
+            );
         }
         let h2: Uri = "https://host/a?b".parse().unwrap();
         assert_eq!(target(&h2, None).unwrap().to_string(), "/a?b");

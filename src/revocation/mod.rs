@@ -128,7 +128,8 @@ impl Revocations {
     /// How old this knowledge is (`doorward_revocation_age_seconds`); `None`: never loaded.
     pub fn age(&self, now: i64) -> Option<Duration> {
         let since = now.saturating_sub(self.0.polled_at.load(Ordering::Relaxed));
-        self.ready().then(|| Duration::from_millis(u64::try_from(since).unwrap_or(0)))
+        self.ready()
+            .then(|| Duration::from_millis(u64::try_from(since).unwrap_or(0)))
     }
 
     /// Rises with each change. Read it *before* a verdict that is to be remembered with it.
@@ -165,7 +166,13 @@ impl Revocations {
     pub fn census(&self, until: i64, admin_role: &str) -> Census {
         self.changed();
         let begun = self.generation();
-        Census { revocations: self.clone(), admin_role: admin_role.to_owned(), until, begun, highest: None }
+        Census {
+            revocations: self.clone(),
+            admin_role: admin_role.to_owned(),
+            until,
+            begun,
+            highest: None,
+        }
     }
 
     /// Forgets what no living token is concerned by any more; how many entries.
@@ -205,7 +212,10 @@ impl Revocations {
     }
 
     fn local_verdict(&self, person: &Person) -> Standing {
-        if person.session.is_some_and(|session| self.0.sessions.pin().contains_key(&session)) {
+        if person
+            .session
+            .is_some_and(|session| self.0.sessions.pin().contains_key(&session))
+        {
             return Standing::Ended;
         }
         let Some(user) = person.user else { return Standing::Good };
@@ -225,17 +235,30 @@ impl Revocations {
 
     fn missed_by_census(&self, user: UserId, issued_at: i64) -> bool {
         let census = self.0.census.load();
-        census.as_ref().is_some_and(|taken| user <= taken.highest && issued_at <= taken.issued_until)
+        census
+            .as_ref()
+            .is_some_and(|taken| user <= taken.highest && issued_at <= taken.issued_until)
     }
 
     fn remember_session(&self, session: SessionId, until: i64) {
-        self.0.sessions.pin().update_or_insert(session, |known| until.max(*known), until);
+        self.0
+            .sessions
+            .pin()
+            .update_or_insert(session, |known| until.max(*known), until);
     }
 
     fn remember_user(&self, user: UserId, state: State, until: i64) {
         let learned = self.generation();
-        let overlay = Overlay { state: state.clone(), until, learned };
-        let merge = |known: &Overlay| Overlay { state: state.clone(), until: until.max(known.until), learned };
+        let overlay = Overlay {
+            state: state.clone(),
+            until,
+            learned,
+        };
+        let merge = |known: &Overlay| Overlay {
+            state: state.clone(),
+            until: until.max(known.until),
+            learned,
+        };
         self.0.users.pin().update_or_insert(user, merge, overlay);
     }
 
@@ -279,9 +302,16 @@ impl Census {
     /// any page, and stays.
     pub fn meet(&mut self, page: &[User]) {
         for user in page {
-            let younger = self.revocations.0.users.pin().get(&user.id).is_some_and(|known| known.learned >= self.begun);
+            let younger = self
+                .revocations
+                .0
+                .users
+                .pin()
+                .get(&user.id)
+                .is_some_and(|known| known.learned >= self.begun);
             if !younger {
-                self.revocations.remember_user(user.id, State::of(Some(user), &self.admin_role), self.until);
+                self.revocations
+                    .remember_user(user.id, State::of(Some(user), &self.admin_role), self.until);
             }
             self.highest = self.highest.max(Some(user.id));
         }
@@ -294,13 +324,19 @@ impl Census {
         // An empty table: every user with a token is gone.
         let highest = self.highest.unwrap_or(UserId(i64::MAX));
         let users = self.revocations.0.users.pin();
-        let not_met = users.iter().filter(|(id, known)| **id <= highest && known.learned < self.begun);
+        let not_met = users
+            .iter()
+            .filter(|(id, known)| **id <= highest && known.learned < self.begun);
         for id in not_met.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.revocations.remember_user(id, State::Out, self.until);
         }
         drop(users);
         let issued_until = now.div_euclid(1000).saturating_add(CENSUS_MARGIN_SECONDS);
-        let taken = Taken { highest, issued_until, until: self.until };
+        let taken = Taken {
+            highest,
+            issued_until,
+            until: self.until,
+        };
         self.revocations.0.census.store(Some(Arc::new(taken)));
         self.revocations.changed();
     }

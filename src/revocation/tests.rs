@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::panic, reason = "tests")]
 
 use super::*;
 use crate::principal::CredentialKind;
@@ -33,7 +33,11 @@ fn row(id: i64) -> User {
 }
 
 fn change(user: User) -> Change {
-    Change::User { user: user.id, state: Some(Box::new(user)), until: 2_000_000 }
+    Change::User {
+        user: user.id,
+        state: Some(Box::new(user)),
+        until: 2_000_000,
+    }
 }
 
 #[test]
@@ -44,7 +48,10 @@ fn an_ended_session_ends_its_tokens_and_no_others_until_it_is_swept() {
     assert!(known.generation() > before);
     assert_eq!(known.verdict(&person(1, 1)), Standing::Ended);
     assert_eq!(known.verdict(&person(1, 2)), Standing::Good);
-    let later = [Change::SessionEnded { session: SessionId([1; 16]), until: 4_000 }];
+    let later = [Change::SessionEnded {
+        session: SessionId([1; 16]),
+        until: 4_000,
+    }];
     assert_eq!(known.apply(&later, "admin"), Applied::default());
     assert_eq!(known.sweep(4_999), 0, "the longer memory counts");
     assert_eq!(known.sweep(5_000), 1);
@@ -61,39 +68,78 @@ fn roles_in_force_replace_the_tokens_and_the_gateways_own_role_comes_from_grants
         ..row(1)
     };
     let _ = known.apply(&[change(changed.clone())], "doorward-admin");
-    let Standing::Changed(now) = known.verdict(&person(1, 1)) else { panic!("unchanged") };
+    let Standing::Changed(now) = known.verdict(&person(1, 1)) else {
+        panic!("unchanged")
+    };
     assert_eq!(now.roles.to_column(), "user,ops");
     assert_eq!(now.email.as_deref(), Some("u@example.com"));
     assert_eq!(now.session, person(1, 1).session);
 
-    let granted = User { grants: vec!["doorward-admin".into()], email_verified: false, ..changed };
+    let granted = User {
+        grants: vec!["doorward-admin".into()],
+        email_verified: false,
+        ..changed
+    };
     let _ = known.apply(&[change(granted)], "doorward-admin");
-    let Standing::Changed(now) = known.verdict(&person(1, 1)) else { panic!("unchanged") };
+    let Standing::Changed(now) = known.verdict(&person(1, 1)) else {
+        panic!("unchanged")
+    };
     assert_eq!(now.roles.to_column(), "user,ops,doorward-admin");
     assert_eq!(now.email, None, "only a verified address");
 
     let _ = known.apply(&[change(row(1))], "doorward-admin");
-    assert_eq!(known.verdict(&person(1, 1)), Standing::Good, "back to what the token says");
+    assert_eq!(
+        known.verdict(&person(1, 1)),
+        Standing::Good,
+        "back to what the token says"
+    );
 }
 
 #[test]
 fn a_deleted_or_deactivated_user_is_out_and_a_reactivated_one_is_back() {
     let known = Revocations::new();
-    let _ = known.apply(&[change(User { active: false, ..row(1) })], "admin");
+    let _ = known.apply(
+        &[change(User {
+            active: false,
+            ..row(1)
+        })],
+        "admin",
+    );
     assert_eq!(known.verdict(&person(1, 1)), Standing::Ended);
     let _ = known.apply(&[change(row(1))], "admin");
     assert_eq!(known.verdict(&person(1, 1)), Standing::Good);
-    let _ = known.apply(&[Change::User { user: UserId(1), state: None, until: 1 }], "admin");
+    let _ = known.apply(
+        &[Change::User {
+            user: UserId(1),
+            state: None,
+            until: 1,
+        }],
+        "admin",
+    );
     assert_eq!(known.verdict(&person(1, 1)), Standing::Ended);
-    assert_eq!(known.sweep(1_999_999), 0, "a shorter `until` does not shorten what is known");
+    assert_eq!(
+        known.sweep(1_999_999),
+        0,
+        "a shorter `until` does not shorten what is known"
+    );
 }
 
 #[test]
 fn other_issuers_people_are_not_ours() {
     let known = Revocations::new();
-    let _ = known.apply(&[Change::User { user: UserId(1), state: None, until: 9_000 }], "admin");
+    let _ = known.apply(
+        &[Change::User {
+            user: UserId(1),
+            state: None,
+            until: 9_000,
+        }],
+        "admin",
+    );
     known.end_session_now(SessionId([1; 16]), 9_000);
-    let external = Person { issuer: Issuer::External("https://idp".into()), ..person(1, 1) };
+    let external = Person {
+        issuer: Issuer::External("https://idp".into()),
+        ..person(1, 1)
+    };
     assert_eq!(known.verdict(&external), Standing::Good);
 }
 
@@ -101,17 +147,40 @@ fn other_issuers_people_are_not_ours() {
 fn a_census_ends_who_it_did_not_meet_and_spares_who_came_later() {
     let known = Revocations::new();
     let applied = known.apply(&[Change::AllUsers { until: 2_000_000 }, Change::Keys], "admin");
-    assert_eq!(applied, Applied { keys: true, census: Some(2_000_000) });
+    assert_eq!(
+        applied,
+        Applied {
+            keys: true,
+            census: Some(2_000_000)
+        }
+    );
     let mut census = known.census(2_000_000, "admin");
-    census.meet(&[row(1), User { roles: "ops".into(), ..row(3) }]);
-    assert_eq!(known.verdict(&person(2, 2)), Standing::Good, "not finished: not known to be gone");
+    census.meet(&[
+        row(1),
+        User {
+            roles: "ops".into(),
+            ..row(3)
+        },
+    ]);
+    assert_eq!(
+        known.verdict(&person(2, 2)),
+        Standing::Good,
+        "not finished: not known to be gone"
+    );
     census.finish(1_500_000);
     assert_eq!(known.verdict(&person(1, 1)), Standing::Good);
     assert_eq!(known.verdict(&person(2, 2)), Standing::Ended);
     assert!(matches!(known.verdict(&person(3, 3)), Standing::Changed(_)));
     assert_eq!(known.verdict(&person(4, 4)), Standing::Good);
-    let newcomer = Person { issued_at: 1_511, ..person(2, 9) };
-    assert_eq!(known.verdict(&newcomer), Standing::Good, "issued after the census, whatever the id");
+    let newcomer = Person {
+        issued_at: 1_511,
+        ..person(2, 9)
+    };
+    assert_eq!(
+        known.verdict(&newcomer),
+        Standing::Good,
+        "issued after the census, whatever the id"
+    );
     known.sweep(2_000_000);
     assert_eq!(known.verdict(&person(2, 2)), Standing::Good, "its tokens have expired");
 }
@@ -119,13 +188,36 @@ fn a_census_ends_who_it_did_not_meet_and_spares_who_came_later() {
 #[test]
 fn a_census_overrules_what_was_known_before_it_and_yields_to_what_the_feed_told_since() {
     let known = Revocations::new();
-    let _ = known.apply(&[change(User { roles: "ops".into(), ..row(1) }), change(row(2))], "admin");
+    let _ = known.apply(
+        &[
+            change(User {
+                roles: "ops".into(),
+                ..row(1)
+            }),
+            change(row(2)),
+        ],
+        "admin",
+    );
     let mut census = known.census(2_000_000, "admin");
-    let _ = known.apply(&[change(User { active: false, ..row(2) })], "admin");
+    let _ = known.apply(
+        &[change(User {
+            active: false,
+            ..row(2)
+        })],
+        "admin",
+    );
     census.meet(&[row(2), row(3)]);
     census.finish(1_500_000);
-    assert_eq!(known.verdict(&person(1, 1)), Standing::Ended, "deleted by the statement that nobody could list");
-    assert_eq!(known.verdict(&person(2, 2)), Standing::Ended, "the feed is younger than the page");
+    assert_eq!(
+        known.verdict(&person(1, 1)),
+        Standing::Ended,
+        "deleted by the statement that nobody could list"
+    );
+    assert_eq!(
+        known.verdict(&person(2, 2)),
+        Standing::Ended,
+        "the feed is younger than the page"
+    );
 }
 
 #[test]

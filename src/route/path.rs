@@ -202,6 +202,8 @@ fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn path(written: &str) -> RoutePath {

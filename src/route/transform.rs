@@ -298,6 +298,8 @@ fn digit(value: u8) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn apply(step: impl Fn(&[u8], &mut Vec<u8>), path: &str) -> String {

@@ -73,7 +73,10 @@ impl Seats {
         Arc::new(Self {
             total: AtomicUsize::new(0),
             per_address: Mutex::default(),
-            limits: Limits { connections: AtomicUsize::new(connections), per_address: AtomicUsize::new(per_address) },
+            limits: Limits {
+                connections: AtomicUsize::new(connections),
+                per_address: AtomicUsize::new(per_address),
+            },
             workers: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
             freed: Notify::new(),
         })
@@ -116,13 +119,23 @@ impl Seats {
             *count += 1;
         }
         let load = |(_, load): &(usize, &AtomicUsize)| load.load(Ordering::Relaxed);
-        let worker = self.workers.iter().enumerate().min_by_key(load).map_or(0, |(index, _)| index);
+        let worker = self
+            .workers
+            .iter()
+            .enumerate()
+            .min_by_key(load)
+            .map_or(0, |(index, _)| index);
         if let Some(load) = self.workers.get(worker) {
             load.fetch_add(1, Ordering::Relaxed);
         }
         self.total.fetch_add(1, Ordering::AcqRel);
         port.open.fetch_add(1, Ordering::Relaxed);
-        Some(Seat { seats: Arc::clone(self), address, worker, port: Arc::clone(port) })
+        Some(Seat {
+            seats: Arc::clone(self),
+            address,
+            worker,
+            port: Arc::clone(port),
+        })
     }
 }
 
@@ -165,7 +178,13 @@ pub fn run(
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, port) in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tasks.spawn(accept(listener, port, Arc::clone(&seats), workers.clone(), stop.clone()));
+            tasks.spawn(accept(
+                listener,
+                port,
+                Arc::clone(&seats),
+                workers.clone(),
+                stop.clone(),
+            ));
         }
         while tasks.join_next().await.is_some() {}
         Ok(())
@@ -208,9 +227,17 @@ fn hand_over(
         tracing::debug!(listener = %port.name, client = %peer.ip(), "a connection over the limit was closed");
         return;
     };
-    let (Ok(local), Ok(stream)) = (stream.local_addr(), stream.into_std()) else { return };
+    let (Ok(local), Ok(stream)) = (stream.local_addr(), stream.into_std()) else {
+        return;
+    };
     let worker = seat.worker();
-    let accepted = Accepted { stream, peer, local, port: Arc::clone(port), seat };
+    let accepted = Accepted {
+        stream,
+        peer,
+        local,
+        port: Arc::clone(port),
+        seat,
+    };
     if let Some(worker) = workers.get(worker) {
         // A worker that is gone takes nothing: the process is stopping.
         worker.send(accepted).ok();
@@ -236,9 +263,15 @@ mod tests {
         let first = seats.take(one, &port).unwrap();
         let second = seats.take(two, &port).unwrap();
         assert_ne!(first.worker(), second.worker());
-        assert!(seats.take(one, &port).is_none(), "an address has two places, however it is written");
+        assert!(
+            seats.take(one, &port).is_none(),
+            "an address has two places, however it is written"
+        );
         let third = seats.take(other, &port).unwrap();
-        assert!(seats.take("10.0.0.3".parse().unwrap(), &port).is_none(), "three places in all");
+        assert!(
+            seats.take("10.0.0.3".parse().unwrap(), &port).is_none(),
+            "three places in all"
+        );
         drop(first);
         assert!(seats.take(one, &port).is_some());
         drop((second, third));

@@ -51,10 +51,19 @@ pub struct Admin {
 impl Admin {
     /// Listens on `address`.
     pub async fn start(address: SocketAddr, state: State, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let failed = |error| StartError::new(format!("cannot listen on {address} (admin.address)"), error, "choose another port");
+        let failed = |error| {
+            StartError::new(
+                format!("cannot listen on {address} (admin.address)"),
+                error,
+                "choose another port",
+            )
+        };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { address, task: tokio::spawn(accept(listener, state, metrics)) })
+        Ok(Self {
+            address,
+            task: tokio::spawn(accept(listener, state, metrics)),
+        })
     }
 
     /// Where it listens.
@@ -71,7 +80,9 @@ impl Admin {
 async fn accept(listener: TcpListener, state: State, metrics: Arc<Metrics>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -102,7 +113,10 @@ fn answer(request: &Request<Incoming>, state: &State, metrics: &Metrics) -> Answ
         "/healthz" => status::healthz(),
         "/readyz" => status::readyz(&health(state)),
         "/metrics" => status::metrics(metrics.render()),
-        _ => answer::problem(&Problem::new(Code::NotFound, "Here are /healthz, /readyz and /metrics.")),
+        _ => answer::problem(&Problem::new(
+            Code::NotFound,
+            "Here are /healthz, /readyz and /metrics.",
+        )),
     }
 }
 
@@ -119,5 +133,8 @@ fn health(state: &State) -> Health {
         Some(age) if age > Duration::from_secs(5) => reasons.push("the store cannot be read"),
         Some(_) | None => {}
     }
-    Health { ready: reasons.is_empty(), reasons }
+    Health {
+        ready: reasons.is_empty(),
+        reasons,
+    }
 }

@@ -1,6 +1,7 @@
 //! From a configuration to what requests see.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::StartError;
 use super::feed::Feed;
@@ -22,6 +23,9 @@ use crate::telemetry::Metrics;
 use crate::token::Verifier;
 use crate::upstream::Upstreams;
 
+/// Between two rounds of what accounts have to do now and then.
+const UPKEEP: Duration = Duration::from_secs(60);
+
 /// What is made once, at start.
 pub struct Parts {
     pub(super) store: Arc<dyn Store>,
@@ -36,8 +40,6 @@ pub struct Parts {
 
 /// What stands while configurations come and go.
 pub struct Standing<'a> {
-    /// What our own endpoints work with.
-    pub services: &'a Services,
     /// The figures.
     pub metrics: &'a Arc<Metrics>,
     /// The keys of our own tokens.
@@ -46,23 +48,44 @@ pub struct Standing<'a> {
 
 /// Opens the store of a configuration, the way every command does.
 pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, StartError> {
-    store::open(&config.store).await.map_err(|error| StartError::new("the store cannot be opened", error, "check [store]"))
+    store::open(&config.store)
+        .await
+        .map_err(|error| StartError::new("the store cannot be opened", error, "check [store]"))
 }
 
 impl Parts {
     /// Opens the store, starts the password workers, makes the handles.
-    pub async fn new(config: &Config, office: Office, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Self, StartError> {
+    pub async fn new(
+        config: &Config,
+        office: Office,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
         let store = open_store(config).await?;
         let keys = KeyRing::new();
         if let Some(secret) = &config.tokens.secret {
-            let made = keyring::from_secret(secret.expose())
-                .map_err(|error| StartError::new("tokens.secret_file cannot be used", error, "put at least 32 bytes there"))?;
+            let made = keyring::from_secret(secret.expose()).map_err(|error| {
+                StartError::new(
+                    "tokens.secret_file cannot be used",
+                    error,
+                    "put at least 32 bytes there",
+                )
+            })?;
             keys.publish(made, config.tokens.algorithm);
         }
         let revocations = Revocations::new();
         let figures = Arc::clone(metrics);
-        let pool = password::Pool::start(config.passwords.clone(), Box::new(move |took| figures.password_hashed(took)))
-            .map_err(|error| StartError::new("the password workers cannot be started", error, "raise the limit of processes"))?;
+        let pool = password::Pool::start(
+            config.passwords.clone(),
+            Box::new(move |took| figures.password_hashed(took)),
+        )
+        .map_err(|error| {
+            StartError::new(
+                "the password workers cannot be started",
+                error,
+                "raise the limit of processes",
+            )
+        })?;
         let accounts = Accounts::new(crate::account::Tools {
             store: Arc::clone(&store),
             pool,
@@ -83,7 +106,16 @@ impl Parts {
             metrics: Arc::clone(metrics),
         };
         let authenticator = Authenticator::new(keys.clone(), revocations.clone());
-        Ok(Self { store, keys, revocations, authenticator, services, office, clock: clock.clone(), metrics: Arc::clone(metrics) })
+        Ok(Self {
+            store,
+            keys,
+            revocations,
+            authenticator,
+            services,
+            office,
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+        })
     }
 
     /// Starts to follow the store's changes.
@@ -94,17 +126,33 @@ impl Parts {
             keys: self.keys,
             algorithm: config.tokens.algorithm,
             admin_role: config.admin.role.clone(),
+            access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
             clock: self.clock,
             metrics: self.metrics,
         };
         self.office.spawn(feed.run());
+        self.office.spawn(upkeep(self.services.accounts));
+    }
+}
+
+/// What accounts have to do now and then. A store that is down is asked again the next time.
+async fn upkeep(accounts: Arc<Accounts>) {
+    let mut due = tokio::time::interval(UPKEEP);
+    loop {
+        due.tick().await;
+        if let Err(error) = accounts.upkeep().await {
+            tracing::debug!(%error, "the upkeep of accounts has to wait");
+        }
     }
 }
 
 /// The snapshot of a configuration, at start.
 pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
-    let standing = Standing { services: &parts.services, metrics: &parts.metrics, keys: &parts.keys };
+    let standing = Standing {
+        metrics: &parts.metrics,
+        keys: &parts.keys,
+    };
     snapshot_from(config, &standing, old)
 }
 
@@ -159,6 +207,16 @@ pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) 
 }
 
 fn pattern(row: &endpoint::Row) -> Result<PathPattern, StartError> {
-    let made = if row.exact { PathPattern::exact(&row.path) } else { PathPattern::prefix(&row.path) };
-    made.map_err(|error| StartError::new(format!("the endpoint {} cannot be served", row.path), error, "change [endpoints]"))
+    let made = if row.exact {
+        PathPattern::exact(&row.path)
+    } else {
+        PathPattern::prefix(&row.path)
+    };
+    made.map_err(|error| {
+        StartError::new(
+            format!("the endpoint {} cannot be served", row.path),
+            error,
+            "change [endpoints]",
+        )
+    })
 }

@@ -11,7 +11,11 @@ impl Server {
         // First `/readyz` says so and the listeners close, then connections are asked to finish.
         self.stop.send_replace(true);
         let patience = self.config.timeouts.drain;
-        tracing::info!(connections = self.seats.taken(), patience_s = patience.as_secs(), "stopping");
+        tracing::info!(
+            connections = self.seats.taken(),
+            patience_s = patience.as_secs(),
+            "stopping"
+        );
         for registry in &self.registries {
             registry.drain();
         }
@@ -21,7 +25,9 @@ impl Server {
             for registry in &self.registries {
                 registry.cut_all();
             }
-            tokio::time::timeout(GRACE + Duration::from_secs(2), self.seats.all_free()).await.ok();
+            tokio::time::timeout(GRACE + Duration::from_secs(2), self.seats.all_free())
+                .await
+                .ok();
         }
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {

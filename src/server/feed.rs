@@ -29,6 +29,8 @@ pub struct Feed {
     pub algorithm: Algorithm,
     /// The gateway's own admin role.
     pub admin_role: String,
+    /// The life of an access token, in milliseconds: what the store remembers changes for.
+    pub access_ttl: i64,
     /// Whether the schema is brought up to date when the store is first reached.
     pub migrate: bool,
     /// The time.
@@ -53,7 +55,11 @@ impl Feed {
                     tokio::time::sleep(POLL).await;
                 }
             }
-            if self.revocations.age(self.clock.unix_millis()).is_some_and(|age| age < Duration::from_secs(1)) {
+            if self
+                .revocations
+                .age(self.clock.unix_millis())
+                .is_some_and(|age| age < Duration::from_secs(1))
+            {
                 failing = false;
             }
         }
@@ -63,9 +69,14 @@ impl Feed {
         if self.migrate {
             let migrated = self.store.migrate(&|step| tracing::info!(step, "schema")).await?;
             if migrated.from != migrated.to {
-                tracing::info!(from = migrated.from, to = migrated.to, "the schema was brought up to date");
+                tracing::info!(
+                    from = migrated.from,
+                    to = migrated.to,
+                    "the schema was brought up to date"
+                );
             }
         }
+        self.store.record_lifetime(self.access_ttl).await?;
         self.load_keys().await?;
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
         self.apply(&changes).await?;
@@ -132,8 +143,11 @@ impl Feed {
             keyring::Error::Store(text) => store::Error::Unavailable(text),
             other => store::Error::Refused(other.to_string()),
         };
-        let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock).await.map_err(failed)?;
-        self.keys.publish(keyring::from_store(&stored).map_err(failed)?, self.algorithm);
+        let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock)
+            .await
+            .map_err(failed)?;
+        self.keys
+            .publish(keyring::from_store(&stored).map_err(failed)?, self.algorithm);
         Ok(())
     }
 

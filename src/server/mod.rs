@@ -47,7 +47,11 @@ pub struct StartError {
 
 impl StartError {
     fn new(what: impl Into<String>, cause: impl ToString, hint: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: cause.to_string(), hint: hint.into() }
+        Self {
+            what: what.into(),
+            cause: cause.to_string(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -75,7 +79,12 @@ impl Server {
     ///
     /// # Errors
     /// A file that is not what it should be, an address that is taken.
-    pub async fn start(config: Config, office: Office, logging: Option<Arc<Logging>>, clock: Clock) -> Result<Self, StartError> {
+    pub async fn start(
+        config: Config,
+        office: Office,
+        logging: Option<Arc<Logging>>,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(config.workers));
         let tls = ServerTls::new(&config.tls, clock.clone())
             .map_err(|error| StartError::new("the certificates cannot be used", error.cause(), error.hint()))?;
@@ -90,19 +99,31 @@ impl Server {
         });
         let bound = bind(&config)?;
         let (stop, stopped) = watch::channel(false);
-        let state = admin::State { revocations: parts.revocations.clone(), keys: parts.keys.clone(), stopped: stopped.clone(), clock };
+        let state = admin::State {
+            revocations: parts.revocations.clone(),
+            keys: parts.keys.clone(),
+            stopped: stopped.clone(),
+            clock,
+        };
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {
             gateway,
             tls: Arc::new(tls),
             tuning: Arc::new(ArcSwap::from_pointee(tuning(&config))),
-            seats: Seats::new(config.workers, config.limits.connections, config.limits.connections_per_address),
+            seats: Seats::new(
+                config.workers,
+                config.limits.connections,
+                config.limits.connections_per_address,
+            ),
             registries: Vec::new(),
             store: Arc::clone(&parts.store),
             revocations: parts.revocations.clone(),
             metrics,
             ports: bound.iter().map(|(_, port)| Arc::clone(port)).collect(),
-            addresses: bound.iter().filter_map(|(listener, _)| listener.local_addr().ok()).collect(),
+            addresses: bound
+                .iter()
+                .filter_map(|(listener, _)| listener.local_addr().ok())
+                .collect(),
             config,
             stop,
             threads: Vec::new(),
@@ -138,18 +159,25 @@ impl Server {
     /// Figures that are taken now and then rather than counted.
     pub fn tell_figures(&self) {
         for port in &self.ports {
-            self.metrics.connections(&port.name, port.open.load(std::sync::atomic::Ordering::Relaxed));
+            self.metrics
+                .connections(&port.name, port.open.load(std::sync::atomic::Ordering::Relaxed));
         }
         let now = self.gateway.clock.unix_seconds();
         for expiry in self.tls.expiry() {
-            self.metrics.certificate_expiry(&expiry.name, expiry.not_after.saturating_sub(now));
+            self.metrics
+                .certificate_expiry(&expiry.name, expiry.not_after.saturating_sub(now));
         }
+        self.gateway.services.accounts.tell_figures();
         if let Some(logging) = &self.logging {
             self.metrics.log_dropped(logging.dropped());
         }
     }
 
-    fn start_threads(&mut self, bound: Vec<(TcpListener, Arc<Port>)>, stopped: watch::Receiver<bool>) -> Result<(), StartError> {
+    fn start_threads(
+        &mut self,
+        bound: Vec<(TcpListener, Arc<Port>)>,
+        stopped: watch::Receiver<bool>,
+    ) -> Result<(), StartError> {
         let failed = |error| StartError::new("a thread cannot be started", error, "raise the limit of processes");
         let mut queues = Vec::new();
         for index in 0..self.config.workers {
@@ -174,7 +202,8 @@ impl Server {
                 }
             };
             let name = format!("worker-{index}");
-            self.threads.push(std::thread::Builder::new().name(name).spawn(run).map_err(failed)?);
+            self.threads
+                .push(std::thread::Builder::new().name(name).spawn(run).map_err(failed)?);
             self.registries.push(registry);
             queues.push(sender);
         }
@@ -184,7 +213,12 @@ impl Server {
                 tracing::error!(%error, "the acceptor could not run");
             }
         };
-        self.threads.push(std::thread::Builder::new().name("acceptor".into()).spawn(run).map_err(failed)?);
+        self.threads.push(
+            std::thread::Builder::new()
+                .name("acceptor".into())
+                .spawn(run)
+                .map_err(failed)?,
+        );
         Ok(())
     }
 }
@@ -207,7 +241,12 @@ fn bind(config: &Config) -> Result<Vec<(TcpListener, Arc<Port>)>, StartError> {
             config::Protocol::Http => (Protocol::Http, 443),
             config::Protocol::Redirect { https_port } => (Protocol::Redirect, https_port),
         };
-        let port = Port { name: listener.name.clone(), protocol, redirect_port, open: AtomicUsize::new(0) };
+        let port = Port {
+            name: listener.name.clone(),
+            protocol,
+            redirect_port,
+            open: AtomicUsize::new(0),
+        };
         bound.push((socket, Arc::new(port)));
     }
     Ok(bound)

@@ -43,7 +43,10 @@ impl Server {
 
     fn put_in_force(&mut self, config: Config) -> Result<(), super::StartError> {
         let old = self.gateway.snapshot.load_full();
-        let parts = assemble::Standing { services: &self.gateway.services, metrics: &self.metrics, keys: self.gateway.authenticator.keys() };
+        let parts = assemble::Standing {
+            metrics: &self.metrics,
+            keys: self.gateway.authenticator.keys(),
+        };
         let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
         // The last step that can fail, and it changes nothing when it does.
         self.tls
@@ -51,9 +54,13 @@ impl Server {
             .map_err(|error| super::StartError::new("the certificates cannot be used", error.cause(), error.hint()))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
         self.tuning.store(Arc::new(tuning(&config)));
-        self.seats.set_limits(config.limits.connections, config.limits.connections_per_address);
+        self.seats
+            .set_limits(config.limits.connections, config.limits.connections_per_address);
         for section in needs_restart(&self.config, &config) {
-            tracing::warn!(section, "a change in this section needs a restart and is not in force yet");
+            tracing::warn!(
+                section,
+                "a change in this section needs a restart and is not in force yet"
+            );
         }
         self.config = Config { ..config };
         Ok(())
@@ -75,7 +82,11 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("log", old.log != new.log),
         ("tokens", differs(&own(&old.tokens), &own(&new.tokens))),
     ];
-    sections.into_iter().filter(|(_, changed)| *changed).map(|(name, _)| name).collect()
+    sections
+        .into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(name, _)| name)
+        .collect()
 }
 
 /// What of `[tokens]` is fixed at start: how our own tokens are made, and the size of the memory.
@@ -85,7 +96,10 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
         tokens.audience.clone(),
         tokens.algorithm,
         (tokens.access_ttl, tokens.refresh_idle, tokens.refresh_ttl),
-        tokens.secret.as_ref().map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())),
+        tokens
+            .secret
+            .as_ref()
+            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())),
         tokens.cache,
     )
 }

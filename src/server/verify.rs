@@ -49,11 +49,15 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     for upstream in &config.upstreams {
         if let Err(error) = Upstreams::rebuild(&Upstreams::default(), std::slice::from_ref(upstream)) {
             let what = format!("upstream {:?} cannot be used", upstream.name);
-            findings.problems.push(StartError::new(what, described(&error), error.hint()));
+            findings
+                .problems
+                .push(StartError::new(what, described(&error), error.hint()));
         }
     }
     if let Err(error) = store::check(&config.store) {
-        findings.problems.push(StartError::new("the store cannot be used", error, "check [store]"));
+        findings
+            .problems
+            .push(StartError::new("the store cannot be used", error, "check [store]"));
     }
     let endpoints = Endpoints::new(&config.endpoints);
     match assemble::policy(config, &endpoints, &Metrics::new(1)) {
@@ -72,9 +76,14 @@ fn described(error: &crate::tls::Error) -> String {
 
 /// Each pair of files by itself, so that all that are wrong are told. A certificate that is made at start is not made here.
 fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
-    let Certificates::Files(files) = &config.tls.certificates else { return };
+    let Certificates::Files(files) = &config.tls.certificates else {
+        return;
+    };
     for pair in files {
-        let alone = crate::tls::Settings { certificates: Certificates::Files(vec![pair.clone()]), ..config.tls.clone() };
+        let alone = crate::tls::Settings {
+            certificates: Certificates::Files(vec![pair.clone()]),
+            ..config.tls.clone()
+        };
         match ServerTls::new(&alone, clock.clone()) {
             Ok(tls) => findings.warnings.extend(tls.expiry().iter().filter_map(|expiry| {
                 let left = expiry.not_after.saturating_sub(clock.unix_seconds());
@@ -87,7 +96,9 @@ fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
             })),
             Err(error) => {
                 let what = "a certificate cannot be used (tls.certificates)";
-                findings.problems.push(StartError::new(what, described(&error), error.hint()));
+                findings
+                    .problems
+                    .push(StartError::new(what, described(&error), error.hint()));
             }
         }
     }
@@ -95,12 +106,22 @@ fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
 
 /// Our own secret, and each trusted issuer by itself.
 fn tokens(config: &Config, findings: &mut Findings) {
-    if let Some(Err(error)) = config.tokens.secret.as_ref().map(|secret| keyring::from_secret(secret.expose())) {
+    if let Some(Err(error)) = config
+        .tokens
+        .secret
+        .as_ref()
+        .map(|secret| keyring::from_secret(secret.expose()))
+    {
         let hint = "put at least 32 random bytes there";
-        findings.problems.push(StartError::new("tokens.secret_file cannot be used", error, hint));
+        findings
+            .problems
+            .push(StartError::new("tokens.secret_file cannot be used", error, hint));
     }
     for issuer in &config.tokens.trusted_issuers {
-        let alone = token::Settings { trusted_issuers: vec![issuer.clone()], ..config.tokens.clone() };
+        let alone = token::Settings {
+            trusted_issuers: vec![issuer.clone()],
+            ..config.tokens.clone()
+        };
         match Verifier::new(&alone, KeyRing::new(), &config.admin.role) {
             Ok((_, notes)) => findings.warnings.extend(notes),
             Err(error) => {
@@ -114,14 +135,19 @@ fn tokens(config: &Config, findings: &mut Findings) {
 
 /// Which of the gateway's own URLs each route would have got, host by host.
 fn lost(config: &Config, rows: &[Row]) -> Vec<Lost> {
-    let Some(table) = routes_alone(config) else { return Vec::new() };
+    let Some(table) = routes_alone(config) else {
+        return Vec::new();
+    };
     let mut names: Vec<Option<&str>> = vec![None];
     for name in config.routes.iter().flat_map(|route| &route.hosts) {
         if !names.contains(&Some(name.as_str())) {
             names.push(Some(name));
         }
     }
-    names.into_iter().flat_map(|name| lost_on(name, config, &table, rows)).collect()
+    names
+        .into_iter()
+        .flat_map(|name| lost_on(name, config, &table, rows))
+        .collect()
 }
 
 fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[Row]) -> Vec<Lost> {
@@ -137,10 +163,13 @@ fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[Ro
     for row in rows {
         let methods = row.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
         let url = format!("{methods} {}{}", row.path, if row.exact { "" } else { "/*" });
-        let found = row.methods.iter().find_map(|method| match table.find(host.as_ref(), method, row.path.as_bytes()) {
-            Match::Found(index) => config.routes.get(*index),
-            Match::MethodNotAllowed(_) | Match::NotFound => None,
-        });
+        let found =
+            row.methods
+                .iter()
+                .find_map(|method| match table.find(host.as_ref(), method, row.path.as_bytes()) {
+                    Match::Found(index) => config.routes.get(*index),
+                    Match::MethodNotAllowed(_) | Match::NotFound => None,
+                });
         let Some(route) = found else { continue };
         match lost.iter_mut().find(|lost| lost.route == route.name) {
             Some(lost) => lost.urls.push(url),
@@ -158,9 +187,21 @@ fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[Ro
 /// The routes as if the gateway had no URLs of its own. `None`: they are no table, which is a problem told elsewhere.
 fn routes_alone(config: &Config) -> Option<Table<usize>> {
     let entries = config.routes.iter().enumerate().map(|(index, route)| {
-        let hosts = route.hosts.iter().map(|host| host.parse::<HostPattern>().ok()).collect::<Option<_>>()?;
-        let methods = route.methods.as_ref().map(|methods| MethodSet::new(methods.iter().cloned()));
-        Some(Entry { hosts, pattern: PathPattern::prefix(&route.path).ok()?, methods, value: index })
+        let hosts = route
+            .hosts
+            .iter()
+            .map(|host| host.parse::<HostPattern>().ok())
+            .collect::<Option<_>>()?;
+        let methods = route
+            .methods
+            .as_ref()
+            .map(|methods| MethodSet::new(methods.iter().cloned()));
+        Some(Entry {
+            hosts,
+            pattern: PathPattern::prefix(&route.path).ok()?,
+            methods,
+            value: index,
+        })
     });
     Table::new(entries.collect::<Option<_>>()?).ok()
 }

@@ -53,7 +53,11 @@ const SEND_BUFFER: usize = 128 * 1024;
 const PENDING_RESETS: usize = 32;
 
 /// Runs a worker until its queue is closed and its last connection has ended.
-pub fn run(worker: &Arc<gateway::Worker>, tools: Tools, mut queue: mpsc::UnboundedReceiver<Accepted>) -> std::io::Result<()> {
+pub fn run(
+    worker: &Arc<gateway::Worker>,
+    tools: Tools,
+    mut queue: mpsc::UnboundedReceiver<Accepted>,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let sweeper = tokio::spawn(sweep(Arc::clone(worker), tools.clone()));
@@ -82,7 +86,13 @@ async fn sweep(worker: Arc<gateway::Worker>, tools: Tools) {
 
 /// Carries one connection from its acceptance to its end.
 async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
-    let Accepted { stream, peer, local, port, seat } = accepted;
+    let Accepted {
+        stream,
+        peer,
+        local,
+        port,
+        seat,
+    } = accepted;
     let state = Arc::new(ConnectionState::default());
     let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
     let tuning = tools.tuning.load_full();
@@ -93,7 +103,9 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         redirect_port: port.redirect_port,
         trusted: Arc::clone(&tuning.trusted),
     };
-    let Ok(stream) = TcpStream::from_std(stream) else { return };
+    let Ok(stream) = TcpStream::from_std(stream) else {
+        return;
+    };
     // Without it, answers in several pieces wait for acknowledgements; failing to set it costs latency only.
     stream.set_nodelay(true).ok();
     let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), worker);
@@ -141,8 +153,13 @@ async fn handshake(
     }
 }
 
-async fn serve_http1<S>(stream: S, connection: Arc<Connection>, state: &ConnectionState, tuning: &Tuning, gateway: Arc<Gateway>)
-where
+async fn serve_http1<S>(
+    stream: S,
+    connection: Arc<Connection>,
+    state: &ConnectionState,
+    tuning: &Tuning,
+    gateway: Arc<Gateway>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guarded = Guarded::new(stream, tuning.wire);
@@ -154,7 +171,10 @@ where
     });
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
-    let serving = http1::Builder::new().half_close(true).header_read_timeout(None).serve_connection(TokioIo::new(guarded), service);
+    let serving = http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .serve_connection(TokioIo::new(guarded), service);
     let mut serving = std::pin::pin!(serving);
     let mut draining = false;
     std::future::poll_fn(|cx| {

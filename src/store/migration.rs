@@ -84,8 +84,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// The 16 bytes that 32 hex digits stand for.
 pub(super) fn unhex16(text: &str) -> Option<[u8; 16]> {
-    let value = u128::from_str_radix(text, 16).ok()?;
-    (text.len() == 32).then(|| value.to_be_bytes())
+    // `from_str_radix` would also take a sign.
+    let plain = text.len() == 32 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let value = u128::from_str_radix(text, 16).ok().filter(|_| plain)?;
+    Some(value.to_be_bytes())
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@ macro_rules! result_label {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $name { $($(#[$vdoc])* $variant,)* }
         impl $name {
-            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// Every result, in the order of the declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+            /// The texts of all of them, in the same order.
+            pub fn texts() -> Vec<&'static str> { Self::ALL.iter().map(|result| result.as_str()).collect() }
             /// The label's value.
             pub fn as_str(self) -> &'static str { match self { $(Self::$variant => $text,)* } }
         }
@@ -85,6 +88,11 @@ pub struct Metrics {
     tokens: Vec<TokenCells>,
     exporter: PrometheusHandle,
     recorder: PrometheusRecorder,
+    handles: Handles,
+}
+
+/// Figures whose labels are known beforehand, each resolved once.
+struct Handles {
     logins: Vec<Counter>,
     refreshes: Vec<Counter>,
     handshakes: Vec<Counter>,
@@ -126,43 +134,15 @@ impl Metrics {
             Ok(builder) => builder.build_recorder(),
             Err(_) => PrometheusBuilder::new().build_recorder(),
         };
-        metrics::with_local_recorder(&recorder, || {
-            describe();
-            metrics::gauge!("doorward_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-            Self {
-                workers,
-                routes: Mutex::default(),
-                tokens: (0..workers).map(|_| TokenCells::default()).collect(),
-                exporter: recorder.handle(),
-                logins: LoginResult::ALL
-                    .iter()
-                    .map(|r| metrics::counter!("doorward_logins_total", "result" => r.as_str()))
-                    .collect(),
-                refreshes: RefreshResult::ALL
-                    .iter()
-                    .map(|r| metrics::counter!("doorward_refreshes_total", "result" => r.as_str()))
-                    .collect(),
-                handshakes: TlsResult::ALL
-                    .iter()
-                    .map(|r| metrics::counter!("doorward_tls_handshakes_total", "result" => r.as_str()))
-                    .collect(),
-                reuse: metrics::counter!("doorward_refresh_reuse_total"),
-                hashing: metrics::histogram!("doorward_password_hash_duration_seconds"),
-                password_queue: metrics::gauge!("doorward_password_queue"),
-                revocation_age: metrics::gauge!("doorward_revocation_age_seconds"),
-                pool: ["used", "idle"].map(|state| metrics::gauge!("doorward_store_pool", "state" => state)),
-                log_dropped: metrics::counter!("doorward_log_dropped_total"),
-                reloads: ["ok", "refused"]
-                    .map(|result| metrics::counter!("doorward_config_reloads_total", "result" => result)),
-                recorder: PrometheusBuilder::new().build_recorder(),
-            }
-        })
-        .with_recorder(recorder)
-    }
-
-    fn with_recorder(mut self, recorder: PrometheusRecorder) -> Self {
-        self.recorder = recorder;
-        self
+        let handles = metrics::with_local_recorder(&recorder, Handles::resolve);
+        Self {
+            workers,
+            routes: Mutex::default(),
+            tokens: (0..workers).map(|_| TokenCells::default()).collect(),
+            exporter: recorder.handle(),
+            recorder,
+            handles,
+        }
     }
 
     /// The series of a route: the same one for the same name, also across reloads.
@@ -197,40 +177,42 @@ impl Metrics {
 
     /// A login ended.
     pub fn login(&self, result: LoginResult) {
-        increment(&self.logins, LoginResult::ALL, result);
+        increment(&self.handles.logins, LoginResult::ALL, result);
     }
 
     /// A refresh ended.
     pub fn refresh(&self, result: RefreshResult) {
-        increment(&self.refreshes, RefreshResult::ALL, result);
+        increment(&self.handles.refreshes, RefreshResult::ALL, result);
         if result == RefreshResult::Reuse {
-            self.reuse.increment(1);
+            self.handles.reuse.increment(1);
         }
     }
 
     /// A TLS handshake ended.
     pub fn handshake(&self, result: TlsResult) {
-        increment(&self.handshakes, TlsResult::ALL, result);
+        increment(&self.handles.handshakes, TlsResult::ALL, result);
     }
 
     /// A password was hashed or verified.
     pub fn password_hashed(&self, took: Duration) {
-        self.hashing.record(took.as_secs_f64());
+        self.handles.hashing.record(took.as_secs_f64());
     }
 
     /// Requests waiting for a password worker.
     pub fn password_queue(&self, waiting: usize) {
-        self.password_queue.set(u32::try_from(waiting).unwrap_or(u32::MAX));
+        self.handles
+            .password_queue
+            .set(u32::try_from(waiting).unwrap_or(u32::MAX));
     }
 
     /// How long ago the change feed was last read to its end.
     pub fn revocation_age(&self, age: Duration) {
-        self.revocation_age.set(age.as_secs_f64());
+        self.handles.revocation_age.set(age.as_secs_f64());
     }
 
     /// Connections of the store's pool.
     pub fn store_pool(&self, used: usize, idle: usize) {
-        for (gauge, value) in self.pool.iter().zip([used, idle]) {
+        for (gauge, value) in self.handles.pool.iter().zip([used, idle]) {
             gauge.set(u32::try_from(value).unwrap_or(u32::MAX));
         }
     }
@@ -261,13 +243,13 @@ impl Metrics {
 
     /// A reload was done or refused.
     pub fn reload(&self, ok: bool) {
-        let [done, refused] = &self.reloads;
+        let [done, refused] = &self.handles.reloads;
         if ok { done } else { refused }.increment(1);
     }
 
     /// Lines that found the queue full.
     pub fn log_dropped(&self, lines: u64) {
-        self.log_dropped.absolute(lines);
+        self.handles.log_dropped.absolute(lines);
     }
 
     /// The whole page.
@@ -315,6 +297,33 @@ impl Metrics {
         writeln!(page, "# TYPE {name} counter").ok();
         for (result, count) in results {
             writeln!(page, "{name}{{result=\"{result}\"}} {count}").ok();
+        }
+    }
+}
+
+impl Handles {
+    /// With the recorder that is in force where this is called.
+    fn resolve() -> Self {
+        describe();
+        metrics::gauge!("doorward_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        let by_result = |name: &'static str, results: Vec<&'static str>| -> Vec<Counter> {
+            results
+                .into_iter()
+                .map(|result| metrics::counter!(name, "result" => result))
+                .collect()
+        };
+        Self {
+            logins: by_result("doorward_logins_total", LoginResult::texts()),
+            refreshes: by_result("doorward_refreshes_total", RefreshResult::texts()),
+            handshakes: by_result("doorward_tls_handshakes_total", TlsResult::texts()),
+            reuse: metrics::counter!("doorward_refresh_reuse_total"),
+            hashing: metrics::histogram!("doorward_password_hash_duration_seconds"),
+            password_queue: metrics::gauge!("doorward_password_queue"),
+            revocation_age: metrics::gauge!("doorward_revocation_age_seconds"),
+            pool: ["used", "idle"].map(|state| metrics::gauge!("doorward_store_pool", "state" => state)),
+            log_dropped: metrics::counter!("doorward_log_dropped_total"),
+            reloads: ["ok", "refused"]
+                .map(|result| metrics::counter!("doorward_config_reloads_total", "result" => result)),
         }
     }
 }

@@ -25,3 +25,10 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// The limits of the account and of the address, in this order.
+    pub(super) fn limits(&self) -> [u64; 2] {
+        [self.login_failures.into(), self.login_failures_per_address.into()]
+    }
+}

@@ -117,7 +117,11 @@ impl<T> Cache<T> {
         self.forget_what_others_verified(verifier);
         let hash = self.hasher.hash_one(token);
         if let Some(at) = self.find(hash, token) {
-            if self.entries.get(at).is_some_and(|entry| entry.verified.window.contains(now)) {
+            if self
+                .entries
+                .get(at)
+                .is_some_and(|entry| entry.verified.window.contains(now))
+            {
                 return (Source::Hit, self.answer(at, revocations, &prepare));
             }
             // Expired, or the clock went back: verification finds the reason.
@@ -162,7 +166,10 @@ impl<T> Cache<T> {
 
     fn find(&self, hash: u64, token: &[u8]) -> Option<usize> {
         let at = *self.index.get(&hash)?;
-        self.entries.get(at).is_some_and(|entry| *entry.token == *token).then_some(at)
+        self.entries
+            .get(at)
+            .is_some_and(|entry| *entry.token == *token)
+            .then_some(at)
     }
 
     fn answer(
@@ -242,7 +249,14 @@ impl<T> Entry<T> {
     ) -> (Self, Result<Arc<Accepted<T>>, Error>) {
         // The generation first: what is applied from here on raises it, and is looked at next time.
         let judged = revocations.generation();
-        let mut entry = Self { hash, token: token.into(), verified, current: None, judged, marked: false };
+        let mut entry = Self {
+            hash,
+            token: token.into(),
+            verified,
+            current: None,
+            judged,
+            marked: false,
+        };
         entry.judge(revocations, prepare);
         let answer = entry.current.clone().ok_or(Error::Revoked);
         (entry, answer)
@@ -260,7 +274,11 @@ impl<T> Entry<T> {
         };
         if self.current.as_ref().is_none_or(|current| current.person != person) {
             let prepared = prepare(&person);
-            self.current = Some(Arc::new(Accepted { person, kind: self.verified.kind, prepared }));
+            self.current = Some(Arc::new(Accepted {
+                person,
+                kind: self.verified.kind,
+                prepared,
+            }));
         }
     }
 

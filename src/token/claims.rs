@@ -32,7 +32,9 @@ impl<'a> Claims<'a> {
 
     /// A claim that must be a string that is not empty.
     pub(super) fn text(&self, name: &'static str) -> Result<&str, Error> {
-        self.optional_text(name)?.filter(|text| !text.is_empty()).ok_or(Error::BadClaim(name))
+        self.optional_text(name)?
+            .filter(|text| !text.is_empty())
+            .ok_or(Error::BadClaim(name))
     }
 
     /// A claim that is a string if it is there.
@@ -58,7 +60,9 @@ impl<'a> Claims<'a> {
             Some(Json::Array(many)) => {
                 let mut found = false;
                 for item in many {
-                    let Json::Text(one) = item else { return Err(Error::BadClaim("aud")) };
+                    let Json::Text(one) = item else {
+                        return Err(Error::BadClaim("aud"));
+                    };
                     found |= wanted.iter().any(|name| name == one);
                 }
                 found
@@ -82,11 +86,17 @@ impl<'a> Claims<'a> {
     }
 
     fn date(&self, name: &'static str, numbers: Numbers, round: fn(f64) -> f64) -> Result<Option<i64>, Error> {
-        match (self.0.get(name), numbers) {
-            (None, _) => Ok(None),
-            (Some(Json::Integer(date)), _) => Ok(Some(*date)),
-            (Some(Json::Number(date)), Numbers::Fractions) => Ok(Some(saturating(round(*date)))),
-            (Some(_), _) => Err(Error::BadClaim(name)),
+        let date = match (self.0.get(name), numbers) {
+            (None, _) => return Ok(None),
+            (Some(Json::Integer(date)), _) => *date,
+            (Some(Json::Number(date)), Numbers::Fractions) => saturating(round(*date)),
+            (Some(_), _) => return Err(Error::BadClaim(name)),
+        };
+        // Before 1970 no token was issued: not a date that anybody means.
+        if date < 0 {
+            Err(Error::BadClaim(name))
+        } else {
+            Ok(Some(date))
         }
     }
 
@@ -118,13 +128,19 @@ impl Times {
     /// section 4.1.4). `judge_issue`: an `iat` too far ahead makes it wait.
     pub(super) fn window(&self, leeway: i64, judge_issue: bool) -> (i64, i64) {
         let from_nbf = self.not_before.map(|date| date.saturating_sub(leeway));
-        let from_iat = self.issued_at.filter(|_| judge_issue).map(|date| date.saturating_sub(MAX_AHEAD));
+        let from_iat = self
+            .issued_at
+            .filter(|_| judge_issue)
+            .map(|date| date.saturating_sub(MAX_AHEAD));
         let from = from_nbf.max(from_iat).unwrap_or(i64::MIN);
         (from, self.expires_at.saturating_add(leeway))
     }
 }
 
-#[expect(clippy::as_conversions, reason = "a float saturates, and serde_json yields finite ones only")]
+#[expect(
+    clippy::as_conversions,
+    reason = "a float saturates, and serde_json yields finite ones only"
+)]
 fn saturating(number: f64) -> i64 {
     number as i64
 }

@@ -21,7 +21,11 @@ impl<'a> Compact<'a> {
             return Err(Error::TooLong);
         }
         // Exactly two dots: one more is a JWE or rubbish, and none of the parts holds one.
-        let mut dots = token.iter().enumerate().filter(|(_, byte)| **byte == b'.').map(|(index, _)| index);
+        let mut dots = token
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'.')
+            .map(|(index, _)| index);
         let (Some(first), Some(second), None) = (dots.next(), dots.next(), dots.next()) else {
             return Err(Error::Malformed("not three parts"));
         };
@@ -48,7 +52,9 @@ fn decode(part: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn text(part: &[u8], name: &'static str) -> Result<String, Error> {
-    let bytes = decode(part).filter(|bytes| !bytes.is_empty()).ok_or(Error::Malformed(name))?;
+    let bytes = decode(part)
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or(Error::Malformed(name))?;
     String::from_utf8(bytes).map_err(|_| Error::Malformed(name))
 }
 
@@ -65,9 +71,12 @@ impl Header {
         let header = Object::parse(text).map_err(|_| Error::Malformed("header"))?;
         // RFC 7515 section 4.1.11: no extension is understood here, so none may be critical. `b64` (RFC 7797) would have
         // to be; `zip` and `enc` belong to encryption (RFC 7516).
-        for (name, refused) in
-            [("crit", "crit"), ("b64", "b64"), ("zip", "zip"), ("enc", "enc: the token is encrypted")]
-        {
+        for (name, refused) in [
+            ("crit", "crit"),
+            ("b64", "b64"),
+            ("zip", "zip"),
+            ("enc", "enc: the token is encrypted"),
+        ] {
             if header.get(name).is_some() {
                 return Err(Error::UnsupportedHeader(refused));
             }

@@ -28,16 +28,22 @@ pub(super) struct External {
 
 impl External {
     pub(super) fn load(settings: &TrustedIssuer, admin_role: &str) -> Result<(Self, Vec<String>), LoadError> {
-        let unusable = |why| LoadError::Unusable { issuer: settings.issuer.clone(), why };
+        let unusable = |why| LoadError::Unusable {
+            issuer: settings.issuer.clone(),
+            why,
+        };
         let Imported { keys, mut notes } = match &settings.keys {
             KeySource::JwksFile(path) => keyring::from_jwk_set(&read(&settings.issuer, path)?),
             KeySource::KeyFile(path) => keyring::public_keys_from_pem(&read(&settings.issuer, path)?),
-            KeySource::Secret(secret) => VerifyingKey::from_secret(secret.expose())
-                .map(|key| Imported { keys: vec![key], notes: Vec::new() }),
+            KeySource::Secret(secret) => VerifyingKey::from_secret(secret.expose()).map(|key| Imported {
+                keys: vec![key],
+                notes: Vec::new(),
+            }),
         }
         .map_err(unusable)?;
-        let (keys, others): (Vec<_>, Vec<_>) =
-            keys.into_iter().partition(|key| settings.algorithms.contains(&key.algorithm()));
+        let (keys, others): (Vec<_>, Vec<_>) = keys
+            .into_iter()
+            .partition(|key| settings.algorithms.contains(&key.algorithm()));
         notes.extend(others.iter().map(|key| {
             let (algorithm, id) = (key.algorithm().as_str(), key.id().unwrap_or("without kid"));
             format!("the {algorithm} key {id:?} is passed over: its algorithm is not among `algorithms`")
@@ -64,7 +70,11 @@ impl External {
         self.check_signature(token, header)?;
         let (person, seconds) = self.read(&token.payload)?;
         let window = check_window(seconds, now)?;
-        Ok(Verified { person: Arc::new(person), kind: Kind::Access, window })
+        Ok(Verified {
+            person: Arc::new(person),
+            kind: Kind::Access,
+            window,
+        })
     }
 
     /// The key is the one that the token names; without a name, each of the right algorithm is tried, a few at most.
@@ -82,7 +92,10 @@ impl External {
         if candidates.is_empty() {
             return Err(Error::WrongAlgorithm);
         }
-        let good = candidates.iter().take(MAX_TRIED).any(|key| key.verify(token.signed, &token.signature));
+        let good = candidates
+            .iter()
+            .take(MAX_TRIED)
+            .any(|key| key.verify(token.signed, &token.signature));
         if good { Ok(()) } else { Err(Error::BadSignature) }
     }
 
@@ -123,7 +136,9 @@ impl External {
 
     /// No claim, no roles; a claim that is neither a list nor a text of names is refused.
     fn roles(&self, claims: &Claims<'_>) -> Result<Roles, Error> {
-        let Some(path) = &self.settings.roles_claim else { return Ok(Roles::default()) };
+        let Some(path) = &self.settings.roles_claim else {
+            return Ok(Roles::default());
+        };
         let theirs: Vec<&str> = match claims.at(path) {
             None => return Ok(Roles::default()),
             Some(Json::Text(list)) => list.split([' ', ',']).filter(|role| !role.is_empty()).collect(),

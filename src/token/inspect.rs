@@ -1,8 +1,8 @@
 //! What `doorward token inspect` shows: what a token says, and what is wrong with it.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
 
 use super::{Error, Verified, Verifier};

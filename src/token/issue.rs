@@ -107,7 +107,12 @@ impl Mint {
     }
 
     /// A new access token at `now` (Unix milliseconds).
-    pub fn access(&self, subject: &Subject<'_>, random: &dyn SecureRandom, now: i64) -> Result<AccessToken, IssueError> {
+    pub fn access(
+        &self,
+        subject: &Subject<'_>,
+        random: &dyn SecureRandom,
+        now: i64,
+    ) -> Result<AccessToken, IssueError> {
         let issued_at = now.div_euclid(1000);
         let ttl = i64::try_from(self.access_ttl.as_secs()).unwrap_or(i64::MAX);
         let expires_at = issued_at.saturating_add(ttl).min(subject.session_ends.div_euclid(1000));
@@ -129,13 +134,20 @@ impl Mint {
             email: subject.email,
         };
         let token = self.sign(Kind::Access, &claims, now)?;
-        Ok(AccessToken { token: Secret::new(token), expires_in: expires_at.saturating_sub(issued_at) })
+        Ok(AccessToken {
+            token: Secret::new(token),
+            expires_in: expires_at.saturating_sub(issued_at),
+        })
     }
 
     fn sign(&self, kind: Kind, claims: &impl Serialize, now: i64) -> Result<String, IssueError> {
         let keys = self.ring.load();
         let key = keys.signing(now).ok_or(IssueError::NoKey)?;
-        let header = Header { alg: key.signing().algorithm().as_str(), typ: kind.typ(), kid: key.id() };
+        let header = Header {
+            alg: key.signing().algorithm().as_str(),
+            typ: kind.typ(),
+            kid: key.id(),
+        };
         let mut token = encode(&header)?;
         token.push('.');
         token.push_str(&encode(claims)?);
@@ -147,5 +159,7 @@ impl Mint {
 }
 
 fn encode(part: &impl Serialize) -> Result<String, IssueError> {
-    serde_json::to_vec(part).map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(|_| IssueError::Failed)
+    serde_json::to_vec(part)
+        .map(|json| URL_SAFE_NO_PAD.encode(json))
+        .map_err(|_| IssueError::Failed)
 }

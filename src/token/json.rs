@@ -84,7 +84,10 @@ struct Depth(u8);
 
 impl Depth {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        self.0.checked_sub(1).map(Self).ok_or_else(|| E::custom("nested too deeply"))
+        self.0
+            .checked_sub(1)
+            .map(Self)
+            .ok_or_else(|| E::custom("nested too deeply"))
     }
 }
 

@@ -73,8 +73,15 @@ impl Presented {
         context.update(salt);
         let mut secret = [0; 32];
         // Both are 32 bytes long: the length of SHA-256.
-        secret.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
-        Self { generation, secret: Secret::new(secret), ..self.clone() }
+        secret
+            .iter_mut()
+            .zip(context.sign().as_ref())
+            .for_each(|(to, from)| *to = *from);
+        Self {
+            generation,
+            secret: Secret::new(secret),
+            ..self.clone()
+        }
     }
 
     fn is_of_family(&self, session: &Session) -> bool {
@@ -157,8 +164,12 @@ pub fn judge(session: &Session, presented: &Presented, now: i64) -> Judgement {
     }
     let hash = presented.hash();
     // How many turns ago it was current; a generation that is still to come was never given out.
-    let Some(turns) = session.generation.checked_sub(presented.generation) else { return Judgement::Forged };
-    let just_rotated = session.rotated_at.is_some_and(|at| now.saturating_sub(at) < REPEAT_WINDOW);
+    let Some(turns) = session.generation.checked_sub(presented.generation) else {
+        return Judgement::Forged;
+    };
+    let just_rotated = session
+        .rotated_at
+        .is_some_and(|at| now.saturating_sub(at) < REPEAT_WINDOW);
     match turns {
         0 if same(&hash, &session.current_hash) => Judgement::Rotate,
         0 => Judgement::Forged,
@@ -196,7 +207,9 @@ pub fn repeat(session: &Session, presented: &Presented) -> Option<Secret<String>
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
-    hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()).for_each(|(to, from)| *to = *from);
+    hash.iter_mut()
+        .zip(digest(&SHA256, bytes).as_ref())
+        .for_each(|(to, from)| *to = *from);
     hash
 }
 

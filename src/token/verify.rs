@@ -61,7 +61,11 @@ impl Verifier {
                 return Err(LoadError::Duplicate(trusted.issuer.clone()));
             }
             let (loaded, passed_over) = External::load(trusted, admin_role)?;
-            notes.extend(passed_over.into_iter().map(|note| format!("keys of issuer {}: {note}", trusted.issuer)));
+            notes.extend(
+                passed_over
+                    .into_iter()
+                    .map(|note| format!("keys of issuer {}: {note}", trusted.issuer)),
+            );
             external.push(loaded);
         }
         let verifier = Self {
@@ -103,7 +107,11 @@ impl Verifier {
         if !keys.ready() {
             return Err(Error::NotReady);
         }
-        let key = header.key.as_deref().and_then(|id| keys.verifying(id, now)).ok_or(Error::UnknownKey)?;
+        let key = header
+            .key
+            .as_deref()
+            .and_then(|id| keys.verifying(id, now))
+            .ok_or(Error::UnknownKey)?;
         if header.algorithm != key.verifying().algorithm().as_str() {
             return Err(Error::WrongAlgorithm);
         }
@@ -116,7 +124,11 @@ impl Verifier {
             from: claimed.from.max(key.publish_at()),
             until: claimed.until.min(key.verify_until().unwrap_or(i64::MAX)),
         };
-        Ok(Verified { person: Arc::new(person), kind: Kind::Access, window })
+        Ok(Verified {
+            person: Arc::new(person),
+            kind: Kind::Access,
+            window,
+        })
     }
 
     /// The claims of ours: iss sub aud iat exp jti sid username roles, and email where one is verified.
@@ -135,7 +147,12 @@ impl Verifier {
             name: claims.text("username")?.to_owned(),
             roles: claims.texts("roles")?.into_iter().collect::<Roles>(),
             email: claims.optional_text("email")?.map(str::to_owned),
-            session: Some(claims.text("sid")?.parse::<SessionId>().map_err(|_| Error::BadClaim("sid"))?),
+            session: Some(
+                claims
+                    .text("sid")?
+                    .parse::<SessionId>()
+                    .map_err(|_| Error::BadClaim("sid"))?,
+            ),
             token_id: Some(claims.text("jti")?.to_owned()),
             issued_at: times.issued_at.ok_or(Error::BadClaim("iat"))?,
             expires_at: times.expires_at,
@@ -156,7 +173,10 @@ fn user_id(subject: &str) -> Result<UserId, Error> {
 
 /// Where `now` lies in the window that the claims give, in seconds.
 pub(super) fn check_window((from, until): (i64, i64), now: i64) -> Result<Window, Error> {
-    let window = Window { from: from.saturating_mul(1000), until: until.saturating_mul(1000) };
+    let window = Window {
+        from: from.saturating_mul(1000),
+        until: until.saturating_mul(1000),
+    };
     match window.contains(now) {
         true => Ok(window),
         false if now >= window.until => Err(Error::Expired),

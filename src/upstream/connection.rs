@@ -7,6 +7,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::task::JoinHandle;
 
 use super::body::Outgoing;
 use super::connect::{Dialed, dial};
@@ -32,13 +33,20 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// A connection, or a share of one.
 pub(super) enum Connection<B: RequestBody> {
     /// Ours alone until the exchange has ended.
-    Http1(http1::SendRequest<Outgoing<B>>),
+    Http1(Http1<B>),
     /// A share of the one connection.
     Http2 {
         sender: http2::SendRequest<Outgoing<B>>,
         /// Tells the pool that the connection is in use.
         _lease: Arc<()>,
     },
+}
+
+/// A connection of HTTP/1.1.
+pub(super) struct Http1<B: RequestBody> {
+    pub(super) sender: http1::SendRequest<Outgoing<B>>,
+    /// Drives the connection; ends by itself when the sender is dropped between two exchanges.
+    driver: JoinHandle<()>,
 }
 
 /// Where a connection came from.
@@ -120,7 +128,7 @@ impl<B: RequestBody> Connection<B> {
         request: Request<Outgoing<B>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>> {
         match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http1(connection) => connection.sender.try_send_request(request).await,
             Self::Http2 { sender, .. } => sender.try_send_request(request).await,
         }
     }
@@ -139,11 +147,9 @@ impl<B: RequestBody> Connection<B> {
     /// rest of the request would stand in front of the next one.
     pub(super) fn release(self, peer: &Arc<Peer>) {
         match self {
-            Self::Http1(sender) => {
-                if sender.is_ready() {
-                    pool::give_back(peer, sender);
-                }
-            }
+            Self::Http1(connection) if connection.sender.is_ready() => pool::give_back(peer, connection),
+            // The driver would go on sending: stop it, so that the client's upload ends too.
+            Self::Http1(connection) => connection.driver.abort(),
             Self::Http2 { .. } => {}
         }
     }
@@ -155,13 +161,12 @@ async fn shake_hands_1<B: RequestBody>(io: Io) -> hyper::Result<Connection<B>> {
         .max_header_size(HEAD_AT_MOST)
         .handshake::<_, Outgoing<B>>(TokioIo::new(io))
         .await?;
-    // It ends when its sender is dropped or the peer closes.
-    tokio::spawn(async move {
+    let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to an upstream ended badly");
         }
     });
-    Ok(Connection::Http1(sender))
+    Ok(Connection::Http1(Http1 { sender, driver }))
 }
 
 async fn shake_hands_2<B: RequestBody>(peer: &Arc<Peer>, io: Io) -> hyper::Result<Connection<B>> {

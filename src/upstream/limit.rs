@@ -34,6 +34,11 @@ impl Limit {
         self.size
     }
 
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.free.available_permits()
+    }
+
     /// A turn; waits for at most `patience`, in the order of arrival.
     pub(super) async fn turn(&self, patience: Duration, upstream: &str) -> Result<Turn, Error> {
         let busy = || {

@@ -12,11 +12,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use tokio::sync::watch;
 
 use super::body::Outgoing;
-use super::connection::Connection;
+use super::connection::{Connection, Http1};
 use super::error::Error;
 use super::{Peer, RequestBody};
 
@@ -52,15 +52,15 @@ pub(super) fn checkout<B: RequestBody>(peer: &Arc<Peer>) -> Option<Connection<B>
 }
 
 /// Keeps an HTTP/1.1 connection for the next request.
-pub(super) fn give_back<B: RequestBody>(peer: &Arc<Peer>, sender: http1::SendRequest<Outgoing<B>>) {
+pub(super) fn give_back<B: RequestBody>(peer: &Arc<Peer>, connection: Http1<B>) {
     // What does not fit is dropped after the borrow has ended.
     let _surplus = with(|pool: &mut Pool<B>| {
         let now = pool.now;
         let idle = &mut pool.slot(peer).idle;
         if idle.len() >= IDLE_AT_MOST {
-            return Some(sender);
+            return Some(connection);
         }
-        idle.push(Idle { sender, since: now });
+        idle.push(Idle { connection, since: now });
         None
     });
 }
@@ -77,6 +77,12 @@ pub(super) fn share<B: RequestBody>(peer: &Arc<Peer>, sender: http2::SendRequest
         pool.slot(peer).shared = Some(Shared { sender, lease, used });
     });
     share
+}
+
+/// How many peers the pool of this thread knows.
+#[cfg(test)]
+pub(super) fn peers<B: RequestBody>() -> usize {
+    with(|pool: &mut Pool<B>| pool.slots.len()).unwrap_or_default()
 }
 
 /// What to do for a connection that only one should make.
@@ -148,7 +154,7 @@ struct Slot<B: RequestBody> {
 }
 
 struct Idle<B: RequestBody> {
-    sender: http1::SendRequest<Outgoing<B>>,
+    connection: Http1<B>,
     since: Instant,
 }
 
@@ -188,7 +194,11 @@ impl<B: RequestBody> AnyPool for Pool<B> {
 
     fn idle(&self, key: usize) -> usize {
         self.slots.get(&key).map_or(0, |slot| {
-            let alive = slot.idle.iter().filter(|idle| !idle.sender.is_closed()).count();
+            let alive = slot
+                .idle
+                .iter()
+                .filter(|idle| !idle.connection.sender.is_closed())
+                .count();
             let shared = slot.shared.as_ref().is_some_and(|shared| !shared.sender.is_closed());
             alive + usize::from(shared)
         })
@@ -215,9 +225,9 @@ impl<B: RequestBody> Slot<B> {
             }
             self.shared = None;
         }
-        while let Some(Idle { sender, .. }) = self.idle.pop() {
-            if sender.is_ready() {
-                return Some(Connection::Http1(sender));
+        while let Some(Idle { connection, .. }) = self.idle.pop() {
+            if connection.sender.is_ready() {
+                return Some(Connection::Http1(connection));
             }
         }
         None
@@ -226,7 +236,7 @@ impl<B: RequestBody> Slot<B> {
     fn sweep(&mut self, now: Instant) {
         let expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_FOR;
         self.idle
-            .retain(|idle| !idle.sender.is_closed() && !expired(idle.since));
+            .retain(|idle| !idle.connection.sender.is_closed() && !expired(idle.since));
         if self.idle.is_empty() {
             self.idle = Vec::new();
         }

@@ -107,17 +107,15 @@ impl Upstream {
                 Some(Err(error)) => error,
                 None => return Outcome::Failed(self.timeout(peer)),
             };
-            match (error.take_message(), origin) {
-                (Some(back), Origin::Pool) => (request, wanted) = (back, Origin::Fresh),
-                (Some(back), Origin::Fresh) => {
-                    let context = format!("{peer} closed a fresh connection");
-                    let error = Error::new(Kind::Connect, false, context).caused_by(error.into_error());
-                    return Outcome::NotTaken(Box::new((back, turn)), error);
-                }
-                (None, Origin::Pool | Origin::Fresh) => {
-                    return Outcome::Failed(failure(peer, error.into_error(), progress.as_deref()));
-                }
+            let Some(back) = error.take_message() else {
+                return Outcome::Failed(failure(peer, error.into_error(), progress.as_deref()));
+            };
+            if (wanted, origin) != (Origin::Pool, Origin::Pool) {
+                let context = format!("{peer} closed a fresh connection");
+                let error = Error::new(Kind::Connect, false, context).caused_by(error.into_error());
+                return Outcome::NotTaken(Box::new((back, turn)), error);
             }
+            (request, wanted) = (back, Origin::Fresh);
         }
     }
 
@@ -147,7 +145,7 @@ fn failure(peer: &Peer, error: hyper::Error, progress: Option<&Progress>) -> Err
 
 /// Completes when the head is late. The clock starts when this is first polled, and anew with each piece of the request's
 /// body: a long upload is no slow answer.
-async fn overdue(limit: Duration, progress: Option<Arc<Progress>>) {
+pub(super) async fn overdue(limit: Duration, progress: Option<Arc<Progress>>) {
     let mut end = Instant::now() + limit;
     loop {
         sleep_until(end).await;

@@ -103,7 +103,6 @@ pub(super) fn hex(byte: u8) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
 

@@ -26,7 +26,10 @@ impl Backend {
     /// Listens on a free port of this machine.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        Ok(Self { address: listener.local_addr()?, task: tokio::spawn(accept(listener)) })
+        Ok(Self {
+            address: listener.local_addr()?,
+            task: tokio::spawn(accept(listener)),
+        })
     }
 
     /// Where it listens.
@@ -48,8 +51,8 @@ async fn accept(listener: TcpListener) {
             continue;
         };
         tokio::spawn(async move {
-            let serving = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
+            let serving =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
             // Only the gateway calls; what it breaks off needs no word.
             serving.await.ok();
         });
@@ -66,13 +69,19 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyp
 }
 
 fn response(parts: &Parts, size: usize) -> Response<Full<Bytes>> {
-    let accepts = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
+    let accepts = parts
+        .headers
+        .get(ACCEPT)
+        .and_then(|accept| accept.to_str().ok())
+        .unwrap_or("");
     let (kind, text) = match accepts.contains("text/html") {
         true => ("text/html; charset=utf-8", page(parts, size)),
         false => ("application/json", format!("{:#}\n", received(parts, size))),
     };
     let mut response = Response::new(Full::new(Bytes::from(text)));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -81,7 +90,11 @@ fn received(parts: &Parts, size: usize) -> Value {
     let mut headers = Map::new();
     for name in parts.headers.keys() {
         let mut values: Vec<Value> = values(parts, name).map(Value::from).collect();
-        let value = if values.len() == 1 { values.remove(0) } else { Value::from(values) };
+        let value = if values.len() == 1 {
+            values.remove(0)
+        } else {
+            Value::from(values)
+        };
         headers.insert(name.as_str().to_owned(), value);
     }
     json!({
@@ -93,14 +106,22 @@ fn received(parts: &Parts, size: usize) -> Value {
 }
 
 fn values(parts: &Parts, name: &http::HeaderName) -> impl Iterator<Item = String> {
-    parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    parts
+        .headers
+        .get_all(name)
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
 fn page(parts: &Parts, size: usize) -> String {
     let mut rows = String::new();
     for name in parts.headers.keys() {
         for value in values(parts, name) {
-            let mark = if name.as_str().starts_with("x-user") { " class=identity" } else { "" };
+            let mark = if name.as_str().starts_with("x-user") {
+                " class=identity"
+            } else {
+                ""
+            };
             write!(rows, "<tr{mark}><th>{name}<td>{}", escaped(&value)).ok();
         }
     }
@@ -136,8 +157,16 @@ mod tests {
     use super::*;
 
     fn parts(accept: &str) -> Parts {
-        let request = Request::get("/app/hello?a=<b>").header("accept", accept).header("x-user", "<alice>");
-        request.header("x-two", "1").header("x-two", "2").body(()).unwrap().into_parts().0
+        let request = Request::get("/app/hello?a=<b>")
+            .header("accept", accept)
+            .header("x-user", "<alice>");
+        request
+            .header("x-two", "1")
+            .header("x-two", "2")
+            .body(())
+            .unwrap()
+            .into_parts()
+            .0
     }
 
     #[test]
@@ -145,7 +174,10 @@ mod tests {
         let shown = received(&parts("*/*"), 3);
         assert_eq!(shown["target"], "/app/hello?a=<b>");
         assert_eq!((&shown["method"], &shown["body_bytes"]), (&json!("GET"), &json!(3)));
-        assert_eq!((&shown["headers"]["x-user"], &shown["headers"]["x-two"]), (&json!("<alice>"), &json!(["1", "2"])));
+        assert_eq!(
+            (&shown["headers"]["x-user"], &shown["headers"]["x-two"]),
+            (&json!("<alice>"), &json!(["1", "2"]))
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// A user of the demo, with the password of this start.
+#[derive(Clone)]
 pub struct Person {
     /// The name.
     pub name: &'static str,
@@ -43,7 +44,12 @@ pub fn text(places: &Places<'_>, people: &[Person]) -> String {
     }
     text.push('\n');
     for person in people {
-        writeln!(text, "  {:<6} password: {}  roles: {}", person.name, person.password, person.roles).ok();
+        writeln!(
+            text,
+            "  {:<6} password: {}  roles: {}",
+            person.name, person.password, person.roles
+        )
+        .ok();
     }
     if let Some(base) = places.https.as_ref().or(places.http.as_ref()) {
         text.push_str("\nThe passwords are set anew at each start. Lines to paste into a shell, in this order:\n");
@@ -71,7 +77,10 @@ fn commands(base: &str, certificate: Option<&Path>, people: &[Person]) -> Vec<(S
         let access = format!("TOKEN=$(printf %s \"$LOGIN\" | {})", field("access_token"));
         let refresh = format!("REFRESH=$(printf %s \"$LOGIN\" | {})", field("refresh_token"));
         let name = alice.name;
-        lines.push((format!("log in as {name}"), format!("LOGIN=$({}); {access}; {refresh}", login(alice))));
+        lines.push((
+            format!("log in as {name}"),
+            format!("LOGIN=$({}); {access}; {refresh}", login(alice)),
+        ));
         lines.push((
             "the backend answers with what it received: X-User and X-User-Roles are there, the token is not".to_owned(),
             format!("{curl} -H \"Authorization: Bearer $TOKEN\" {base}/app/hello"),
@@ -81,7 +90,10 @@ fn commands(base: &str, certificate: Option<&Path>, people: &[Person]) -> Vec<(S
             format!("{curl} {status} -H \"Authorization: Bearer $TOKEN\" {base}/app/admin/"),
         ));
     }
-    lines.push(("without a token: 401".to_owned(), format!("{curl} {status} {base}/app/hello")));
+    lines.push((
+        "without a token: 401".to_owned(),
+        format!("{curl} {status} {base}/app/hello"),
+    ));
     if let Some(root) = people.get(1) {
         let token = format!("ROOT=$({} | {})", login(root), field("access_token"));
         lines.push((
@@ -135,9 +147,16 @@ mod tests {
             admin: SocketAddr::from(([127, 0, 0, 1], 9100)),
             certificate: Some(Path::new("d/localhost.pem")),
         };
-        let people = [Person { name: "alice", roles: "user", password: "secret".to_owned() }];
+        let people = [Person {
+            name: "alice",
+            roles: "user",
+            password: "secret".to_owned(),
+        }];
         let text = text(&places, &people);
-        for line in ["  https        https://localhost:8443", "  alice  password: secret  roles: user"] {
+        for line in [
+            "  https        https://localhost:8443",
+            "  alice  password: secret  roles: user",
+        ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");
         }
     }

@@ -15,16 +15,15 @@ use clap::Args;
 use self::backend::Backend;
 use self::guide::Person;
 use super::migrate::failed;
-use super::people::{self, NewPerson};
 use super::terminal::{self, Progress};
-use super::{Failure, Places, serve};
+use super::{Failure, Places, desk, serve};
+use crate::account::{self, Administration, NewAccount, Which};
 use crate::clock::Clock;
 use crate::config::{self, Config, Protocol, Sources};
 use crate::office::OfficeRuntime;
-use crate::password::{self, Pool, Scheme};
 use crate::secret::Secret;
-use crate::server::{self, Server};
-use crate::store::{Location, Store};
+use crate::server::Server;
+use crate::store::Location;
 use crate::tls::Certificates;
 
 /// Where the demo keeps its files, unless told otherwise.
@@ -74,9 +73,10 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
 /// The addresses of `localhost` that there are, all of them free.
 fn listeners(options: &Options) -> Result<Vec<(SocketAddr, &'static str)>, Failure> {
     let mut listeners = Vec::new();
-    for (port, protocol, option) in
-        [(options.https_port, "https", "--https-port"), (options.http_port, "http", "--http-port")]
-    {
+    for (port, protocol, option) in [
+        (options.https_port, "https", "--https-port"),
+        (options.http_port, "http", "--http-port"),
+    ] {
         let mut addresses = vec![IpAddr::V4(Ipv4Addr::LOCALHOST)];
         if port != 0 {
             // Programs may try this one first for `localhost`. Any free port would be another one here than there.
@@ -177,36 +177,56 @@ fn load(sources: &Sources) -> Result<Config, Failure> {
 
 /// `alice` and `root`, with new passwords.
 async fn make_people(config: &Config) -> Result<Vec<Person>, Failure> {
-    let admin = [("alice", "user"), ("root", "user,admin,doorward-admin")];
     let mut people = Vec::new();
-    for (name, roles) in admin {
-        people.push(Person { name, roles, password: random_password()? });
+    for (name, roles) in [("alice", "user"), ("root", "user,admin,doorward-admin")] {
+        people.push(Person {
+            name,
+            roles,
+            password: random_password()?,
+        });
     }
-    let settings = password::Settings {
-        max_concurrent: NonZeroUsize::new(2).unwrap_or(NonZeroUsize::MIN),
-        ..config.passwords.clone()
-    };
-    let unusable = |error: &dyn std::fmt::Display| Failure::run("a password cannot be hashed", error, "see the cause");
-    let pool = Arc::new(Pool::start(settings, Box::new(|_| {})).map_err(|error| unusable(&error))?);
-    let hashes: Vec<_> = people
-        .iter()
-        .map(|person| {
-            let (pool, password) = (Arc::clone(&pool), Secret::new(person.password.clone()));
-            tokio::spawn(async move { pool.hash(password, Scheme::Argon2id).await })
-        })
-        .collect();
-    let store = server::open_store(config).await?;
+    let mut config = config.clone();
+    config.passwords.max_concurrent = NonZeroUsize::new(people.len()).unwrap_or(NonZeroUsize::MIN);
+    let (desk, store) = desk::open(&config).await?;
     store.migrate(&|_| {}).await.map_err(|error| failed(&error))?;
-    for (person, hash) in people.iter().zip(hashes) {
-        let hash = hash.await.map_err(|error| unusable(&error))?.map_err(|error| unusable(&error))?;
-        set(&*store, config, person, hash).await?;
+    let desk = Arc::new(desk);
+    // Both at once: a hash takes its time, and the first answer is wanted soon.
+    let setting: Vec<_> = people
+        .iter()
+        .map(|person| tokio::spawn(set(Arc::clone(&desk), person.clone())))
+        .collect();
+    for done in setting {
+        let broken = |error| Failure::run("the users of the demo cannot be made", error, "see the cause");
+        done.await.map_err(broken)??;
     }
     Ok(people)
 }
 
-async fn set(store: &dyn Store, config: &Config, person: &Person, hash: String) -> Result<(), Failure> {
-    let wanted = NewPerson { name: person.name, roles: person.roles, email: None, hash };
-    people::set(store, wanted, &config.admin.role).await
+/// Makes the user, or gives the one from an earlier start this password and these roles.
+async fn set(desk: Arc<Administration>, person: Person) -> Result<(), Failure> {
+    let password = Secret::new(person.password);
+    let roles = desk::roles(person.roles);
+    let which = Which::Name(person.name);
+    let done = match desk.show(which).await {
+        Err(account::Error::NoSuchUser) => {
+            let new = NewAccount {
+                username: person.name.to_owned(),
+                password,
+                roles,
+                email: None,
+            };
+            desk.add(new).await.map(drop)
+        }
+        Err(error) => Err(error),
+        Ok(_) => match (
+            desk.set_password(which, password).await,
+            desk.set_roles(which, &roles).await,
+        ) {
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            (Ok(_), Ok(_)) => desk.set_active(which, true).await.map(drop),
+        },
+    };
+    done.map_err(|error| desk::failed("the users of the demo cannot be made", error))
 }
 
 /// 80 random bits, in letters and digits that are not taken for one another.
@@ -215,7 +235,11 @@ fn random_password() -> Result<String, Failure> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| Failure::run("no randomness", error, "the system must give some"))?;
     // 32 divides 256: every character is as likely as any other.
-    Ok(bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 32))).map(|letter| char::from(*letter)).collect())
+    Ok(bytes
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect())
 }
 
 async fn wait_until_ready(server: &Server) -> Result<(), Failure> {
@@ -223,7 +247,11 @@ async fn wait_until_ready(server: &Server) -> Result<(), Failure> {
     while !server.is_ready() {
         if begun.elapsed() > PATIENCE {
             let hint = "is the folder of the demo on a disk that is full or read-only?";
-            return Err(Failure::run("the demo is not ready", "its store could not be read", hint));
+            return Err(Failure::run(
+                "the demo is not ready",
+                "its store could not be read",
+                hint,
+            ));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

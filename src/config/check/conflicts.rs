@@ -1,17 +1,31 @@
 //! Routes that would never be reached: behind the gateway's own URLs, or behind one another.
 
+use http::Method;
+
 use super::endpoints::{Own, own};
 use super::field::lies_within;
-use crate::admission::Route;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report, quoted};
 use crate::endpoint::Settings;
-use http::Method;
+
+/// Where a route is.
+pub struct Placed {
+    /// Its number in the file.
+    pub index: usize,
+    /// Its name.
+    pub name: String,
+    /// Its hosts, in canonical form; none: every host.
+    pub hosts: Vec<String>,
+    /// Its path, in canonical form.
+    pub path: String,
+    /// Its methods; `None`: every method.
+    pub methods: Option<Vec<Method>>,
+}
 
 /// A route whose own path is one of the gateway's URLs, on the same hosts, is an error.
-pub fn with_endpoints(routes: &[(usize, Route)], settings: &Settings, report: &mut Report<'_>) {
+pub fn with_endpoints(routes: &[Placed], settings: &Settings, report: &mut Report<'_>) {
     let own = own(settings);
-    for (index, route) in routes {
+    for route in routes {
         let covers = |own: &&Own| match own.prefix {
             true => lies_within(&route.path, &own.path),
             false => route.path == own.path,
@@ -23,7 +37,7 @@ pub fn with_endpoints(routes: &[(usize, Route)], settings: &Settings, report: &m
                 false => format!("{} is answered by the gateway itself", own.path),
             };
             let fault = Fault::at(
-                &KeyPath::of("routes").index(*index).key("path"),
+                &KeyPath::of("routes").index(route.index).key("path"),
                 "a path that is not the gateway's own",
             );
             report.error(fault.hint(format!(
@@ -49,9 +63,9 @@ fn share_a_host(patterns: &[String], ours: &[String]) -> bool {
 }
 
 /// Two routes of the same host and path with a method in common are an error.
-pub fn among_routes(routes: &[(usize, Route)], report: &mut Report<'_>) {
-    for (position, (index, route)) in routes.iter().enumerate() {
-        let earlier = routes.iter().take(position).map(|(_, earlier)| earlier);
+pub fn among_routes(routes: &[Placed], report: &mut Report<'_>) {
+    for (position, route) in routes.iter().enumerate() {
+        let earlier = routes.iter().take(position);
         for other in earlier.filter(|other| other.path == route.path) {
             let host = match (other.hosts.is_empty(), route.hosts.is_empty()) {
                 (true, true) => Some("every host".to_owned()),
@@ -61,7 +75,7 @@ pub fn among_routes(routes: &[(usize, Route)], report: &mut Report<'_>) {
                 continue;
             };
             let fault = Fault::at(
-                &KeyPath::of("routes").index(*index).key("path"),
+                &KeyPath::of("routes").index(route.index).key("path"),
                 "a path, hosts and methods that no other route has",
             )
             .found(format!(
@@ -79,7 +93,7 @@ pub fn among_routes(routes: &[(usize, Route)], report: &mut Report<'_>) {
 }
 
 /// A method that both routes take.
-fn common_method(one: &Route, other: &Route) -> Option<String> {
+fn common_method(one: &Placed, other: &Placed) -> Option<String> {
     match (&one.methods, &other.methods) {
         (None, None) => Some("every method".to_owned()),
         (Some(methods), None) | (None, Some(methods)) => methods.first().map(Method::to_string),

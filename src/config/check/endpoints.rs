@@ -21,13 +21,31 @@ pub fn endpoints(endpoints: &file::Endpoints, report: &mut Report<'_>) -> Option
         pages: pages?,
         well_known: endpoints.well_known,
     };
-    if let (Some(api), Some(pages)) = (&settings.api, &settings.pages)
-        && api == pages
-    {
-        report.error(Fault::at(&key.key("pages"), "another prefix than endpoints.api"));
+    if let Some(path) = overlap(&settings) {
+        let fault = Fault::at(&key.key("pages"), "a prefix whose URLs are not those of endpoints.api");
+        report.error(fault.hint(format!("both would answer {path}")));
         return None;
     }
     Some(settings)
+}
+
+/// A URL that belongs to the API and to the pages.
+fn overlap(settings: &Settings) -> Option<String> {
+    let only = |api: bool| {
+        own(&Settings {
+            api: settings.api.clone().filter(|_| api),
+            pages: settings.pages.clone().filter(|_| !api),
+            well_known: false,
+            hosts: Vec::new(),
+        })
+    };
+    let holds = |one: &Own, other: &Own| match one.prefix {
+        true => field::lies_within(&other.path, &one.path),
+        false => one.path == other.path,
+    };
+    let pages = only(false);
+    let meets = |api: &Own| pages.iter().any(|page| holds(page, api) || holds(api, page));
+    only(true).into_iter().find(meets).map(|own| own.path)
 }
 
 /// A prefix; empty: switched off.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use crate::config::file::{SecretText, Size, Span};
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report, quoted};
 use crate::net::{Network, Networks};
+use crate::route::{HostPattern, RoutePath};
 use crate::secret::Secret;
 
 /// The largest file that is read as a secret.
@@ -54,19 +55,15 @@ pub fn size(report: &mut Report<'_>, key: &KeyPath, size: Size, bounds: RangeInc
 
 /// A list of networks.
 pub fn networks(report: &mut Report<'_>, key: &KeyPath, texts: &[String]) -> Option<Networks> {
-    each(texts, |index, text| match text.parse::<Network>() {
-        Ok(network) => Some(network),
-        Err(error) => {
-            let place = key.index(index);
-            report.error(
-                Fault::at(
-                    &place,
-                    "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address",
-                )
-                .hint(error.to_string()),
-            );
-            None
+    each(texts, |index, text| {
+        let network = text.parse::<Network>();
+        if let Err(error) = &network {
+            let accepted = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or a single address";
+            // Only with a slash there is more to say: bits that belong to a host.
+            let hint = Some(error.to_string()).filter(|_| text.contains('/'));
+            report.error(Fault::at(&key.index(index), accepted).hint_if(hint));
         }
+        network.ok()
     })
     .map(Networks::new)
 }
@@ -110,18 +107,12 @@ pub fn name(report: &mut Report<'_>, key: &KeyPath, name: &str) -> Option<String
     Some(name.to_owned())
 }
 
-/// A host as requests name it, in canonical form: lower case, no dot at the end. With `wildcard`, also `*.example.com`.
+/// A host as requests name it, in the canonical form that routing compares. With `wildcard`, also `*.example.com`.
 pub fn host(report: &mut Report<'_>, key: &KeyPath, text: &str, wildcard: bool) -> Option<String> {
-    let host = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let name = match wildcard {
-        true => host.strip_prefix("*.").unwrap_or(&host),
-        false => host.as_str(),
-    };
-    if is_host_name(name) {
-        return Some(host);
-    }
-    if let Some(address) = ipv6(&host) {
-        return Some(format!("[{address}]"));
+    match text.parse::<HostPattern>() {
+        Ok(HostPattern::Exact(name)) if name.starts_with('[') || is_host_name(&name) => return Some(name),
+        Ok(HostPattern::Wildcard(suffix)) if wildcard && is_host_name(&suffix) => return Some(format!("*.{suffix}")),
+        Ok(_) | Err(_) => {}
     }
     let accepted = match wildcard {
         true => "a host such as \"shop.example.com\" or \"*.example.com\"",
@@ -145,11 +136,6 @@ pub fn host(report: &mut Report<'_>, key: &KeyPath, text: &str, wildcard: bool) 
     None
 }
 
-/// The IPv6 address in brackets.
-fn ipv6(host: &str) -> Option<Ipv6Addr> {
-    host.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
-}
-
 /// Whether this is a name of the DNS, or an IPv4 address.
 pub fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
@@ -164,42 +150,24 @@ pub fn is_host_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(label) && (!numeric || name.parse::<Ipv4Addr>().is_ok())
 }
 
-/// A prefix of paths as it can be compared with canonical targets: without a slash at its end, but for `/` itself.
+/// A prefix of paths, decoded, as routing compares it: without a slash at its end, but for `/` itself.
 pub fn path(report: &mut Report<'_>, key: &KeyPath, text: &str) -> Option<String> {
-    let hint = match text {
-        "" => Some("\"/\" means every path"),
-        text if !text.starts_with('/') => None,
-        text if text.contains("//") => Some("it holds \"//\""),
-        text if text.split('/').any(|segment| segment == "." || segment == "..") => Some("it holds a dot segment"),
-        text if text.contains('%') => Some("paths are compared in decoded form; leave the percent sign out"),
-        text if text.contains(['?', '#']) => Some("a route does not look at the query"),
-        text if text.contains(';') => Some("some backends cut a path at \";\""),
-        text if text.contains('*') && !text.trim_end_matches('*').contains('*') => {
-            Some("a path holds for everything below it; leave the \"*\" out")
+    let hint = match text.parse::<RoutePath>() {
+        _ if text.is_empty() => "\"/\" means every path".to_owned(),
+        // A star would be taken literally, and that is never what is meant.
+        _ if text.ends_with('*') => "a path holds for everything below it; leave the \"*\" out".to_owned(),
+        _ if !text.starts_with('/') => format!("write {}", quoted(&format!("/{text}"))),
+        Ok(path) if text.contains('%') => format!("write it decoded: {}", quoted(path.as_str())),
+        Err(error) => error.to_string(),
+        Ok(path) => {
+            let path = path.as_str();
+            let bare = path.strip_suffix('/').unwrap_or(path);
+            return Some(if bare.is_empty() { "/" } else { bare }.to_owned());
         }
-        text if text.bytes().all(is_path_byte) => {
-            let path = text.strip_suffix('/').unwrap_or(text);
-            return Some(if path.is_empty() {
-                "/".to_owned()
-            } else {
-                path.to_owned()
-            });
-        }
-        _ => Some("letters, digits and -._~!$&'()+,=:@ are accepted between the slashes"),
     };
-    report.error(
-        Fault::at(
-            key,
-            "a path that starts with \"/\", without \"//\", dot segments, \"%\", \";\", \"?\" and \"#\"",
-        )
-        .hint_if(hint.map(str::to_owned)),
-    );
+    let accepted = "a path that starts with \"/\", without \"//\", dot segments, \"%\", \";\", \"?\" and \"#\"";
+    report.error(Fault::at(key, accepted).hint(hint));
     None
-}
-
-/// RFC 3986 section 3.3: `pchar` without percent-encoding, `;` and `*`.
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/-._~!$&'()+,=:@".contains(&byte)
 }
 
 /// Whether `path` is `prefix` or lies below it.

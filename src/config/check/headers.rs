@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use crate::identity;
+use crate::{headers, identity};
 
 /// Why a header is not free to be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,10 +11,8 @@ pub enum Reserved {
     Connection,
     /// `Host`: `host_header` sets it.
     Host,
-    /// It says who the user is.
-    Identity,
-    /// It says how the request came in.
-    Forwarding,
+    /// It says who the user is, or how the request came in.
+    Gateway,
 }
 
 impl Reserved {
@@ -23,14 +21,15 @@ impl Reserved {
         match self {
             Self::Connection => "it belongs to the connection",
             Self::Host => "host_header sets it",
-            Self::Identity => "it tells the backend who the user is, by [identity_headers]",
-            Self::Forwarding => "the gateway itself tells the backend how the request came in",
+            Self::Gateway => {
+                "it tells the backend who the user is or how the request came in: only the gateway itself does"
+            }
         }
     }
 }
 
 /// Framing and connection.
-const CONNECTION: [&str; 11] = [
+const CONNECTION: [&str; 12] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -40,32 +39,24 @@ const CONNECTION: [&str; 11] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "http2-settings",
     "content-length",
     "expect",
 ];
 
-/// Why the header is reserved, if it is. Names that a backend may mix up count as one: `X_User` is `X-User`.
+/// Why the header is reserved, if it is; without identity headers only by what is fixed. What clients have no say in has
+/// one list, which is [`headers`]'.
 pub fn reserved(name: &HeaderName, identity: Option<&identity::Settings>) -> Option<Reserved> {
-    let name = look(name.as_str());
-    let of_identity = |header: &Option<HeaderName>| header.as_ref().is_some_and(|header| look(header.as_str()) == name);
-    let identity = identity.is_some_and(|names| {
-        [&names.user, &names.id, &names.roles, &names.email]
-            .into_iter()
-            .any(of_identity)
-    });
+    let names = identity.map(|names| [&names.user, &names.id, &names.roles, &names.email]);
+    let of_the_gateway = match names {
+        Some(names) => headers::Reserved::new(names.into_iter().flatten()),
+        None => headers::Reserved::default(),
+    };
     match name.as_str() {
         connection if CONNECTION.contains(&connection) => Some(Reserved::Connection),
         "host" => Some(Reserved::Host),
-        _ if identity => Some(Reserved::Identity),
-        "forwarded" | "x-real-ip" | "x-request-id" | "traceparent" => Some(Reserved::Forwarding),
-        forwarding
-            if ["x-forwarded-", "x-original-", "x-rewrite-"]
-                .iter()
-                .any(|prefix| forwarding.starts_with(prefix)) =>
-        {
-            Some(Reserved::Forwarding)
-        }
-        _ => None,
+        "traceparent" => Some(Reserved::Gateway),
+        name => of_the_gateway.holds(name).then_some(Reserved::Gateway),
     }
 }
 

@@ -130,7 +130,7 @@ fn keys(raw: &file::TrustedIssuer, key: &KeyPath, report: &mut Report<'_>) -> Op
         Some(_) => None,
         None => {
             let accepted = "one source of keys: jwks_file, key_file or secret_file";
-            if !report.failed(key) {
+            if !sources.iter().any(|(name, _)| report.failed(&key.key(name))) {
                 report.error(Fault::at(&key.key("jwks_file"), accepted));
             }
             None

@@ -26,7 +26,7 @@ use super::report::{Fault, Report};
 use super::{Config, Limits};
 use crate::net::{Network, Networks};
 use crate::registry::Deadlines;
-use crate::telemetry;
+use crate::{telemetry, wire};
 
 /// Checks everything. `data_dir` is what the command line says.
 pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) -> Option<Config> {
@@ -62,10 +62,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let timeouts = timeouts(&shape.timeouts, report);
     let limits = limits(&shape.limits, report);
     let upstreams = upstreams::upstreams(&shape.upstreams, report);
-    let routes = routes::routes(shape, identity.as_ref(), report);
-    if let (Some(endpoints), Some(routes)) = (&endpoints, &routes) {
-        conflicts::with_endpoints(routes, endpoints, report);
-    }
+    let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
     Some(Config {
         data_dir,
         watch: shape.watch,
@@ -89,7 +86,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         timeouts: timeouts?,
         limits: limits?,
         upstreams: upstreams?,
-        routes: routes?.into_iter().map(|(_, route)| route).collect(),
+        routes: routes?,
     })
 }
 
@@ -167,8 +164,10 @@ fn limits(limits: &file::Limits, report: &mut Report<'_>) -> Option<Limits> {
     let connections = field::number(report, &key.key("connections"), limits.connections, many.clone());
     let per_address = key.key("connections_per_address");
     let connections_per_address = field::number(report, &per_address, limits.connections_per_address, many);
-    // Below 8 KiB ordinary cookies do not fit; above 1 MiB each connection could hold that much of our memory.
-    let header_bytes = field::size(report, &key.key("header_bytes"), limits.header_bytes, 8 << 10..=1 << 20);
+    // What the scanner takes; its bounds come from what hyper behind it can hold.
+    let bounds = |bytes: &usize| u64::try_from(*bytes).unwrap_or(u64::MAX);
+    let bounds = bounds(wire::Settings::HEADER_BYTES.start())..=bounds(wire::Settings::HEADER_BYTES.end());
+    let header_bytes = field::size(report, &key.key("header_bytes"), limits.header_bytes, bounds);
     Some(Limits {
         connections: connections?,
         connections_per_address: connections_per_address?,

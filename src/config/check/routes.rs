@@ -2,15 +2,16 @@
 
 use http::HeaderValue;
 
+use super::conflicts::{self, Placed};
+use super::field;
 use super::headers::{Reserved, reserved};
-use super::{conflicts, field};
 use crate::admission::{Credentials, HeaderChanges, HostHeader, Preflight, Route};
 use crate::authz::{Access, Rule};
 use crate::config::file::{self, Shape};
 use crate::config::key::KeyPath;
 use crate::config::names;
 use crate::config::report::{Fault, Report, quoted};
-use crate::identity;
+use crate::{endpoint, identity};
 
 /// What the routes have in common.
 struct Surroundings<'a> {
@@ -18,19 +19,21 @@ struct Surroundings<'a> {
     identity: Option<&'a identity::Settings>,
 }
 
-/// The routes that are right, each with its place in the file, also where others are wrong: their paths can still be
-/// compared. Whether a wrong one was left out is known from the report.
+/// All of them, compared with each other and with the gateway's own URLs.
 pub fn routes(
     shape: &Shape,
     identity: Option<&identity::Settings>,
+    endpoints: Option<&endpoint::Settings>,
     report: &mut Report<'_>,
-) -> Option<Vec<(usize, Route)>> {
+) -> Option<Vec<Route>> {
     let key = KeyPath::of("routes");
     let around = Surroundings {
         upstreams: shape.upstreams.iter().map(|upstream| upstream.name.as_str()).collect(),
         identity,
     };
     let mut good = Vec::new();
+    let mut placed = Vec::new();
+    let mut complete = true;
     for (index, raw) in shape.routes.iter().enumerate() {
         let key = key.index(index);
         let same = |other: &file::Route| !raw.name.is_empty() && other.name == raw.name;
@@ -38,11 +41,35 @@ pub fn routes(
             let fault = Fault::at(&key.key("name"), "a name that no other route has");
             report.error(fault.hint(format!("routes[{other}] has it")));
         }
-        good.extend(route(raw, &key, &around, report).map(|route| (index, route)));
+        let place = place(index, raw, &key, report);
+        let route = route(raw, &key, place.as_ref(), &around, report);
+        complete &= route.is_some();
+        good.extend(route);
+        placed.extend(place);
     }
-    conflicts::among_routes(&good, report);
+    conflicts::among_routes(&placed, report);
+    if let Some(endpoints) = endpoints {
+        conflicts::with_endpoints(&placed, endpoints, report);
+    }
     unused(shape, report);
-    Some(good)
+    complete.then_some(good)
+}
+
+/// Where a route is; this much may be right where the rest is not, and can then be compared with the others.
+fn place(index: usize, raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Placed> {
+    let hosts = key.key("hosts");
+    let hosts = field::each(&raw.hosts, |index, host| {
+        field::host(report, &hosts.index(index), host, true)
+    });
+    let path = field::path(report, &key.key("path"), &raw.path);
+    let methods = field::methods(report, &key.key("methods"), &raw.methods);
+    Some(Placed {
+        index,
+        name: raw.name.clone(),
+        hosts: hosts?,
+        path: path?,
+        methods: Some(methods?).filter(|methods| !methods.is_empty()),
+    })
 }
 
 fn unused(shape: &Shape, report: &mut Report<'_>) {
@@ -55,18 +82,18 @@ fn unused(shape: &Shape, report: &mut Report<'_>) {
     }
 }
 
-fn route(raw: &file::Route, key: &KeyPath, around: &Surroundings<'_>, report: &mut Report<'_>) -> Option<Route> {
+fn route(
+    raw: &file::Route,
+    key: &KeyPath,
+    place: Option<&Placed>,
+    around: &Surroundings<'_>,
+    report: &mut Report<'_>,
+) -> Option<Route> {
     let name = field::name(report, &key.key("name"), &raw.name);
-    let hosts = key.key("hosts");
-    let hosts = field::each(&raw.hosts, |index, host| {
-        field::host(report, &hosts.index(index), host, true)
-    });
-    let path = field::path(report, &key.key("path"), &raw.path);
-    let methods = field::methods(report, &key.key("methods"), &raw.methods);
     let rule = rule(raw, key, report);
     let credentials = credentials(raw, key, report);
     let upstream = upstream(raw, key, around, report);
-    let strip_prefix = strip_prefix(raw, key, path.as_deref(), report);
+    let strip_prefix = strip_prefix(raw, key, place.map(|place| place.path.as_str()), report);
     let host_header = host_header(raw, key, report);
     let request_headers = changes(
         &raw.request_headers,
@@ -93,11 +120,12 @@ fn route(raw: &file::Route, key: &KeyPath, around: &Surroundings<'_>, report: &m
         &raw.ambiguous,
         &[("agree", false), ("refuse", true)],
     );
+    let place = place?;
     Some(Route {
         name: name?,
-        hosts: hosts?,
-        path: path?,
-        methods: Some(methods?).filter(|methods| !methods.is_empty()),
+        hosts: place.hosts.clone(),
+        path: place.path.clone(),
+        methods: place.methods.clone(),
         rule: rule?,
         credentials: credentials?,
         upstream: upstream?,
@@ -155,20 +183,9 @@ fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rul
 
 fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Credentials> {
     let place = key.key("credentials");
-    let mut credentials = Credentials {
-        bearer: false,
-        session: false,
-        basic: false,
-    };
-    let kinds: [(&str, fn(&mut Credentials)); 3] = [
-        ("bearer", |credentials| credentials.bearer = true),
-        ("session", |credentials| credentials.session = true),
-        ("basic", |credentials| credentials.basic = true),
-    ];
-    field::each(&raw.credentials, |index, kind| {
-        report
-            .choose(&place.index(index), kind, &kinds)
-            .map(|set| set(&mut credentials))
+    let choices = [("bearer", "bearer"), ("session", "session"), ("basic", "basic")];
+    let kinds = field::each(&raw.credentials, |index, kind| {
+        report.choose(&place.index(index), kind, &choices)
     })?;
     if raw.credentials.is_empty() && raw.access == "authenticated" {
         report.error(Fault::at(
@@ -177,7 +194,11 @@ fn credentials(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Opt
         ));
         return None;
     }
-    Some(credentials)
+    Some(Credentials {
+        bearer: kinds.contains(&"bearer"),
+        session: kinds.contains(&"session"),
+        basic: kinds.contains(&"basic"),
+    })
 }
 
 fn upstream(
@@ -197,8 +218,10 @@ fn upstream(
         return None;
     }
     if !known {
-        // An upstream that could not be read may be the one that is meant.
-        if !report.failed(&KeyPath::of("upstreams")) {
+        // An upstream whose name could not be read may be the one that is meant.
+        let upstreams = KeyPath::of("upstreams");
+        let mut names = (0..around.upstreams.len()).map(|index| upstreams.index(index).key("name"));
+        if !report.failed_around(&upstreams) && !names.any(|name| report.failed_around(&name)) {
             let hint = match names::nearest(&raw.upstream, around.upstreams.iter().copied()) {
                 Some(nearest) => format!("did you mean {nearest:?}?"),
                 None if around.upstreams.is_empty() => "no upstream is configured".to_owned(),
@@ -270,7 +293,7 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
     let refused = |reserved: Option<Reserved>| match (side, reserved?) {
         (_, reason @ Reserved::Connection) => Some(reason),
         (Side::Request(_), reason) => Some(reason),
-        (Side::Response, Reserved::Host | Reserved::Identity | Reserved::Forwarding) => None,
+        (Side::Response, Reserved::Host | Reserved::Gateway) => None,
     };
     let identity = match side {
         Side::Request(identity) => identity,
@@ -297,7 +320,7 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
                 report.error(Fault::at(&place, accepted).hint(reason.reason()));
                 None
             }
-            Some(Reserved::Identity | Reserved::Forwarding) | None => Some(header),
+            Some(Reserved::Gateway) | None => Some(header),
         }
     });
     Some(HeaderChanges {

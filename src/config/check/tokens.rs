@@ -140,9 +140,7 @@ fn lives(tokens: &file::Tokens, report: &mut Report<'_>) -> Option<()> {
             let place = if unset { key.key(longer) } else { place };
             report.error(
                 Fault::at(&place, format!("tokens.{shorter} of at most tokens.{longer}")).found(format!(
-                    "tokens.{shorter} = \"{}\" and tokens.{longer} = \"{}\"",
-                    humantime::format_duration(one.0),
-                    humantime::format_duration(other.0)
+                    "tokens.{shorter} = \"{one}\" and tokens.{longer} = \"{other}\""
                 )),
             );
             good = false;

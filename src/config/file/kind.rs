@@ -74,7 +74,29 @@ impl Kind {
 
     /// Whether the value at this place must not be shown.
     pub fn is_secret(&self, place: &KeyPath) -> bool {
-        matches!(self.at(place), Some(Self::Leaf(Leaf::Secret, _)))
+        // The values of a free table may be a header's, and that may be a backend's password.
+        let within = place.parent().and_then(|parent| self.at(&parent));
+        [self.at(place), within]
+            .into_iter()
+            .flatten()
+            .any(|kind| matches!(kind, Self::Leaf(Leaf::Secret | Leaf::Map, _)))
+    }
+
+    /// Every list of tables that is not within another.
+    pub fn lists_of_tables(&self) -> Vec<KeyPath> {
+        let mut found = Vec::new();
+        self.collect_tables(&KeyPath::root(), &mut found);
+        found
+    }
+
+    fn collect_tables(&self, place: &KeyPath, found: &mut Vec<KeyPath>) {
+        match self {
+            Self::Table(keys) => keys
+                .iter()
+                .for_each(|(key, kind)| kind.collect_tables(&place.key(key), found)),
+            Self::Tables(_) => found.push(place.clone()),
+            Self::Leaf(..) => {}
+        }
     }
 
     /// Every leaf that is not within a list of tables, with its kind.

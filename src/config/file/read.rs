@@ -98,9 +98,15 @@ fn take_out(value: &mut Value, steps: &[Step]) -> bool {
             let within = keys.get_mut(key).is_some_and(|value| take_out(value, rest));
             within || keys.remove(key).is_some()
         }
-        (Value::Array(_, items), [Step::Index(index), rest @ ..]) => {
-            items.get_mut(*index).is_some_and(|value| take_out(value, rest))
-        }
+        (Value::Array(_, items), [Step::Index(index), rest @ ..]) => match (items.get_mut(*index), rest) {
+            // The others keep their numbers. That an empty text is wrong there too is not reported again.
+            (Some(item), []) if item.as_str() != Some("") => {
+                *item = Value::from("");
+                true
+            }
+            (Some(item), rest) => take_out(item, rest),
+            (None, _) => false,
+        },
         _ => false,
     }
 }

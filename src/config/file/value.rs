@@ -23,9 +23,23 @@ impl Span {
     }
 }
 
+/// In the largest unit that needs no fraction, as people write it: `40d`, not `1month 9days 13h`.
+impl fmt::Display for Span {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+        let whole = units
+            .into_iter()
+            .find(|(_, length)| self.0.as_secs().is_multiple_of(*length) && self.0.as_secs() > 0);
+        match (self.0.subsec_nanos(), whole) {
+            (0, Some((unit, length))) => write!(formatter, "{}{unit}", self.0.as_secs() / length),
+            _ => humantime::format_duration(self.0).fmt(formatter),
+        }
+    }
+}
+
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(self.0))
+        serializer.collect_str(self)
     }
 }
 

@@ -14,16 +14,14 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{AsyncMessage, Row};
 
 use super::connector::{AbortOnDrop, Connector, Line};
-use super::error::Failure;
-use super::link::{Params, read};
+use super::error::{Failure, Harm};
+use super::link::{CALL, Params, read};
 use super::{Postgres, SELECT_USER, column, user};
 use crate::store::feed::{self, Told};
 use crate::store::{Answer, Change, Changes, Error, Horizon, User};
 
-/// How long a poll may take: the failure detector.
+/// How long the answer to a poll may take: the failure detector.
 const POLL: Duration = Duration::from_secs(1);
-/// How long reading everything may take.
-const LOAD: Duration = Duration::from_secs(10);
 /// Rows read at once.
 const PAGE: i64 = 5000;
 /// How long to wait before the connection for notifications is made again.
@@ -54,22 +52,12 @@ impl Feed {
 }
 
 impl Changes for Postgres {
-    fn all_changes(&self, now: i64) -> Answer<'_, (Vec<Change>, Horizon)> {
-        Box::pin(async move { self.observed(LOAD, self.feed_read(None, now)).await })
+    fn all_changes(&self, now: i64) -> Answer<'_, Read> {
+        Box::pin(self.observed(None, now))
     }
 
-    fn changes_since(&self, horizon: Horizon, now: i64) -> Answer<'_, (Vec<Change>, Horizon)> {
-        Box::pin(async move {
-            let connected = self
-                .feed
-                .line
-                .lock()
-                .await
-                .as_ref()
-                .is_some_and(|(line, _)| !line.client.is_closed());
-            let limit = if connected { POLL } else { LOAD };
-            self.observed(limit, self.feed_read(Some(horizon), now)).await
-        })
+    fn changes_since(&self, horizon: Horizon, now: i64) -> Answer<'_, Read> {
+        Box::pin(self.observed(Some(horizon), now))
     }
 
     fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -93,40 +81,25 @@ impl Changes for Postgres {
     }
 }
 
+/// Changes, and where to go on from.
 type Read = (Vec<Change>, Horizon);
 
 impl Postgres {
     /// A poll that fails or is late tells everybody that the server is away.
-    async fn observed(
-        &self,
-        limit: Duration,
-        work: impl Future<Output = Result<Read, Failure>>,
-    ) -> Result<Read, Error> {
-        let outcome = match tokio::time::timeout(limit, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Failure::silent("the change feed")),
-        };
-        outcome.map_err(|failure| {
-            if failure.lost {
-                self.link.trip(&failure.error);
-            }
-            failure.error
-        })
+    async fn observed(&self, since: Option<Horizon>, now: i64) -> Result<Read, Error> {
+        let outcome = self.feed.read(since, now).await;
+        Ok(outcome.inspect_err(|failure| self.link.observe(failure))?)
     }
+}
 
-    async fn feed_read(&self, since: Option<Horizon>, now: i64) -> Result<Read, Failure> {
-        let mut slot = self.feed.line.lock().await;
+impl Feed {
+    async fn read(&self, since: Option<Horizon>, now: i64) -> Result<Read, Failure> {
+        let mut slot = self.line.lock().await;
         let known = slot.take().filter(|(line, _)| !line.client.is_closed());
         let (line, server, since) = match known {
             Some((line, server)) => (line, Some(server), since),
             // Where a new connection leads to, the horizon may mean nothing.
-            None => (
-                tokio::time::timeout(POLL, self.feed.connector.connect())
-                    .await
-                    .map_err(|_| Failure::silent("connecting"))??,
-                None,
-                None,
-            ),
+            None => (timed(POLL, self.connector.connect()).await?, None, None),
         };
         let (mut rows, mut position) = collect(&line, since, now).await?;
         let moved = server.is_some_and(|server| server != position.server);
@@ -139,6 +112,11 @@ impl Postgres {
         *slot = Some((line, position.server));
         Ok((changes, position.horizon))
     }
+}
+
+async fn timed<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let outcome = tokio::time::timeout(limit, work).await;
+    outcome.unwrap_or_else(|_| Err(Failure::unavailable("the change feed took too long", Harm::Server)))
 }
 
 struct Position {
@@ -155,7 +133,7 @@ const SELECT: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigi
 
 /// All pages from a position. The first page's horizon counts: whatever commits between two pages is not behind it.
 async fn collect(line: &Line, since: Option<Horizon>, now: i64) -> Result<(Vec<Told>, Position), Failure> {
-    let mut after = (since.map_or(-1, |horizon| horizon.0), -1);
+    let mut after: (i64, i64) = (since.map_or(-1, |horizon| horizon.0), -1);
     // What came since is told even if it has expired by our clock: the clocks may differ.
     let alive = if since.is_some() { i64::MIN } else { now };
     let (mut told, mut position) = (Vec::new(), None);
@@ -166,7 +144,7 @@ async fn collect(line: &Line, since: Option<Horizon>, now: i64) -> Result<(Vec<T
             (&alive, Type::INT8),
             (&PAGE, Type::INT8),
         ];
-        let rows = line.client.query_typed(SELECT, params).await?;
+        let rows = timed(POLL, async { Ok(line.client.query_typed(SELECT, params).await?) }).await?;
         for row in &rows {
             if position.is_none() {
                 position = Some(Position {
@@ -175,7 +153,7 @@ async fn collect(line: &Line, since: Option<Horizon>, now: i64) -> Result<(Vec<T
                 });
             }
             if let Some(kind) = column::<Option<&str>>(row, 2)? {
-                told.extend(Told::new(kind, column(row, 3)?, column(row, 4)?)?);
+                told.extend(Told::new(kind, column(row, 3)?, column(row, 4)?));
                 after = (column(row, 5)?, column(row, 6)?);
             }
         }
@@ -193,7 +171,11 @@ async fn resolve(line: &Line, gathered: feed::Gathered) -> Result<Vec<Change>, F
         Vec::new()
     } else {
         let sql = format!("{SELECT_USER} WHERE u.id = ANY ($1)");
-        let rows: Vec<Row> = read(&line.client, &sql, &[(&ids, Type::INT8_ARRAY)]).await?;
+        // Longer than the server works on it: a table that somebody holds is no server that is away.
+        let rows: Vec<Row> = timed(CALL, async {
+            Ok(read(&line.client, &sql, &[(&ids, Type::INT8_ARRAY)]).await?)
+        })
+        .await?;
         rows.iter().map(user).collect::<Result<_, _>>()?
     };
     Ok(gathered.with_states(states))

@@ -9,7 +9,7 @@ use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::Error;
-use super::error::Failure;
+use super::error::{Failure, Harm};
 use super::tls::{Verification, client_config};
 use crate::secret::Secret;
 
@@ -69,7 +69,7 @@ impl Connector {
         let connecting = self.config.connect(self.tls.clone());
         let (client, connection) = tokio::time::timeout(self.timeout, connecting)
             .await
-            .map_err(|_| Failure::silent("connecting"))??;
+            .map_err(|_| Failure::unavailable("connecting took too long", Harm::Server))??;
         let driver = tokio::spawn(async move {
             // Whoever uses the client hears of the error there.
             let _ = connection.await;

@@ -11,21 +11,35 @@ use super::super::Error;
 pub(super) struct Failure {
     /// What the caller is told.
     pub(super) error: Error,
-    /// The connection, and its neighbours in the pool, are of no more use.
-    pub(super) lost: bool,
+    /// What is of no more use.
+    pub(super) harm: Harm,
     /// SQLSTATE, where the server spoke.
     pub(super) state: Option<SqlState>,
     /// The column or constraint the server named.
     pub(super) place: Option<String>,
 }
 
+/// What an error leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Harm {
+    /// The connection is as good as before.
+    None,
+    /// Nobody knows what this connection will bring next.
+    Connection,
+    /// The server is away, or takes no more writes: so it is with the other connections in the pool.
+    Server,
+}
+
 impl Failure {
-    /// A deadline of ours ran out: nobody knows what the connection will bring next.
-    pub(super) fn silent(what: &str) -> Self {
-        let error = Error::Unavailable(format!("{what} took too long"));
+    /// A failure that we noticed, and the server said nothing about.
+    pub(super) fn unavailable(text: impl Into<String>, harm: Harm) -> Self {
+        Self::new(Error::Unavailable(text.into()), harm)
+    }
+
+    fn new(error: Error, harm: Harm) -> Self {
         Self {
             error,
-            lost: true,
+            harm,
             state: None,
             place: None,
         }
@@ -34,61 +48,50 @@ impl Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
-        let Some(server) = error.as_db_error() else {
-            // Not from the server: the connection, or a value that does not fit its Rust type.
-            let lost = error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>());
-            let text = match error.source() {
-                Some(source) => format!("{error}: {source}"),
-                None => error.to_string(),
-            };
-            let error = if lost {
-                Error::Unavailable(text)
-            } else {
-                Error::Refused(text)
-            };
+        if let Some(server) = error.as_db_error() {
+            let state = server.code().clone();
+            // Never the detail: it quotes values.
+            let (error, harm) = judge(&state, format!("{} ({})", server.message(), state.code()));
+            let place = server.column().or(server.constraint()).map(str::to_owned);
             return Self {
                 error,
-                lost,
-                state: None,
-                place: None,
+                harm,
+                state: Some(state),
+                place,
             };
+        }
+        let text = match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
         };
-        let state = server.code().clone();
-        // Never the detail: it quotes values.
-        let text = format!("{} ({})", server.message(), state.code());
-        let (error, lost) = judge(&state, text);
-        let place = server.column().or(server.constraint()).map(str::to_owned);
-        Self {
-            error,
-            lost,
-            state: Some(state),
-            place,
+        if error.is_closed() || error.source().is_some_and(|source| source.is::<std::io::Error>()) {
+            Self::unavailable(text, Harm::Server)
+        } else {
+            // A value that does not fit its Rust type.
+            Self::new(Error::Refused(text), Harm::None)
         }
     }
 }
 
-fn judge(state: &SqlState, text: String) -> (Error, bool) {
-    let code = state.code();
-    // 08: connection; 57P: shutdown, crash, starting up; 25006: the server has become a replica; 53: no resources left;
-    // 28, 3D: the door is shut, which an administrator may be about to mend.
-    let lost = ["08", "57P", "25006"].iter().any(|prefix| code.starts_with(prefix));
-    let unavailable = lost
-        || ["53", "28", "3D", "40", "55P03", "57014"]
-            .iter()
-            .any(|prefix| code.starts_with(prefix));
-    if unavailable {
-        return (Error::Unavailable(text), lost);
+fn judge(state: &SqlState, text: String) -> (Error, Harm) {
+    let starts_with = |prefixes: &[&str]| prefixes.iter().any(|prefix| state.code().starts_with(prefix));
+    // Connection; shutdown, crash, starting up; a server that has become a replica.
+    if starts_with(&["08", "57P", "25006"]) {
+        return (Error::Unavailable(text), Harm::Server);
     }
-    if [
+    // No resources left; a door that is shut, which an administrator may be about to mend; conflicts with others.
+    if starts_with(&["53", "28", "3D", "40", "55P03", "57014"]) {
+        return (Error::Unavailable(text), Harm::None);
+    }
+    let missing = [
         SqlState::UNDEFINED_TABLE,
         SqlState::UNDEFINED_COLUMN,
         SqlState::UNDEFINED_FUNCTION,
-    ]
-    .contains(state)
-    {
-        return (Error::Schema(format!("{text}; run `doorward migrate`")), false);
+    ];
+    if missing.contains(state) {
+        return (Error::Schema(format!("{text}; run `doorward migrate`")), Harm::None);
     }
-    (Error::Refused(text), false)
+    (Error::Refused(text), Harm::None)
 }
 
 impl From<Failure> for Error {
@@ -98,13 +101,8 @@ impl From<Failure> for Error {
 }
 
 impl From<Error> for Failure {
-    /// A judgement of our own: the connection is as good as before.
+    /// A judgement of our own, about what was read.
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            lost: false,
-            state: None,
-            place: None,
-        }
+        Self::new(error, Harm::None)
     }
 }

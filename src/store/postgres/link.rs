@@ -3,21 +3,20 @@
 //! Everything goes through PgBouncer in transaction mode, also an old one: statements are unnamed and carry the types of
 //! their parameters, and every setting is `SET LOCAL`.
 
-use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 use super::super::Error;
 use super::connector::Connector;
-use super::error::Failure;
+use super::error::{Failure, Harm};
 
 /// Parameters with their types: without them the server would have to be asked first, in a statement with a name.
 pub(super) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -26,7 +25,11 @@ pub(super) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 pub(super) const CALL: Duration = Duration::from_millis(1900);
 /// How long the server may work on a statement: less than a call, so that a statement that waits for a lock is given up
 /// there too, and is not taken for a server that is away.
-pub(super) const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 1500";
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 1500";
+/// How long nothing may be heard before it is the server that is away, not we who asked too late.
+const SILENCE: Duration = Duration::from_millis(1600);
+/// How long a call waits for others to give back a connection.
+const WAIT: Duration = Duration::from_secs(1);
 /// How often a server that is away is looked for, and how long that may take.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
 const PROBE: Duration = Duration::from_secs(1);
@@ -46,27 +49,32 @@ struct Inner {
 
 impl Link {
     pub(super) fn new(connector: Connector, pool_size: usize) -> Result<Self, Error> {
-        let recycling = ManagerConfig {
-            recycling_method: RecyclingMethod::Fast,
-        };
-        let manager = Manager::from_config(connector.config.clone(), connector.tls.clone(), recycling);
+        let recycling_method = RecyclingMethod::Fast;
+        let manager = Manager::from_config(
+            connector.config.clone(),
+            connector.tls.clone(),
+            ManagerConfig { recycling_method },
+        );
         let pool = Pool::builder(manager)
             .max_size(pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(WAIT))
             .build()
             .map_err(|error| Error::Refused(format!("the pool of connections: {error}")))?;
         let runtime = Handle::try_current().map_err(|error| Error::Refused(error.to_string()))?;
+        let away = watch::Sender::new(None);
         Ok(Self(Arc::new(Inner {
             pool,
             connector,
             runtime,
-            away: watch::Sender::new(None),
+            away,
         })))
     }
 
     /// Begins a transaction. It is rolled back, by ending its connection, if it is dropped before it is committed.
     pub(super) async fn begin(&self) -> Result<Work<'_>, Error> {
         let deadline = Instant::now() + CALL;
-        let lease = self.guarded(deadline, self.lease(Opening::Begin)).await?.0;
+        let (lease, _) = self.lease(deadline, Opening::Begin).await?;
         Ok(Work {
             link: self,
             lease,
@@ -76,8 +84,7 @@ impl Link {
 
     /// One statement that reads, in a transaction of its own and one round trip.
     pub(super) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Error> {
-        let deadline = Instant::now() + CALL;
-        let (lease, rows) = self.guarded(deadline, self.lease(Opening::Read(sql, params))).await?;
+        let (lease, rows) = self.lease(Instant::now() + CALL, Opening::Read(sql, params)).await?;
         lease.give_back();
         Ok(rows)
     }
@@ -88,28 +95,32 @@ impl Link {
         (status.size.saturating_sub(status.available), status.available)
     }
 
-    /// From now on calls are answered at once, until the server is found to be back.
-    pub(super) fn trip(&self, why: &Error) {
-        self.0.trip(why);
+    /// If the server was found to be away: from now on calls are answered at once, until it is back.
+    pub(super) fn observe(&self, failure: &Failure) {
+        if failure.harm == Harm::Server {
+            self.0.trip(&failure.error);
+        }
     }
 
     /// A connection over which the opening has succeeded. One that turns out dead is replaced and the opening sent again.
-    async fn lease(&self, opening: Opening<'_>) -> Result<(Lease, Vec<Row>), Failure> {
-        let mut tries = 0;
+    async fn lease(&self, deadline: Instant, opening: Opening<'_>) -> Result<(Lease, Vec<Row>), Failure> {
+        let mut tries = 1;
         loop {
-            let lease = Lease(Some(self.0.pool.get().await.map_err(Failure::from)?));
-            let outcome = match lease.client() {
-                Ok(client) => opening.send(client).await.map_err(Failure::from),
-                Err(failure) => Err(failure),
-            };
-            tries += 1;
-            match outcome {
-                Ok(value) => return Ok((lease, value)),
-                Err(failure) if failure.lost && tries < TRIES => self.0.discard_idle(),
+            let found = self.timed(deadline, async { Ok(self.0.pool.get().await?) }).await;
+            let lease = Lease(Some(found.inspect_err(|failure| self.observe(failure))?));
+            let client = lease.client()?;
+            let sent = self.timed(deadline, async { Ok(opening.send(client).await?) }).await;
+            match sent {
+                Ok(rows) => return Ok((lease, rows)),
+                Err(failure) if failure.harm == Harm::Server && tries < TRIES && Instant::now() < deadline => {
+                    self.0.discard_idle();
+                    tries += 1;
+                }
                 Err(failure) => {
-                    if !failure.lost {
-                        // The statement was at fault; its transaction is over, the connection is not.
-                        lease.end_transaction().await;
+                    self.observe(&failure);
+                    if failure.harm == Harm::None {
+                        // The statement was at fault, and its transaction is over.
+                        lease.give_back();
                     }
                     return Err(failure);
                 }
@@ -118,34 +129,21 @@ impl Link {
     }
 
     /// Runs a part of a call: until its deadline, or until another call finds the server away.
-    async fn guarded<T>(
-        &self,
-        deadline: Instant,
-        work: impl Future<Output = Result<T, Failure>>,
-    ) -> Result<T, Failure> {
+    async fn timed<T>(&self, deadline: Instant, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let begun = Instant::now();
         let mut away = self.0.away.subscribe();
         let opened = pin!(async move {
-            match away.wait_for(Option::is_some).await {
-                Ok(why) => why.clone().unwrap_or_default(),
-                Err(_) => "it is being closed".to_owned(),
-            }
+            let why = away.wait_for(Option::is_some).await;
+            why.map_or_else(|_| None, |why| why.clone()).unwrap_or_default()
         });
-        let outcome = tokio::select! {
+        tokio::select! {
             biased;
-            why = opened => {
-                let error = Error::Unavailable(why);
-                return Err(Failure { error, lost: true, state: None, place: None });
-            }
-            outcome = tokio::time::timeout_at(deadline, work) => outcome,
-        };
-        let outcome = outcome.unwrap_or_else(|_| Err(Failure::silent("an answer")));
-        if let Err(failure) = &outcome
-            && failure.lost
-        {
-            self.0.discard_idle();
-            self.0.trip(&failure.error);
+            why = opened => Err(Failure::unavailable(why, Harm::Connection)),
+            outcome = tokio::time::timeout_at(deadline, work) => outcome.unwrap_or_else(|_| {
+                let harm = if begun.elapsed() < SILENCE { Harm::Connection } else { Harm::Server };
+                Err(Failure::unavailable("the answer took too long", harm))
+            }),
         }
-        outcome
     }
 }
 
@@ -156,7 +154,7 @@ enum Opening<'a> {
 }
 
 impl Opening<'_> {
-    async fn send(&self, client: &tokio_postgres::Client) -> Result<Vec<Row>, tokio_postgres::Error> {
+    async fn send(&self, client: &Client) -> Result<Vec<Row>, tokio_postgres::Error> {
         match self {
             Self::Begin => client.batch_execute(BEGIN).await.map(|()| Vec::new()),
             Self::Read(sql, params) => read(client, sql, params).await,
@@ -164,12 +162,8 @@ impl Opening<'_> {
     }
 }
 
-/// `BEGIN`, the statement and `COMMIT`, sent together.
-pub(super) async fn read(
-    client: &tokio_postgres::Client,
-    sql: &str,
-    params: Params<'_>,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
+/// `BEGIN`, the statement and `COMMIT`, sent together. Whatever comes of it, no transaction is open afterwards.
+pub(super) async fn read(client: &Client, sql: &str, params: Params<'_>) -> Result<Vec<Row>, tokio_postgres::Error> {
     let (begun, rows, ended) = tokio::join!(
         biased;
         client.batch_execute(BEGIN),
@@ -189,25 +183,28 @@ impl Inner {
     }
 
     fn trip(self: &Arc<Self>, why: &Error) {
-        let why = match why {
-            Error::Unavailable(text) | Error::Schema(text) | Error::Refused(text) => text.clone(),
-        };
-        let opened = self.away.send_if_modified(|away| {
+        let opens = self.away.send_if_modified(|away| {
             let opens = away.is_none();
             if opens {
-                *away = Some(why);
+                *away = Some(text(why));
             }
             opens
         });
-        if opened {
-            self.discard_idle();
+        self.discard_idle();
+        if opens {
             self.runtime.spawn(probe(Arc::downgrade(self)));
         }
     }
 }
 
+fn text(error: &Error) -> String {
+    match error {
+        Error::Unavailable(text) | Error::Schema(text) | Error::Refused(text) => text.clone(),
+    }
+}
+
 /// Looks for the server until it answers, then lets calls through again. Ends with the store.
-async fn probe(inner: std::sync::Weak<Inner>) {
+async fn probe(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(PROBE_EVERY).await;
         let Some(inner) = inner.upgrade() else { return };
@@ -226,24 +223,14 @@ async fn probe(inner: std::sync::Weak<Inner>) {
 struct Lease(Option<Object>);
 
 impl Lease {
-    fn client(&self) -> Result<&tokio_postgres::Client, Failure> {
+    fn client(&self) -> Result<&Client, Failure> {
         // It is there until `give_back` or `drop`, which both consume it.
-        self.0
-            .as_deref()
-            .map(|wrapper| &**wrapper)
-            .ok_or_else(|| Failure::silent("a connection"))
+        let object = self.0.as_deref().map(|wrapper| &**wrapper);
+        object.ok_or_else(|| Failure::unavailable("the connection was given back", Harm::Connection))
     }
 
     fn give_back(mut self) {
         drop(self.0.take());
-    }
-
-    async fn end_transaction(self) {
-        if let Ok(client) = self.client()
-            && client.batch_execute("ROLLBACK").await.is_ok()
-        {
-            self.give_back();
-        }
     }
 }
 
@@ -266,15 +253,15 @@ impl Work<'_> {
     /// The rows of a statement.
     pub(super) async fn query(&self, sql: &str, params: Params<'_>) -> Result<Vec<Row>, Failure> {
         let client = self.lease.client()?;
-        let running = async { client.query_typed(sql, params).await.map_err(Failure::from) };
-        self.link.guarded(self.deadline, running).await
+        self.observed(async { Ok(client.query_typed(sql, params).await?) })
+            .await
     }
 
     /// How many rows a statement touched.
     pub(super) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Failure> {
         let client = self.lease.client()?;
-        let running = async { client.execute_typed(sql, params).await.map_err(Failure::from) };
-        self.link.guarded(self.deadline, running).await
+        self.observed(async { Ok(client.execute_typed(sql, params).await?) })
+            .await
     }
 
     /// Makes it so.
@@ -289,10 +276,14 @@ impl Work<'_> {
 
     async fn finish(self, how: &str) -> Result<(), Failure> {
         let client = self.lease.client()?;
-        let ending = async { client.batch_execute(how).await.map_err(Failure::from) };
-        self.link.guarded(self.deadline, ending).await?;
+        self.observed(async { Ok(client.batch_execute(how).await?) }).await?;
         self.lease.give_back();
         Ok(())
+    }
+
+    async fn observed<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let outcome = self.link.timed(self.deadline, work).await;
+        outcome.inspect_err(|failure| self.link.observe(failure))
     }
 }
 
@@ -300,26 +291,11 @@ impl From<PoolError> for Failure {
     fn from(error: PoolError) -> Self {
         match error {
             // Whatever kept a connection from being made: there is no server to talk to.
-            PoolError::Backend(error) => {
-                let text = match Self::from(error).error {
-                    Error::Unavailable(text) | Error::Schema(text) | Error::Refused(text) => text,
-                };
-                Self {
-                    error: Error::Unavailable(text),
-                    lost: true,
-                    state: None,
-                    place: None,
-                }
+            PoolError::Backend(error) => Self::unavailable(text(&Self::from(error).error), Harm::Server),
+            PoolError::Timeout(_) => Self::unavailable("all connections are in use", Harm::None),
+            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                Self::unavailable(error.to_string(), Harm::None)
             }
-            error @ (PoolError::Timeout(_)
-            | PoolError::Closed
-            | PoolError::NoRuntimeSpecified
-            | PoolError::PostCreateHook(_)) => Self {
-                error: Error::Unavailable(error.to_string()),
-                lost: false,
-                state: None,
-                place: None,
-            },
         }
     }
 }

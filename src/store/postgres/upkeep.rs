@@ -60,10 +60,7 @@ impl Upkeep for Postgres {
 
     fn schema_version(&self) -> Answer<'_, u32> {
         Box::pin(async move {
-            let found = self
-                .link
-                .query("SELECT to_regclass('gateway_schema') IS NOT NULL", &[])
-                .await?;
+            let found = self.link.query(HAS_VERSIONS, &[]).await?;
             if !first::<bool>(&found)? {
                 return Ok(0);
             }
@@ -113,7 +110,10 @@ async fn step_within(client: &Client, progress: &(dyn Fn(&str) + Send + Sync)) -
     // everybody who wants to log in to the other server.
     client.batch_execute("SET LOCAL lock_timeout = '5s'").await?;
     client.batch_execute(SET_SCHEMA).await?;
-    client.batch_execute(CREATE_VERSIONS).await?;
+    // Looked for first: a role that may use the tables, but make none, finds that there is nothing to do.
+    if !first::<bool>(&client.query_typed(HAS_VERSIONS, &[]).await?)? {
+        client.batch_execute(CREATE_VERSIONS).await?;
+    }
     let applied = applied(&client.query_typed(SELECT_APPLIED, &[]).await?)?;
     let version = migration::judge(&applied, &MIGRATIONS)?;
     let Some(next) = migration::next(&applied, &MIGRATIONS) else {
@@ -146,7 +146,9 @@ const SET_SCHEMA: &str = "SELECT set_config('search_path', quote_ident(COALESCE(
     (SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass('users')), \
     current_schema())) || ', pg_temp', true)";
 
-const CREATE_VERSIONS: &str = "SET LOCAL client_min_messages = warning; CREATE TABLE IF NOT EXISTS gateway_schema (\
+const HAS_VERSIONS: &str = "SELECT to_regclass('gateway_schema') IS NOT NULL";
+
+const CREATE_VERSIONS: &str = "CREATE TABLE gateway_schema (\
     version bigint PRIMARY KEY, name text NOT NULL, checksum text NOT NULL, min_compatible bigint NOT NULL, \
     applied_at timestamptz NOT NULL DEFAULT now())";
 

@@ -3,7 +3,7 @@
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::error::Failure;
+use super::error::{Failure, Harm};
 use super::link::Work;
 use super::{LOCK_REGISTRATION, Postgres, SELECT_USER, TAKE_LOCK, column, user};
 use crate::principal::UserId;
@@ -161,7 +161,7 @@ impl Postgres {
         let id = match inserted {
             Ok(id) => id,
             Err(failure) => {
-                if !failure.lost {
+                if failure.harm == Harm::None {
                     work.rollback().await?;
                 }
                 return Err(failure);

@@ -73,7 +73,7 @@ fn read(connection: &Connection, since: Option<Horizon>, now: i64) -> Result<(Ve
     let mut told = Vec::new();
     while let Some(row) = rows.next()? {
         let (kind, subject): (String, String) = (row.get(0)?, row.get(1)?);
-        told.extend(Told::new(&kind, &subject, row.get(2)?)?);
+        told.extend(Told::new(&kind, &subject, row.get(2)?));
     }
     let gathered = feed::gather(told);
     let mut states = Vec::new();

@@ -1,0 +1,110 @@
+//! Why something with an account did not come to be.
+
+use crate::password::{self, policy};
+use crate::principal::UserId;
+use crate::{store, token};
+
+use super::{InvalidEmail, InvalidRole, UsernameFault};
+
+/// Why something with an account did not come to be. The texts are for the command line and the log; what a client reads
+/// is made of the variant.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Unknown name or wrong password; nobody learns which.
+    #[error("unknown name or wrong password")]
+    InvalidCredentials,
+    /// The password is right, the account is deactivated.
+    #[error("the account is deactivated")]
+    Inactive,
+    /// Too many failed logins.
+    #[error("too many failed logins; try again in {retry_after} seconds")]
+    TooManyAttempts {
+        /// In so many seconds there is a new chance.
+        retry_after: u32,
+    },
+    /// The refresh token is of no use.
+    #[error("the refresh token is unknown, spent, expired or of a session that has ended")]
+    InvalidGrant,
+    /// Nobody may register.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// The name, or one that folds to the same, is taken.
+    #[error("an account of this name exists already, or one whose name differs only in case, width or outer blanks")]
+    NameTaken,
+    /// The e-mail address is another account's.
+    #[error("another account has this e-mail address")]
+    EmailTaken,
+    /// The table of another server wants an e-mail address for every account.
+    #[error("the table of users wants an e-mail address for every account")]
+    EmailRequired,
+    /// The name is not allowed, for these reasons.
+    #[error("the name {}", list(.0))]
+    InvalidUsername(Vec<UsernameFault>),
+    /// This is no e-mail address.
+    #[error(transparent)]
+    InvalidEmail(#[from] InvalidEmail),
+    /// This is no role.
+    #[error(transparent)]
+    InvalidRole(#[from] InvalidRole),
+    /// The password is not good enough, for these reasons.
+    #[error("the password {}", list(.0))]
+    WeakPassword(Vec<policy::Reason>),
+    /// The credential belongs to no session.
+    #[error("the credential belongs to no session")]
+    NoSession,
+    /// There is no such account.
+    #[error("there is no such account")]
+    NoSuchUser,
+    /// Several rows have this name: one of them must be named by its id.
+    #[error("several accounts have this name; use one of the ids {}", list(.0))]
+    SeveralUsers(Vec<UserId>),
+    /// More passwords wait than can be hashed in time.
+    #[error("too many logins at once")]
+    Busy,
+    /// The store does not answer.
+    #[error("{0}")]
+    StoreUnavailable(String),
+    /// There is no key to sign with yet.
+    #[error("no signing key is active")]
+    NotReady,
+    /// A fault of ours, or a table that is not what it should be.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(_) | store::Error::Schema(_) => Self::StoreUnavailable(error.to_string()),
+            store::Error::Refused(_) => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<password::Error> for Error {
+    fn from(error: password::Error) -> Self {
+        match error {
+            password::Error::Busy => Self::Busy,
+            password::Error::TooLong => Self::WeakPassword(vec![policy::Reason::TooLong]),
+            // Of a stored hash: whoever verifies one tells these apart before.
+            password::Error::UnknownScheme
+            | password::Error::Malformed
+            | password::Error::TooCostly
+            | password::Error::Unavailable => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<token::IssueError> for Error {
+    fn from(error: token::IssueError) -> Self {
+        match error {
+            token::IssueError::NoKey => Self::NotReady,
+            token::IssueError::Failed => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+fn list(items: &[impl ToString]) -> String {
+    let texts: Vec<_> = items.iter().map(ToString::to_string).collect();
+    texts.join(", ")
+}

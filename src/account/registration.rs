@@ -1,0 +1,77 @@
+//! Registration: somebody makes an account for themselves.
+
+use std::net::IpAddr;
+
+use crate::password::{Scheme, policy};
+use crate::secret::Secret;
+use crate::store::{Created, NewUser, name_key};
+
+use super::{Accounts, Error, Registration, Tokens, audit, email, roles, username};
+
+/// Who wants an account.
+#[derive(Debug)]
+pub struct Registrant {
+    /// The name.
+    pub username: String,
+    /// The password.
+    pub password: Secret<String>,
+    /// An e-mail address, which nobody has confirmed.
+    pub email: Option<String>,
+}
+
+impl Accounts {
+    /// Makes an account and logs in. Of several simultaneous registrations of one name exactly one makes the row.
+    pub async fn register(&self, registrant: Registrant, client: IpAddr) -> Result<Tokens, Error> {
+        match self.settings.registration {
+            Registration::Closed => return Err(Error::RegistrationClosed),
+            Registration::Open => {}
+        }
+        let Registrant {
+            username,
+            password,
+            email,
+        } = registrant;
+        self.judge(&username, &password, email.as_deref())?;
+        // A name that is taken costs no hash; who is first is decided by the store.
+        let taken = self.books.store().users_named(&username);
+        if !self.books.ask("users_named", taken).await?.is_empty() {
+            return Err(Error::NameTaken);
+        }
+        let hash = self.pool.hash(password, Scheme::default()).await?;
+        let kept = roles::keep(&self.settings.default_roles, &self.settings.admin_role)?;
+        let user = NewUser {
+            name_key: name_key(&username),
+            username,
+            password: hash,
+            roles: kept.column,
+            active: true,
+            email,
+            email_verified: false,
+            // Whatever the configuration says: this role is given by command only.
+            grants: Vec::new(),
+        };
+        let created = self.books.store().create_user(user, self.clock.unix_millis());
+        let user = match self.books.ask("create_user", created).await? {
+            Created::New(user) => user,
+            Created::NameTaken(_) => return Err(Error::NameTaken),
+            Created::EmailTaken(_) => return Err(Error::EmailTaken),
+            Created::EmailRequired => return Err(Error::EmailRequired),
+        };
+        audit::registered(&user, client);
+        // `None`: an administrator was faster than this line.
+        let tokens = self.open_session(&user).await?;
+        tokens.ok_or(Error::InvalidCredentials)
+    }
+
+    fn judge(&self, username: &str, password: &Secret<String>, address: Option<&str>) -> Result<(), Error> {
+        let faults = username::check(username);
+        if !faults.is_empty() {
+            return Err(Error::InvalidUsername(faults));
+        }
+        let reasons = policy::check(password.expose(), username, self.pool.settings().min_length);
+        if !reasons.is_empty() {
+            return Err(Error::WeakPassword(reasons));
+        }
+        address.map_or(Ok(()), |address| Ok(email::check(address)?))
+    }
+}

@@ -1,0 +1,242 @@
+//! Decisions, one row a case: method, target, who asks, what comes of it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::*;
+use crate::authn::{Fault, Outcome, Proof};
+use crate::authz::{Access, Rule};
+use crate::principal::{CredentialKind, Issuer, Person, Roles};
+use crate::route::{Host, PathPattern, Target};
+use crate::telemetry::RouteSeries;
+
+fn route(name: &str, path: &str, access: Access, roles_any: Option<&[&str]>) -> Route {
+    Route {
+        name: name.into(),
+        hosts: Vec::new(),
+        path: path.into(),
+        methods: None,
+        rule: Rule {
+            access,
+            roles_any: roles_any.map(|roles| roles.iter().map(|role| (*role).to_owned()).collect()),
+            roles_all: Vec::new(),
+            networks: None,
+        },
+        credentials: Credentials {
+            bearer: true,
+            session: true,
+            basic: false,
+        },
+        upstream: Some("app".into()),
+        strip_prefix: None,
+        host_header: HostHeader::Preserve,
+        request_headers: HeaderChanges::default(),
+        response_headers: HeaderChanges::default(),
+        forward_token: false,
+        max_body: None,
+        preflight: Preflight::Pass,
+        cross_site_allowed: false,
+        refuse_ambiguous: false,
+    }
+}
+
+fn policy(routes: Vec<Route>) -> Policy {
+    let entries = routes.into_iter().map(|route| {
+        let series = Arc::new(RouteSeries::new(&route.name, 1));
+        Arc::new(RouteEntry::new(route, series).unwrap())
+    });
+    let login = EndpointRule {
+        index: 3,
+        path: PathPattern::exact("/api/login").unwrap(),
+        methods: vec![Method::POST],
+        rule: Rule {
+            access: Access::Public,
+            roles_any: None,
+            roles_all: Vec::new(),
+            networks: None,
+        },
+    };
+    Policy::new(entries, [login], &[]).unwrap()
+}
+
+fn house() -> Policy {
+    policy(vec![
+        route("home", "/", Access::Public, None),
+        route("app", "/app", Access::Authenticated, Some(&["user"])),
+        route("admin", "/admin", Access::Authenticated, Some(&["admin"])),
+        route("maybe", "/maybe", Access::Optional, None),
+        route("closed", "/closed", Access::Deny, None),
+    ])
+}
+
+fn known(roles: &[&str]) -> Outcome {
+    Outcome::Known(Arc::new(Proof::of(Arc::new(Person {
+        issuer: Issuer::Local,
+        subject: "1".into(),
+        user: None,
+        name: "alice".into(),
+        roles: roles.iter().copied().collect::<Roles>(),
+        email: None,
+        session: None,
+        token_id: None,
+        issued_at: 0,
+        expires_at: i64::MAX,
+        credential: CredentialKind::Bearer,
+    }))))
+}
+
+fn ask(policy: &Policy, method: &str, target: &str, outcome: &Outcome) -> String {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let host = Host::parse("shop.example.com").unwrap();
+    let target = match Target::parse(target) {
+        Ok(target) => target,
+        Err(code) => return code.as_str().to_owned(),
+    };
+    let question = Question {
+        host: Some(&host),
+        target: &target,
+        method: &method,
+        preflight: false,
+        client: "10.0.0.1".parse().ok(),
+    };
+    match policy.admit(&question, |_| outcome.clone()).0 {
+        Err(refusal) => refusal.code().as_str().to_owned(),
+        Ok(permit) => match permit.destination() {
+            Destination::Route(entry) => match permit.proof() {
+                Some(proof) => format!("{} as {}", entry.route.name, proof.person.name),
+                None => entry.route.name.clone(),
+            },
+            Destination::Endpoint(index) => format!("endpoint {index}"),
+            Destination::Preflight => "preflight".to_owned(),
+        },
+    }
+}
+
+#[test]
+fn rules_are_applied_to_who_asks() {
+    let (nobody, bad) = (Outcome::Anonymous, Outcome::Bad(Fault::Invalid("expired")));
+    let (user, admin) = (known(&["user"]), known(&["user", "admin"]));
+    let house = house();
+    for (method, target, outcome, expected) in [
+        ("GET", "/", &nobody, "home"),
+        ("GET", "/", &bad, "home"),
+        ("GET", "/app/x", &nobody, "credentials_required"),
+        ("GET", "/app/x", &bad, "invalid_token"),
+        ("GET", "/app/x", &Outcome::Bad(Fault::Several), "invalid_request"),
+        ("GET", "/app/x", &Outcome::Bad(Fault::NotReady), "not_ready"),
+        ("GET", "/app/x?y=/../", &user, "app as alice"),
+        ("GET", "/apple", &nobody, "home"),
+        ("GET", "/admin", &user, "insufficient_scope"),
+        ("GET", "/admin/", &admin, "admin as alice"),
+        ("GET", "/maybe", &nobody, "maybe"),
+        ("GET", "/maybe", &user, "maybe as alice"),
+        ("GET", "/maybe", &bad, "invalid_token"),
+        ("GET", "/closed/x", &admin, "access_denied"),
+        ("POST", "/api/login", &nobody, "endpoint 3"),
+        ("GET", "/api/login", &nobody, "method_not_allowed"),
+        ("POST", "/api/login/", &nobody, "home"),
+    ] {
+        assert_eq!(ask(&house, method, target, outcome), expected, "{method} {target}");
+    }
+}
+
+#[test]
+fn every_reading_of_a_target_has_to_pass() {
+    let (nobody, user, admin) = (Outcome::Anonymous, known(&["user"]), known(&["user", "admin"]));
+    let house = house();
+    for target in [
+        "/ADMIN",
+        "//admin",
+        "/x/%2fadmin",
+        "/adm%69n;x",
+        "/%61dmin",
+        "/admi%256e",
+        "/ａdmin".replace('ａ', "%EF%BD%81").as_str(),
+    ] {
+        let refused = ask(&house, "GET", target, &nobody);
+        assert!(
+            ["ambiguous_target", "credentials_required", "home"].contains(&refused.as_str()),
+            "{target}: {refused}"
+        );
+        assert_ne!(refused, "admin", "{target}");
+    }
+    for target in ["/ADMIN", "//admin", "/Admin/x", "/admin%2fx/..%2f"] {
+        let anonymous = ask(&house, "GET", target, &nobody);
+        assert!(anonymous != "home", "{target} is not public: {anonymous}");
+    }
+    assert_eq!(ask(&house, "GET", "/ADMIN", &user), "ambiguous_target");
+    assert_eq!(ask(&house, "GET", "/ADMIN", &admin), "home");
+    assert_eq!(ask(&house, "GET", "/app/group%2Fproject", &user), "app as alice");
+    assert_eq!(ask(&house, "GET", "/app/..%2fadmin", &user), "invalid_target");
+}
+
+#[test]
+fn a_route_may_refuse_ambiguity_whoever_asks() {
+    let mut strict = route("home", "/", Access::Public, None);
+    strict.refuse_ambiguous = true;
+    let house = policy(vec![
+        strict,
+        route("admin", "/admin", Access::Authenticated, Some(&["admin"])),
+    ]);
+    assert_eq!(ask(&house, "GET", "/ADMIN", &known(&["admin"])), "ambiguous_target");
+    assert_eq!(ask(&house, "GET", "/Other", &Outcome::Anonymous), "home");
+}
+
+#[test]
+fn what_is_stripped_is_there_in_every_reading() {
+    let mut orders = route("orders", "/orders", Access::Public, None);
+    orders.strip_prefix = Some("/orders".into());
+    let house = policy(vec![orders]);
+    assert_eq!(ask(&house, "GET", "/orders/a%2Fb", &Outcome::Anonymous), "orders");
+    assert_eq!(ask(&house, "GET", "/Orders/a", &Outcome::Anonymous), "not_found");
+}
+
+#[test]
+fn a_preflight_asks_for_nobody_and_networks_still_hold() {
+    let mut inner = route("inner", "/inner", Access::Authenticated, None);
+    inner.rule.networks = Some(crate::net::Networks::new(vec!["10.0.0.0/8".parse().unwrap()]));
+    let mut answered = route("answered", "/answered", Access::Authenticated, Some(&["admin"]));
+    answered.preflight = Preflight::Answer;
+    let house = policy(vec![inner, answered, route("closed", "/closed", Access::Deny, None)]);
+    let decide = |target: &str, client: Option<&str>| {
+        let host = Host::parse("h").unwrap();
+        let target = Target::parse(target).unwrap();
+        let client = client.and_then(|client| client.parse().ok());
+        let question = Question {
+            host: Some(&host),
+            target: &target,
+            method: &Method::GET,
+            preflight: true,
+            client,
+        };
+        house
+            .admit(&question, |_| panic!("a preflight carries no credential"))
+            .0
+            .map_err(|refusal| refusal.code().as_str())
+    };
+    assert!(matches!(
+        decide("/inner", Some("10.1.1.1")).unwrap().destination(),
+        Destination::Route(_)
+    ));
+    assert_eq!(decide("/inner", Some("11.1.1.1")).unwrap_err(), "network_not_allowed");
+    assert_eq!(decide("/inner", None).unwrap_err(), "client_unknown");
+    assert!(matches!(
+        decide("/answered", None).unwrap().destination(),
+        Destination::Preflight
+    ));
+    assert_eq!(decide("/closed", None).unwrap_err(), "access_denied");
+}
+
+#[test]
+fn who_cannot_be_named_in_a_header_is_refused() {
+    let Outcome::Known(proof) = known(&["user"]) else {
+        panic!()
+    };
+    let mut person = Person::clone(&proof.person);
+    person.name = "ali\r\nce".into();
+    let odd = Outcome::Known(Arc::new(Proof::of(Arc::new(person))));
+    assert_eq!(ask(&house(), "GET", "/app", &odd), "identity_not_representable");
+    assert_eq!(ask(&house(), "GET", "/", &odd), "home");
+}

@@ -1,0 +1,352 @@
+//! What a right configuration becomes.
+
+use std::fs;
+
+use super::*;
+use crate::account::Registration;
+use crate::admission::{HostHeader, Preflight};
+use crate::answer::cors::Origins;
+use crate::authz::Access;
+use crate::token::{Algorithm, KeySource, RoleMapping, UserMapping};
+use crate::upstream::Place;
+
+#[test]
+fn without_a_word_everything_has_its_default() {
+    let config = config("");
+    let listeners: Vec<_> = config.listeners.iter().map(|listener| listener.name.as_str()).collect();
+    assert_eq!(listeners, ["https:127.0.0.1:8443", "http:127.0.0.1:8000"]);
+    assert!(config.workers >= 1 && !config.watch);
+    assert_eq!(config.throttle, throttle::Settings::default());
+    assert_eq!(config.timeouts, registry::Deadlines::default());
+    assert_eq!(config.identity, identity::Settings::default());
+    assert_eq!(config.endpoints, endpoint::Settings::default());
+    assert_eq!(config.log, telemetry::Settings::default());
+    assert_eq!(
+        (config.tokens.issuer.as_str(), config.tokens.audience.len()),
+        ("https://localhost:8443", 1)
+    );
+    assert_eq!(config.tokens.algorithm, Algorithm::EdDsa);
+    assert_eq!(
+        config.tls.certificates,
+        tls::Certificates::SelfSigned(PathBuf::from("data/tls"))
+    );
+    assert!(matches!(&config.store.location, store::Location::Sqlite(path) if path == Path::new("data/doorward.db")));
+    assert_eq!((config.store.max_staleness, config.store.pool_size), (None, 16));
+    assert_eq!(config.accounts.registration, Registration::Closed);
+    assert_eq!(config.admin.networks, None);
+    assert_eq!(
+        config.limits,
+        Limits {
+            connections: 20_000,
+            connections_per_address: 1000,
+            header_bytes: 65_536
+        }
+    );
+}
+
+#[test]
+fn a_route_and_its_upstream() {
+    let config = config(
+        r#"
+[[upstreams]]
+name = "orders"
+servers = ["http://127.0.0.1:9001", "https://App.example", "unix:/run/app.sock", "h2c://[::1]:7"]
+max_requests = 7
+queue_timeout = "0s"
+[[routes]]
+name = "orders"
+hosts = ["Shop.Example.com.", "*.shop.example.com", "[0:0::1]"]
+path = "/orders/admin/"
+methods = ["GET", "PURGE"]
+roles_any = ["admin", "ops"]
+roles_all = ["user"]
+networks = ["10.0.0.0/8"]
+upstream = "orders"
+strip_prefix = "/orders"
+host_header = "app.internal:8080"
+request_headers = { set = { X-Env = "prod", Authorization = "Basic eDp5" }, remove = ["Accept-Encoding"] }
+response_headers = { set = { X-User = "fine here" }, remove = ["Server"] }
+forward_token = true
+max_body = "10MiB"
+preflight = "answer"
+ambiguous = "refuse"
+[[routes]]
+name = "closed"
+path = "/orders/closed"
+access = "deny"
+"#,
+    );
+    let route = &config.routes[0];
+    assert_eq!(route.hosts, ["shop.example.com", "*.shop.example.com", "[::1]"]);
+    assert_eq!(
+        (route.path.as_str(), route.strip_prefix.as_deref()),
+        ("/orders/admin", Some("/orders"))
+    );
+    assert_eq!(route.methods.as_ref().unwrap().len(), 2);
+    assert_eq!(route.rule.roles_any.as_deref().unwrap(), ["admin", "ops"]);
+    assert!(
+        route
+            .rule
+            .networks
+            .as_ref()
+            .unwrap()
+            .contain("10.0.0.1".parse().unwrap())
+    );
+    assert!(matches!(&route.host_header, HostHeader::Literal(host) if host == "app.internal:8080"));
+    assert_eq!(route.request_headers.set.len(), 2);
+    assert_eq!(
+        (route.max_body, route.preflight, route.refuse_ambiguous),
+        (Some(10 << 20), Preflight::Answer, true)
+    );
+    assert!(route.credentials.bearer && route.credentials.session && !route.credentials.basic);
+    let upstream = &config.upstreams[0];
+    assert_eq!(
+        (
+            upstream.max_requests,
+            upstream.queue_timeout.as_secs(),
+            upstream.retries
+        ),
+        (7, 0, 1)
+    );
+    let place = |host: &str, port| Place::Tcp {
+        host: host.to_owned(),
+        port,
+    };
+    let places: Vec<_> = upstream.servers.iter().map(|server| server.place.clone()).collect();
+    assert_eq!(
+        places,
+        [
+            place("127.0.0.1", 9001),
+            place("app.example", 443),
+            Place::Unix(PathBuf::from("/run/app.sock")),
+            place("::1", 7)
+        ]
+    );
+    assert_eq!(
+        (config.routes[1].rule.access, config.routes[1].upstream.as_deref()),
+        (Access::Deny, None)
+    );
+    assert_eq!(config.routes[1].methods, None);
+}
+
+#[test]
+fn another_issuer() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("keys.json"), "{}").unwrap();
+    fs::write(folder.path().join("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    fs::write(folder.path().join("short"), "0123456789abcdef\n").unwrap();
+    let load_text = |text: &str| {
+        let path = folder.path().join("doorward.toml");
+        fs::write(&path, text).unwrap();
+        load(&Sources {
+            files: vec![path],
+            ..Sources::default()
+        })
+    };
+    let idp = r#"
+[[tokens.trusted_issuers]]
+issuer = "https://idp.example.com"
+jwks_file = "keys.json"
+algorithms = ["RS256"]
+audience = ["orders"]
+users = "prefixed"
+user_prefix = "idp:"
+roles_claim = "realm_access.roles"
+roles = { shop-admins = "admin" }
+"#;
+    let other = r#"
+[[tokens.trusted_issuers]]
+issuer = "other"
+secret_file = "secret"
+algorithms = ["HS256"]
+audience = []
+users = "as_is"
+user_claim = "https://example.com/name"
+roles_claim = "roles"
+roles = "as_is"
+"#;
+    let loaded = load_text(&format!(
+        "[tokens]\nalgorithm = \"HS256\"\nsecret_file = \"secret\"\n{idp}{other}"
+    ))
+    .unwrap();
+    let tokens = &loaded.config.tokens;
+    assert_eq!(tokens.secret.as_ref().unwrap().expose().len(), 32);
+    let [idp_settings, other_settings] = &tokens.trusted_issuers[..] else {
+        panic!("not two")
+    };
+    assert!(matches!(&idp_settings.keys, KeySource::JwksFile(path) if *path == folder.path().join("keys.json")));
+    assert_eq!(idp_settings.users, UserMapping::Prefixed("idp:".to_owned()));
+    assert_eq!(idp_settings.roles_claim.as_deref().unwrap(), ["realm_access", "roles"]);
+    assert!(matches!(&idp_settings.roles, RoleMapping::Table(table) if table["shop-admins"] == "admin"));
+    assert!(matches!(&other_settings.keys, KeySource::Secret(secret) if secret.expose().len() == 32));
+    assert_eq!(other_settings.user_claim, ["https://example.com/name"]);
+    assert_eq!(
+        (&other_settings.users, &other_settings.roles),
+        (&UserMapping::AsIs, &RoleMapping::AsIs)
+    );
+    let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
+    assert_eq!(warned, ["tokens.trusted_issuers[1].audience"]);
+
+    let at = |key: &str| vec![format!("tokens.trusted_issuers[0].{key}")];
+    for (text, expected) in [
+        (idp.replace("\"RS256\"", "\"HS256\""), at("algorithms[0]")),
+        (other.replace("\"HS256\"", "\"HS256\", \"RS256\""), at("algorithms[1]")),
+        (other.replace("\"secret\"", "\"short\""), at("secret_file")),
+        (idp.replace("user_prefix = \"idp:\"", ""), at("user_prefix")),
+        (
+            other.replace("as_is\"\nuser_claim", "as_is\"\nuser_prefix = \"x\"\nuser_claim"),
+            at("user_prefix"),
+        ),
+        (idp.replace("users = \"prefixed\"", ""), at("users")),
+        (idp.replace("audience = [\"orders\"]", ""), at("audience")),
+        (
+            idp.replace("jwks_file", "key_file = \"secret\"\njwks_file"),
+            at("key_file"),
+        ),
+        (
+            idp.replace("jwks_file = \"keys.json\"", "jwks_url = \"https://idp/keys\""),
+            at("jwks_url"),
+        ),
+        (
+            idp.replace("\"realm_access.roles\"", "\"realm_access.\""),
+            at("roles_claim"),
+        ),
+        (
+            idp.replace("roles_claim = \"realm_access.roles\"", ""),
+            at("roles_claim"),
+        ),
+        (idp.replace("\"admin\"", "\"doorward-admin\""), at("roles.shop-admins")),
+        (idp.replace("{ shop-admins = \"admin\" }", "\"asis\""), at("roles")),
+        (idp.replace("{ shop-admins = \"admin\" }", "3"), at("roles")),
+        (
+            format!("[tokens]\nissuer = \"https://idp.example.com\"\n{idp}"),
+            at("issuer"),
+        ),
+        (
+            format!("{idp}{idp}"),
+            vec!["tokens.trusted_issuers[1].issuer".to_owned()],
+        ),
+    ] {
+        let Err(problems) = load_text(&text) else {
+            panic!("accepted: {text}")
+        };
+        let errors = problems.0.iter().filter(|problem| problem.severity == Severity::Error);
+        let keys: Vec<_> = errors.map(|problem| problem.key.clone()).collect();
+        assert_eq!(keys, expected, "{text}\n{problems}");
+    }
+}
+
+#[test]
+fn the_issuer_follows_the_first_host() {
+    let tokens = config("[endpoints]\nhosts = [\"Login.Example\", \"b\"]").tokens;
+    assert_eq!(
+        (tokens.issuer.as_str(), tokens.audience),
+        ("https://login.example", vec!["https://login.example".to_owned()])
+    );
+    let tokens = config("[tokens]\nissuer = \"me\"\naudience = [\"a\", \"b\"]").tokens;
+    assert_eq!((tokens.issuer.as_str(), tokens.audience.len()), ("me", 2));
+}
+
+#[test]
+fn cors_and_the_gateways_own_urls() {
+    let settings = config(
+        "[cors]\nallowed_origins = [\"https://app.example\", \"http://localhost:3000\", \"http://[::1]:3000\", \"app://x\"]\n\
+         allow_credentials = true\nmax_age = \"0s\"\n[endpoints]\napi = \"\"\npages = \"/gateway/\"\nwell_known = false\n",
+    );
+    assert!(matches!(&settings.cors.allowed_origins, Origins::Listed(origins) if origins.len() == 4));
+    assert_eq!(
+        (settings.endpoints.api.as_deref(), settings.endpoints.pages.as_deref()),
+        (None, Some("/gateway"))
+    );
+    assert_eq!(
+        config("[cors]\nallowed_origins = [\"*\"]").cors.allowed_origins,
+        Origins::Any
+    );
+}
+
+#[test]
+fn listeners_of_every_kind() {
+    let settings = config(
+        "[[listeners]]\naddress = \"[::]:8443\"\n[[listeners]]\naddress = \"0.0.0.0:8080\"\nprotocol = \"redirect\"\n\
+         redirect_port = 8443\n[[listeners]]\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n[[listeners]]\n\
+         address = \"127.0.0.1:0\"\nprotocol = \"http\"\n",
+    );
+    let protocols: Vec<_> = settings.listeners.iter().map(|listener| listener.protocol).collect();
+    assert_eq!(
+        protocols,
+        [
+            Protocol::Https,
+            Protocol::Redirect { https_port: 8443 },
+            Protocol::Http,
+            Protocol::Http
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
+    for (text, key) in [
+        ("watch = true", "watch"),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true",
+            "listeners[0].proxy_protocol",
+        ),
+        ("[tls]\nclient_ca = \"x\"", "tls.client_ca"),
+        ("[tls]\nclient_auth = \"optional\"", "tls.client_auth"),
+        ("[store]\nmax_staleness = \"1s\"", "store.max_staleness"),
+        ("[tokens]\nkey_files = [\"x\"]", "tokens.key_files"),
+        ("[tokens]\nkey_encryption_file = \"x\"", "tokens.key_encryption_file"),
+        ("[tokens]\nrotate_every = \"1d\"", "tokens.rotate_every"),
+        ("[tokens]\nformat = \"praetorian\"", "tokens.format"),
+        ("[compat]\nflask_praetorian = true", "compat.flask_praetorian"),
+        ("[compat]\nsecret = \"hunter2\"", "compat.secret"),
+        ("[compat]\naccept_until = 2030-01-01T00:00:00Z", "compat.accept_until"),
+        ("[endpoints]\nhealth = \"/up\"", "endpoints.health"),
+        ("[accounts]\nregistration = \"verify_email\"", "accounts.registration"),
+        ("[mail]\nurl = \"smtp://u:hunter2@h\"", "mail.url"),
+        ("[cookies]\ndomain = \"example.com\"", "cookies.domain"),
+        ("[forward_auth]\nlogin_url = \"https://x\"", "forward_auth.login_url"),
+        ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
+        ("[log]\nformat = \"json\"", "log.format"),
+        ("[log]\nlogstash = \"tcp://x:1\"", "log.logstash"),
+        ("[[policy_tests]]\nrequest = \"GET /\"", "policy_tests[0]"),
+    ] {
+        let Err(problems) = read(text) else {
+            panic!("accepted: {text}")
+        };
+        assert_eq!(problems.0.len(), 1, "{problems}");
+        assert_eq!(problems.0[0].key, key);
+        let text = problems.to_string();
+        assert!(
+            text.contains("not available in this version") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+    for (text, key) in [
+        ("credentials = [\"bearer\", \"basic\"]", "credentials[1]"),
+        ("rate_limit = { requests = 5 }", "rate_limit.requests"),
+        ("client_auth = \"required\"", "client_auth"),
+        ("shadow = true", "shadow"),
+        ("cross_site = \"allow\"", "cross_site"),
+    ] {
+        let keys: Vec<_> = errors(&format!("{GOOD}{text}\n"))
+            .into_iter()
+            .map(|(_, key)| key)
+            .collect();
+        assert_eq!(keys, [format!("routes[0].{key}")]);
+    }
+    for (text, key) in [
+        ("balance = \"least_requests\"", "balance"),
+        ("retries = 2", "retries"),
+        ("health = { path = \"/up\" }", "health.path"),
+    ] {
+        let keys: Vec<_> = errors(&GOOD.replace("[[routes]]", &format!("{text}\n[[routes]]")));
+        assert_eq!(keys, [(5, format!("upstreams[0].{key}"))]);
+    }
+    config(
+        "watch = false\n[tokens]\nrotate_every = \"2160h\"\nformat = \"standard\"\n[accounts]\nregistration = \"open\"\n[throttle]\nsilent = true\n",
+    );
+    config(&format!(
+        "{GOOD}client_auth = \"none\"\ncredentials = [\"bearer\"]\nrate_limit = {{ requests = 0 }}\n"
+    ));
+}

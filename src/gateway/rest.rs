@@ -1,0 +1,63 @@
+//! The rest of a request that was answered before it was read: what is left of its body must not be taken for the next
+//! request, so it is read, if it is little and comes soon, or the connection ends.
+
+use std::time::Duration;
+
+use http::Response;
+use http::header::{self, HeaderValue};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::{Body, Connection, Message};
+
+/// How much is read and thrown away for the sake of the connection, and how long that may take.
+const AT_MOST: usize = 64 * 1024;
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// Reads what is left, if that is worth it. False: the connection cannot go on.
+pub(super) async fn read(message: Message, connection: &Connection) -> bool {
+    let Some(body) = message.body else {
+        return connection.is_read();
+    };
+    if connection.is_read() || connection.is_http2() {
+        return true;
+    }
+    // A client that waits for 100 (Continue) sends nothing unless it is asked, and reading would ask it.
+    if message.parts.headers.contains_key(header::EXPECT) {
+        return false;
+    }
+    let announced = message.parts.headers.get(header::CONTENT_LENGTH);
+    let too_much = |length: &HeaderValue| {
+        length
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .is_none_or(|n: usize| n > AT_MOST)
+    };
+    if announced.is_some_and(too_much) {
+        return false;
+    }
+    tokio::time::timeout(WITHIN, drain(body)).await.unwrap_or(false)
+}
+
+async fn drain(mut body: Incoming) -> bool {
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return false };
+        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        if read > AT_MOST {
+            return false;
+        }
+    }
+    true
+}
+
+/// Says in the answer whether the connection goes on. HTTP/2 has no such field (RFC 9113 section 8.2.2).
+pub(super) fn mark(response: &mut Response<Body>, go_on: bool, connection: &Connection) {
+    let headers = response.headers_mut();
+    if connection.is_http2() {
+        headers.remove(header::CONNECTION);
+    } else if !go_on {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}

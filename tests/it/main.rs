@@ -1,0 +1,5 @@
+//! Tests from outside, against real servers.
+
+#[path = "../support/postgres.rs"]
+mod postgres;
+mod store;

@@ -7,6 +7,7 @@ use std::task::Poll;
 use bytes::{BufMut, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{Error, Exchange, RelayBody, RequestBody};
@@ -34,6 +35,8 @@ pub struct Outgoing<'a> {
     pub authority: Option<HeaderValue>,
     /// The forwarding headers, each with its name.
     pub forwarded: [(HeaderName, Option<HeaderValue>); 7],
+    /// The prefix that a trusted proxy has taken off already.
+    pub prefix: Option<HeaderValue>,
     /// Whether the Authorization field counted as a credential here.
     pub authorization_counted: bool,
     /// Whether there is a Cookie field.
@@ -119,10 +122,12 @@ fn write_request(
             headers.insert(name, value);
         }
     }
-    if let Some(prefix) = &route.strip_prefix
-        && let Ok(value) = HeaderValue::from_str(prefix)
-    {
+    if let Some(value) = prefix(outgoing.prefix.as_ref(), route.strip_prefix.as_deref()) {
         headers.insert(HeaderName::from_static("x-forwarded-prefix"), value);
+    }
+    // `0005` is a length too, and some backend reads it in another base: the length goes on as we understood it.
+    if let (Some(length), true) = (body.size_hint().exact(), headers.contains_key(header::CONTENT_LENGTH)) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if outgoing.te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -181,6 +186,19 @@ fn relay(
         parts.headers.remove(header::TRANSFER_ENCODING);
     }
     Response::from_parts(parts, RelayBody::new(body, exchange))
+}
+
+/// What was taken off the path on the way: by a trusted proxy first, then by us.
+fn prefix(sent: Option<&HeaderValue>, stripped: Option<&str>) -> Option<HeaderValue> {
+    match (sent, stripped) {
+        (None, None) => None,
+        (Some(sent), None) => Some(sent.clone()),
+        (None, Some(stripped)) => HeaderValue::from_str(stripped).ok(),
+        (Some(sent), Some(stripped)) => {
+            let sent = sent.to_str().unwrap_or_default().trim_end_matches('/');
+            HeaderValue::from_str(&format!("{sent}{stripped}")).ok()
+        }
+    }
 }
 
 fn apply(changes: &HeaderChanges, headers: &mut HeaderMap) {

@@ -19,6 +19,7 @@ pub mod issuer;
 pub mod message;
 pub mod nginx;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod reply;

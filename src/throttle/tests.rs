@@ -1,3 +1,4 @@
+//! Tests of this part.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

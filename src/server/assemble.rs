@@ -186,7 +186,8 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
     })
 }
 
-fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
+/// The routes and endpoints of a configuration as one policy.
+pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
     let contradict = |error| StartError::new("the routes contradict each other", error, "`doorward check` says more");
     let mut entries = Vec::new();
     for route in &config.routes {

@@ -1,5 +1,8 @@
 //! Tests from outside, against real servers.
 
-#[path = "../support/postgres.rs"]
-mod postgres;
+mod harness;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::postgres;

@@ -12,12 +12,15 @@ use std::sync::{Mutex, MutexGuard};
 use crate::principal::{SessionId, UserId};
 use crate::store::*;
 
+/// Something that happens in between.
+pub(crate) type Step = Box<dyn FnOnce(&mut State) + Send>;
+
 #[derive(Default)]
 pub(crate) struct Fake {
     pub(crate) state: Mutex<State>,
     pub(crate) down: AtomicBool,
     /// Happens just before the next session is opened.
-    pub(crate) before_opening: Mutex<Option<Box<dyn FnOnce(&mut State) + Send>>>,
+    pub(crate) before_opening: Mutex<Option<Step>>,
     pub(crate) calls: AtomicUsize,
 }
 

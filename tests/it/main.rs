@@ -1,5 +1,13 @@
 //! Tests from outside, against real servers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
 mod harness;
 mod store;
 #[path = "../support/mod.rs"]

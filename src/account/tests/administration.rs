@@ -1,3 +1,4 @@
+//! Tests of administration.
 use super::*;
 use crate::password::policy::Reason;
 

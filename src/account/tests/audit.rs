@@ -1,3 +1,4 @@
+//! Tests of audit.
 use std::io::Write;
 use std::sync::Mutex;
 

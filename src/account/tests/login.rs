@@ -1,3 +1,4 @@
+//! Tests of login.
 use super::*;
 
 #[test]

@@ -136,7 +136,8 @@ fn bench_over(store: Arc<dyn Store>, wish: Wish) -> Bench {
 /// Over the fake store.
 pub(crate) fn bench(wish: Wish) -> (Bench, Arc<Fake>) {
     let fake = Arc::new(Fake::default());
-    (bench_over(Arc::clone(&fake) as Arc<dyn Store>, wish), fake)
+    let store: Arc<dyn Store> = Arc::<Fake>::clone(&fake);
+    (bench_over(store, wish), fake)
 }
 
 /// Over SQLite in a folder of its own.

@@ -1,3 +1,4 @@
+//! Tests of refresh.
 use super::*;
 use crate::principal::{CredentialKind, Issuer, Roles, SessionId};
 

@@ -1,3 +1,4 @@
+//! Tests of registration.
 use super::*;
 use crate::account::UsernameFault;
 use crate::password::policy::Reason;

@@ -261,7 +261,8 @@ impl Gateway {
         // A preflight goes on without anybody's credentials.
         let authorization_counted =
             permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
-        let forwarded = client.forwarded(authority.as_ref(), &record.id, &sifted.forwarded);
+        let trace = parts.headers.get(&TRACEPARENT);
+        let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
             method: parts.method,
             uri: parts.uri,
@@ -269,6 +270,7 @@ impl Gateway {
             body,
             authority,
             forwarded,
+            prefix: sifted.forwarded.prefix,
             authorization_counted,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
@@ -354,5 +356,7 @@ pub(crate) const FORWARDED: [HeaderName; 7] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("traceparent"),
+    TRACEPARENT,
 ];
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -46,6 +46,9 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Hears of bytes as they come.
+type Observer = Box<dyn Fn(&[u8]) + Send>;
+
 /// A stream with what was read from it and not used yet, and with everything that ever came.
 pub struct Buffered<S> {
     pub stream: S,

@@ -56,9 +56,6 @@ pub struct Buffered<S> {
     on_bytes: Observer,
 }
 
-/// Is told about each piece of bytes as it comes.
-type Observer = Box<dyn Fn(&[u8]) + Send>;
-
 /// Why bytes that were needed did not come.
 #[derive(Debug)]
 pub enum Ended {

@@ -11,16 +11,15 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --locked --profile dist --bin doorward \
- && install -D target/dist/doorward /image/usr/local/bin/doorward \
- && install -d -o 65532 -g 65532 -m 0700 /image/var/lib/doorward \
- && install -d /image/etc/doorward
+ && cp target/dist/doorward /doorward
 
 # Debian for its glibc; certificate authorities come along for issuers and mail servers. A user without rights, no package added.
 FROM debian:bookworm-slim
 RUN groupadd --system --gid 65532 doorward \
- && useradd --system --uid 65532 --gid doorward --no-create-home --home-dir /var/lib/doorward --shell /usr/sbin/nologin doorward
+ && useradd --system --uid 65532 --gid doorward --no-create-home --home-dir /var/lib/doorward --shell /usr/sbin/nologin doorward \
+ && install -d -o doorward -g doorward -m 0700 /var/lib/doorward
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY --from=build /image/ /
+COPY --from=build /doorward /usr/local/bin/doorward
 USER 65532:65532
 ENV DOORWARD_DATA_DIR=/var/lib/doorward
 VOLUME /var/lib/doorward

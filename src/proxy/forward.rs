@@ -33,7 +33,7 @@ pub struct Outgoing<'a> {
     /// What the client named as host, with its port.
     pub authority: Option<HeaderValue>,
     /// The forwarding headers, each with its name.
-    pub forwarded: [(HeaderName, Option<HeaderValue>); 7],
+    pub forwarded: [(HeaderName, Option<HeaderValue>); 8],
     /// Whether the Authorization field counted as a credential here.
     pub authorization_counted: bool,
     /// Whether there is a Cookie field.
@@ -119,10 +119,8 @@ fn write_request(
             headers.insert(name, value);
         }
     }
-    if let Some(prefix) = &route.strip_prefix
-        && let Ok(value) = HeaderValue::from_str(prefix)
-    {
-        headers.insert(HeaderName::from_static("x-forwarded-prefix"), value);
+    if let Some(prefix) = &route.strip_prefix {
+        tell_prefix(&mut headers, prefix);
     }
     if outgoing.te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -143,6 +141,19 @@ fn write_request(
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Tells the backend what was taken off the path: by a trusted proxy before us, and then by this route.
+fn tell_prefix(headers: &mut HeaderMap, stripped: &str) {
+    const NAME: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+    let mut whole = headers.get(&NAME).map_or(Vec::new(), |sent| sent.as_bytes().to_vec());
+    while whole.last() == Some(&b'/') {
+        whole.pop();
+    }
+    whole.extend_from_slice(stripped.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&whole) {
+        headers.insert(NAME, value);
+    }
 }
 
 /// The origin-form target (RFC 9112 section 3.2.1): byte for byte what was checked, less the prefix that is stripped.

@@ -249,7 +249,7 @@ impl Gateway {
     fn outgoing<'a>(
         &self,
         snapshot: &'a Snapshot,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
         sifted: Sifted,
         authority: Option<HeaderValue>,
@@ -258,9 +258,12 @@ impl Gateway {
         record: &Record,
         worker: &Worker,
     ) -> Outgoing<'a> {
-        // A preflight goes on without anybody's credentials.
-        let authorization_counted =
-            permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
+        // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
+        if is_preflight(&parts, &sifted) {
+            parts.headers.remove(header::AUTHORIZATION);
+            parts.headers.remove(header::COOKIE);
+        }
+        let authorization_counted = permit.proof().is_some() || self.is_ours(snapshot, &sifted, worker);
         let trace = parts.headers.get(&TRACEPARENT);
         let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
@@ -270,7 +273,6 @@ impl Gateway {
             body,
             authority,
             forwarded,
-            prefix: sifted.forwarded.prefix,
             authorization_counted,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
@@ -287,7 +289,10 @@ impl Gateway {
             Shown::Bearer(token) => {
                 worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
             }
-            Shown::Nothing | Shown::BrokenBearer | Shown::Several | Shown::OtherScheme => false,
+            // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
+            // would take is anybody's guess: none goes on.
+            Shown::Several => true,
+            Shown::Nothing | Shown::BrokenBearer | Shown::OtherScheme => false,
         }
     }
 
@@ -349,11 +354,12 @@ fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {
 }
 
 /// The names of the forwarding headers, in the order of [`Outgoing::forwarded`].
-pub(crate) const FORWARDED: [HeaderName; 7] = [
+pub(crate) const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
     TRACEPARENT,

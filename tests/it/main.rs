@@ -9,6 +9,7 @@
 )]
 
 mod harness;
+mod path;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -372,6 +372,7 @@ fn the_gateway_starts_is_asked_reloads_is_killed_and_stops() {
         .route("/app", "user")
         .public("/open")
         .trusting(&issuer, &["ES256"])
+        .user("bob", &["user"])
         .start();
 
     let mut claims = issuer.claims(AUDIENCE, "alice");
@@ -380,13 +381,17 @@ fn the_gateway_starts_is_asked_reloads_is_killed_and_stops() {
     gateway.get("/app/").expect(401);
     let response = gateway.get_as(&token, "/app/").expect(200);
     assert_eq!(response.echoed("x-user").unwrap(), "alice");
+    let own = gateway.login("bob");
+    let response = gateway.get_as(&own, "/app/").expect(200);
+    assert_eq!(response.echoed("x-user").unwrap(), "bob");
+    assert!(gateway.cli(&["user", "list"]).contains("bob"));
     gateway.http2().get("/open/x").expect(200);
     gateway.http().get("/open/x").expect(200);
     let raw = gateway
         .raw()
         .exchange("GET /open/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert_eq!(raw[0].status, 200);
-    assert_eq!(upstream.wait_for(4).len(), 4);
+    assert_eq!(upstream.wait_for(5).len(), 5);
     assert!(gateway.metrics().sum("doorward_http_requests_total", &[]) > 0.0);
 
     assert_eq!(gateway.reload("routes = 5"), "refused");

@@ -1,5 +1,6 @@
 //! Tests from outside, against real servers.
 
+mod cli;
 mod harness;
 mod store;
 #[path = "../support/mod.rs"]

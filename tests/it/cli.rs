@@ -364,3 +364,34 @@ fn no_health_without_a_gateway() {
     let place = Place::with("[admin]\naddress = \"127.0.0.1:9\"\n");
     place.run(&["healthcheck"]).failed(1, &["no health from 127.0.0.1:9"]);
 }
+
+#[test]
+fn the_configurations_that_documents_show_are_good() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown: Vec<&str> = readme
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(!shown.is_empty());
+    for config in shown {
+        Place::with(config).run(&["check"]).done();
+    }
+    for name in ["doorward.minimal.toml", "doorward.reference.toml"] {
+        let file = root.join("config").join(name).display().to_string();
+        Place::new().run(&["check", "--config", &file]).done();
+    }
+}
+
+#[test]
+fn a_store_that_is_away_is_told_with_what_to_do() {
+    let place = Place::with("[store]\nurl = \"postgres://x@127.0.0.1:1/x\"\nconnect_timeout = \"1s\"\n");
+    for arguments in [&["user", "list"][..], &["migrate"], &["key", "list"]] {
+        place
+            .run(arguments)
+            .failed(1, &["error: ", "cause: ", "hint: check [store]"]);
+    }
+    // A token that is none is told all the same.
+    place.run(&["token", "inspect", "nonsense"]).failed(1, &["malformed"]);
+}

@@ -17,8 +17,10 @@ struct Demo {
 impl Demo {
     fn start(place: &Place) -> Self {
         let process = Process::spawn("doorward demo", place.command(&ANY_PORT));
-        process.wait_for_line(|line| line.starts_with("# the token is dead now"));
-        process.wait_for_line(|line| line.ends_with("/app/hello") && line.contains("%{http_code}"));
+        let last = |line: &str| line.starts_with("# the token is dead now");
+        process.wait_for_line(last);
+        let mark = process.lines().iter().position(|line| last(line)).unwrap();
+        process.wait_for_line_after(mark, |line| line.ends_with("/app/hello"));
         Self { process }
     }
 

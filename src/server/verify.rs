@@ -61,7 +61,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     }
     let endpoints = Endpoints::new(&config.endpoints);
     match assemble::policy(config, &endpoints, &Metrics::new(1)) {
-        Ok(_) => findings.lost = lost(config, &endpoints.rules()),
+        Ok(_) => findings.lost = lost(config, endpoints.rules()),
         Err(error) => findings.problems.push(error),
     }
     findings

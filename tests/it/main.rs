@@ -1,6 +1,14 @@
 //! Tests from outside, against real servers.
 
 mod cli;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
 mod harness;
 mod store;
 #[path = "../support/mod.rs"]

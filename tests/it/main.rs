@@ -1,5 +1,6 @@
 //! Tests from outside, against real servers.
 
+mod cli;
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -236,7 +236,7 @@ fn some_targets_are_never_right() {
         assert_eq!((over.status, over.json()["error"].as_str().unwrap()), (400, code.as_str()), "{target} over HTTP/2");
     }
     // What no client library sends, on a connection each: these end it.
-    for target in ["/a#b", "/admin#/public", "/public\\..\\admin", "/a\\b", "/a\u{1}b", "/a\u{7f}", "/\u{e4}", "/a<b", "/a\"b", "/a b"] {
+    for target in ["/a#b", "/admin#/public", "/public\\..\\admin", "/a\\b", "/a\u{1}b", "/a\u{7f}", "/\u{e4}", "/a<b", "/a b"] {
         let response = gate.get(target, "");
         assert_eq!(response.status, 400, "{target:?}");
     }

@@ -124,6 +124,7 @@ impl Gateway {
         }
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
+        record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
         // Admission: the one decision.
         let permit = self.admit(
             snapshot,
@@ -182,13 +183,12 @@ impl Gateway {
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Permit, Problem> {
-        let preflight = is_preflight(parts, sifted);
-        let asked = if preflight { asked_method(parts) } else { None };
+        let asked = record.preflight.clone();
         let question = Question {
             host,
             target,
             method: asked.as_ref().unwrap_or(&parts.method),
-            preflight,
+            preflight: asked.is_some(),
             client: Some(client.address),
         };
         let mut known: Option<(Credentials, Outcome)> = None;
@@ -259,7 +259,7 @@ impl Gateway {
         worker: &Worker,
     ) -> Outgoing<'a> {
         // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
-        if is_preflight(&parts, &sifted) {
+        if record.preflight.is_some() {
             parts.headers.remove(header::AUTHORIZATION);
             parts.headers.remove(header::COOKIE);
         }
@@ -336,16 +336,17 @@ fn refused(code: Code, detail: &'static str) -> Problem {
     problem
 }
 
-/// OPTIONS with Origin and Access-Control-Request-Method, no body, no Upgrade; any other OPTIONS is a request like all.
-fn is_preflight(parts: &Parts, sifted: &Sifted) -> bool {
-    cors::is_preflight(&parts.method, &parts.headers)
+/// The method that a preflight asks about. A preflight is OPTIONS with Origin and Access-Control-Request-Method, no body, no
+/// Upgrade; any other OPTIONS is a request like all. The body itself is asked whether it is there: of the headers that would
+/// say so, one was taken out as hop-by-hop, and HTTP/2 needs none.
+fn asked_by_preflight(parts: &Parts, sifted: &Sifted, body: Option<&Incoming>) -> Option<Method> {
+    let preflight = cors::is_preflight(&parts.method, &parts.headers)
         && sifted.upgrade.is_none()
-        && !parts.headers.contains_key(header::CONTENT_LENGTH)
-        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
-}
-
-fn asked_method(parts: &Parts) -> Option<Method> {
-    Method::from_bytes(parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+        && body.is_none_or(http_body::Body::is_end_stream);
+    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    asked
+        .filter(|_| preflight)
+        .and_then(|method| Method::from_bytes(method.as_bytes()).ok())
 }
 
 fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {

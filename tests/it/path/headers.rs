@@ -152,7 +152,8 @@ fn networks_of_a_route_are_about_the_client_behind_the_proxies() {
         };
         assert_eq!(gate.get("/", &lines).status, status, "{sent}");
     }
-    assert!(gate.access_line("/").contains("client=192.0.2.1"));
+    assert_eq!(gate.get("/logged", "X-Forwarded-For: 192.0.2.1\r\n").status, 200);
+    assert!(gate.access_line("/logged").contains("client=192.0.2.1"));
 }
 
 #[test]

@@ -189,9 +189,7 @@ impl RequestBuilder<'_> {
             Protocol::Http2 => {
                 let uri = self.parts.uri_ref().expect("a good request so far").clone();
                 let path = uri.path_and_query().unwrap().as_str().to_owned();
-                self.parts = self
-                    .parts
-                    .uri(format!("{}://{host}{path}", uri.scheme_str().unwrap()));
+                self.parts = self.parts.uri(format!("{}://{host}{path}", uri.scheme_str().unwrap()));
             }
         }
         self
@@ -240,9 +238,9 @@ enum Sender {
 impl Target {
     async fn exchange(&self, request: http::Request<Full<Bytes>>) -> Result<Response, String> {
         let kept = self.kept.lock().unwrap().take();
-        let mut sender = match kept {
-            Some(mut sender) if sender.is_ready().await => sender,
-            _ => self.connect().await.map_err(|error| error.to_string())?,
+        let mut sender = match Sender::if_alive(kept).await {
+            Some(sender) => sender,
+            None => self.connect().await.map_err(|error| error.to_string())?,
         };
         let response = sender.send(request).await.map_err(|error| chain(&error))?;
         let (parts, body) = response.into_parts();
@@ -292,11 +290,14 @@ impl Target {
 }
 
 impl Sender {
-    async fn is_ready(&mut self) -> bool {
-        match self {
-            Self::Http1(sender) => sender.ready().await.is_ok(),
-            Self::Http2(sender) => sender.ready().await.is_ok(),
-        }
+    /// The kept one, unless the server has closed it.
+    async fn if_alive(kept: Option<Self>) -> Option<Self> {
+        let mut sender = kept?;
+        let ready = match &mut sender {
+            Self::Http1(sender) => sender.ready().await,
+            Self::Http2(sender) => sender.ready().await,
+        };
+        ready.is_ok().then_some(sender)
     }
 
     async fn send(&mut self, request: http::Request<Full<Bytes>>) -> hyper::Result<http::Response<Incoming>> {

@@ -133,16 +133,17 @@ impl Issuer {
             encode(claims.to_string().as_bytes())
         );
         let secret = hmac::Key::new(hmac::HMAC_SHA256, self.key(key_id).public_pem().as_bytes());
-        format!(
-            "{signed}.{}",
-            encode(hmac::sign(&secret, signed.as_bytes()).as_ref())
-        )
+        format!("{signed}.{}", encode(hmac::sign(&secret, signed.as_bytes()).as_ref()))
     }
 
     /// A token without a signature.
     pub fn unsigned(claims: &Value) -> String {
         let header = json!({ "alg": "none" }).to_string();
-        format!("{}.{}.", encode(header.as_bytes()), encode(claims.to_string().as_bytes()))
+        format!(
+            "{}.{}.",
+            encode(header.as_bytes()),
+            encode(claims.to_string().as_bytes())
+        )
     }
 
     /// The public keys; symmetric ones are never among them.

@@ -144,7 +144,9 @@ impl<S: Read> Buffered<S> {
                     return Ok(());
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => break None,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    break None;
+                }
                 // A TLS peer that goes away without close_notify: the end may be somebody else's doing.
                 Err(_) => break Some(true),
             }

@@ -14,10 +14,12 @@
 
 pub mod certificates;
 pub mod client;
+pub mod gateway;
 pub mod issuer;
 pub mod message;
 pub mod nginx;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod reply;

@@ -114,9 +114,7 @@ impl Drop for Nginx {
 /// What a response of [`Nginx::start`] says under this name; empty for a header that did not come.
 pub fn saw(response: &Response, name: &str) -> String {
     let body = response.text();
-    let line = body
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let line = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("nginx says nothing of {name}: {body}"))
         .trim()
         .to_owned()

@@ -50,10 +50,7 @@ pub enum Broken {
     /// Its head did not come to an end.
     InHead(Ended),
     /// Its head came, its body not to the end that was promised.
-    InBody {
-        response: Box<RawResponse>,
-        ended: Ended,
-    },
+    InBody { response: Box<RawResponse>, ended: Ended },
     /// It breaks a rule.
     Malformed(String),
 }
@@ -63,7 +60,9 @@ impl fmt::Display for Broken {
         match self {
             Self::NoMore => formatter.write_str("the connection was closed without a response"),
             Self::InHead(ended) => write!(formatter, "no whole head: {ended}"),
-            Self::InBody { response, ended } => write!(formatter, "{} without its whole body: {ended}", response.status),
+            Self::InBody { response, ended } => {
+                write!(formatter, "{} without its whole body: {ended}", response.status)
+            }
             Self::Malformed(what) => write!(formatter, "no HTTP response: {what}"),
         }
     }
@@ -266,7 +265,10 @@ impl RawClient {
             if line.is_empty() {
                 return Ok(());
             }
-            response.trailers.0.push(parse_field(&line).map_err(BodyFault::Malformed)?);
+            response
+                .trailers
+                .0
+                .push(parse_field(&line).map_err(BodyFault::Malformed)?);
         }
     }
 

@@ -1,0 +1,43 @@
+//! Everything about accounts, from outside: HTTP in, and rows, log lines and exit codes to look at.
+//!
+//! A test says which store it is for by its argument; [`on_both!`] runs it on each of them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+/// Runs each of these functions as a test on SQLite and as one on PostgreSQL.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::accounts::world::Kind::Sqlite);
+            })*
+        }
+        mod on_postgres {
+            $(#[test]
+            fn $name() {
+                super::$name(crate::accounts::world::Kind::Postgres);
+            })*
+        }
+    };
+}
+
+mod answers;
+mod world;
+
+mod endpoints;
+mod feed;
+mod login;
+mod outage;
+mod refresh;
+mod registration;
+mod secrets;
+mod sudden_death;
+mod takeover;
+mod throttle;

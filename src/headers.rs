@@ -17,6 +17,8 @@ const RESERVED: &[&str] = &[
     "x-method-override",
 ];
 const RESERVED_PREFIXES: &[&str] = &["x-forwarded-", "x-original-", "x-rewrite-"];
+/// Names whose look-alikes a backend that speaks CGI would take for the real thing, which says how long the message is.
+const FRAMING: &[&str] = &["content-length", "transfer-encoding", "content-type"];
 /// Fields that belong to one connection only.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -166,7 +168,7 @@ impl Reserved {
         }
         let text = name.as_str();
         if matches!(text.as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h'))
-            && HOP_BY_HOP.contains(&text)
+            && (HOP_BY_HOP.contains(&text) || is_false_framing(text))
         {
             return true;
         }
@@ -281,6 +283,11 @@ fn is_for_heads_only(name: &HeaderName) -> bool {
     .contains(name)
 }
 
+/// A look-alike of a framing field, not the field itself.
+fn is_false_framing(name: &str) -> bool {
+    FRAMING.iter().any(|framing| *framing != name && same(name, framing))
+}
+
 /// The form in which names are compared.
 fn mapped(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() {
@@ -335,13 +342,15 @@ mod tests {
             ("connection", "close, X-Secret, te"),
             ("x-secret", "1"),
             ("te", "trailers"),
+            ("content_length", "5"),
+            ("content-type", "text/plain"),
             ("accept", "*/*"),
             ("x-userland", "stays"),
         ]);
         let sifted = Reserved::new([]).sift(&mut headers, false);
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["accept", "x-userland"]);
+        assert_eq!(left, ["accept", "content-type", "x-userland"]);
         assert!(sifted.te_trailers && sifted.forwarded.client.is_empty() && sifted.upgrade.is_none());
     }
 

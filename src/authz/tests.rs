@@ -1,3 +1,4 @@
+//! Tests of this part.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

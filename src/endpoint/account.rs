@@ -1,22 +1,68 @@
-//! Login, refresh, registration, logout, and who one is: JSON in, JSON out.
+//! The account endpoints: what each reads, whom it asks, what it answers.
 
-use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
-use serde::Serialize;
-use serde_json::json;
+use http::header::{self, HeaderValue};
+use http_body::Body;
+use serde::{Deserialize, Serialize};
 
-use super::{Asked, Services, body, in_office};
 use crate::account::{Profile, Registrant, Tokens};
 use crate::answer::{self, Answer};
-use crate::principal::Person;
-use crate::problem::Problem;
+use crate::authn::Proof;
+use crate::codes::Code;
+use crate::password::MAX_PASSWORD_BYTES;
+use crate::principal::{Issuer, Person};
+use crate::problem::{Challenge, Problem};
 use crate::secret::Secret;
 
-/// What a login gives (RFC 6749 section 5.1).
+use super::body::{self, Form, secret};
+use super::{Asked, Services, refusal};
+
+/// How long the office has for what asks the store alone. The store's own deadlines come first.
+const STORE: Duration = Duration::from_secs(5);
+/// How long it has where a password waits for its turn: the whole queue, on a slow machine.
+const HASHING: Duration = Duration::from_secs(10);
+
+#[derive(Deserialize)]
+struct LoginForm {
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    password: Secret<String>,
+}
+
+impl Form for LoginForm {
+    const EXPECTED: &'static str = r#"Send {"username": "…", "password": "…"}."#;
+}
+
+#[derive(Deserialize)]
+struct RefreshForm {
+    #[serde(deserialize_with = "secret")]
+    refresh_token: Secret<String>,
+}
+
+impl Form for RefreshForm {
+    const EXPECTED: &'static str = r#"Send {"refresh_token": "…"}."#;
+}
+
+#[derive(Deserialize)]
+struct RegistrationForm {
+    username: String,
+    #[serde(deserialize_with = "secret")]
+    password: Secret<String>,
+    #[serde(default)]
+    email: Option<String>,
+}
+
+impl Form for RegistrationForm {
+    const EXPECTED: &'static str = r#"Send {"username": "…", "password": "…"} and, if you like, "email"."#;
+}
+
+/// RFC 6749 section 5.1, and when the refresh token ends.
 #[derive(Serialize)]
-struct Given<'a> {
+struct TokenAnswer<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: i64,
@@ -24,64 +70,125 @@ struct Given<'a> {
     refresh_expires_in: i64,
 }
 
-pub(super) async fn login(asked: Asked, services: &Services) -> Result<Answer, Problem> {
-    let mut object = body::json(asked.body).await?;
-    let username = body::text(&mut object, "username")?;
-    let password = Secret::new(body::text(&mut object, "password")?);
-    let (accounts, client) = (Arc::clone(&services.accounts), asked.client);
-    let tokens = in_office(services, async move {
-        Ok(accounts.login(&username, password, client).await?)
-    })
-    .await?;
-    Ok(given(&tokens))
+#[derive(Serialize)]
+struct Message {
+    message: String,
 }
 
-pub(super) async fn refresh(asked: Asked, services: &Services) -> Result<Answer, Problem> {
-    let mut object = body::json(asked.body).await?;
-    let presented = Secret::new(body::text(&mut object, "refresh_token")?);
-    let (accounts, client) = (Arc::clone(&services.accounts), asked.client);
-    let tokens = in_office(services, async move { Ok(accounts.refresh(&presented, client).await?) }).await?;
-    Ok(given(&tokens))
+/// `POST /api/login`
+pub(super) async fn login<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let form: LoginForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    if form.password.expose().len() > MAX_PASSWORD_BYTES {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            format!("A password has at most {MAX_PASSWORD_BYTES} bytes."),
+        ));
+    }
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.login(&form.username, form.password, asked.client).await };
+    let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
+    tokens.map(token_answer).map_err(Problem::from)
 }
 
-pub(super) async fn registration(asked: Asked, services: &Services) -> Result<Answer, Problem> {
-    let mut object = body::json(asked.body).await?;
+/// `POST /api/refresh`
+pub(super) async fn refresh<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.refresh(&form.refresh_token, asked.client).await };
+    let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;
+    tokens.map(token_answer).map_err(Problem::from)
+}
+
+/// `POST /api/registration`
+pub(super) async fn register<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body).await?;
     let registrant = Registrant {
-        username: body::text(&mut object, "username")?,
-        password: Secret::new(body::text(&mut object, "password")?),
-        email: body::optional_text(&mut object, "email")?,
+        username: form.username,
+        password: form.password,
+        email: form.email,
     };
-    let (accounts, client) = (Arc::clone(&services.accounts), asked.client);
-    let tokens = in_office(
-        services,
-        async move { Ok(accounts.register(registrant, client).await?) },
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.register(registrant, asked.client).await };
+    let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
+    tokens.map(token_answer).map_err(Problem::from)
+}
+
+/// `GET /api/protected`
+pub(super) fn protected(proof: Option<&Arc<Proof>>) -> Result<Answer, Problem> {
+    let message = format!("protected endpoint (allowed usr {})", local(proof)?.name);
+    Ok(answer::json(StatusCode::OK, &Message { message }))
+}
+
+/// `GET /api/me`
+pub(super) fn me(proof: Option<&Arc<Proof>>) -> Result<Answer, Problem> {
+    Ok(answer::json(StatusCode::OK, &Profile::of(local(proof)?)))
+}
+
+/// `POST /api/logout`
+pub(super) async fn logout<B>(
+    proof: Option<&Arc<Proof>>,
+    asked: Asked<B>,
+    services: &Services,
+) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let person = Arc::clone(local(proof)?);
+    // Clients send `{}` or nothing; what it is does not matter, that it is read keeps the connection.
+    body::read(&asked.parts.headers, asked.body).await?;
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move { accounts.logout(&person, asked.client).await };
+    services
+        .office
+        .call(STORE, job)
+        .await
+        .map_err(refusal::late_store)?
+        .map_err(Problem::from)?;
+    let mut answer = answer::empty(StatusCode::NO_CONTENT);
+    answer
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// The person, if they are one of ours: another issuer's `alice` is not ours, whatever that issuer's tokens give elsewhere.
+fn local(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
+    let Some(proof) = proof else {
+        // The rule of the row asks for a credential; should it ever not, nobody is let in.
+        return Err(Problem::new(Code::CredentialsRequired, "Log in first.").challenged(Challenge::Bearer));
+    };
+    match (&proof.person.issuer, proof.person.user) {
+        (Issuer::Local, Some(_)) => Ok(&proof.person),
+        (Issuer::Local, None) | (Issuer::External(_), _) => Err(Problem::new(
+            Code::InvalidToken,
+            "Only this gateway's own users have an account here; this token is another issuer's.",
+        )
+        .challenged(Challenge::InvalidToken)),
+    }
+}
+
+fn token_answer(tokens: Tokens) -> Answer {
+    answer::json(
+        StatusCode::OK,
+        &TokenAnswer {
+            access_token: tokens.access_token.expose(),
+            token_type: "Bearer",
+            expires_in: tokens.expires_in,
+            refresh_token: tokens.refresh_token.expose(),
+            refresh_expires_in: tokens.refresh_expires_in,
+        },
     )
-    .await?;
-    Ok(given(&tokens))
-}
-
-pub(super) async fn logout(person: &Arc<Person>, client: IpAddr, services: &Services) -> Result<Answer, Problem> {
-    let (accounts, person) = (Arc::clone(&services.accounts), Arc::clone(person));
-    in_office(services, async move { Ok(accounts.logout(&person, client).await?) }).await?;
-    Ok(answer::empty(StatusCode::NO_CONTENT))
-}
-
-pub(super) fn protected(person: &Person) -> Answer {
-    let message = format!("protected endpoint (allowed usr {})", person.name);
-    answer::json(StatusCode::OK, &json!({ "message": message }))
-}
-
-pub(super) fn me(person: &Person) -> Answer {
-    answer::json(StatusCode::OK, &Profile::of(person))
-}
-
-fn given(tokens: &Tokens) -> Answer {
-    let given = Given {
-        access_token: tokens.access_token.expose(),
-        token_type: "Bearer",
-        expires_in: tokens.expires_in,
-        refresh_token: tokens.refresh_token.expose(),
-        refresh_expires_in: tokens.refresh_expires_in,
-    };
-    answer::json(StatusCode::OK, &given)
 }

@@ -1,137 +1,229 @@
-//! Reading a JSON body: whole, bounded, strict where a second meaning could hide, lenient where clients in the field are.
-
-use std::collections::HashSet;
-use std::fmt;
+//! The JSON body of a request: read whole, strictly, within bounds.
+//!
+//! Its Content-Type is not looked at: browser clients in the field send JSON as text/plain. What is wrong is told in
+//! general words, never with the value that was sent: it may be a password.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Value};
+use http::HeaderMap;
+use http::header;
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde_json::error::Category;
 
 use crate::codes::Code;
 use crate::problem::Problem;
+use crate::secret::Secret;
 use crate::wire::Violation;
 
-/// The largest body of a request to an endpoint: a name and a password, many times over.
-const AT_MOST: usize = 64 * 1024;
-/// U+FEFF in UTF-8, which some clients begin a text with (RFC 8259 section 8.1 lets a parser ignore it).
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The largest body of a request to us: a name, a password and some room.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// The members of a JSON object, whatever the Content-Type says: browsers send `text/plain` to be spared a preflight.
-pub(super) async fn json(body: Incoming) -> Result<Map<String, Value>, Problem> {
-    parse(&whole(body).await?)
+/// What a request must hold.
+pub(super) trait Form: DeserializeOwned {
+    /// In words, for whoever sent something else.
+    const EXPECTED: &'static str;
 }
 
-/// A member that must be a text.
-pub(super) fn text(object: &mut Map<String, Value>, name: &'static str) -> Result<String, Problem> {
-    match object.remove(name) {
-        Some(Value::String(text)) => Ok(text),
-        Some(_) => Err(invalid(format!("`{name}` must be a string."))),
-        None => Err(invalid(format!("`{name}` is missing."))),
+/// Reads the body as this form: one JSON object (RFC 8259) with each of its members once; others are ignored.
+pub(super) async fn read_json<F, B>(headers: &HeaderMap, body: B) -> Result<F, Problem>
+where
+    F: Form,
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    parse(read(headers, body).await?.expose())
+}
+
+/// Reads a body whole.
+pub(super) async fn read<B>(headers: &HeaderMap, mut body: B) -> Result<Secret<Vec<u8>>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BYTES) {
+        return Err(too_large());
     }
-}
-
-/// A member that may be there, as a text; null counts as absent.
-pub(super) fn optional_text(object: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>, Problem> {
-    match object.remove(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(invalid(format!("`{name}` must be a string."))),
-    }
-}
-
-async fn whole(body: Incoming) -> Result<Bytes, Problem> {
-    match Limited::new(body, AT_MOST).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Problem::new(Code::BodyTooLarge, "The body is larger than 64 KiB.").closing())
+    // All the room at once: a vector that grows leaves copies of its contents behind.
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(MAX_BYTES).min(MAX_BYTES));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken_off(&error))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len().saturating_add(data.len()) > MAX_BYTES {
+            return Err(too_large());
         }
-        Err(error) => match Violation::find(&*error) {
-            Some(violation) => Err(Problem::new(violation.code, violation.detail).closing()),
-            None => Err(Problem::new(Code::InvalidRequest, "The body broke off.").closing()),
-        },
+        bytes.extend_from_slice(data);
+    }
+    Ok(Secret::new(bytes))
+}
+
+/// The framing was wrong, or the client went away.
+fn broken_off(error: &(dyn std::error::Error + 'static)) -> Problem {
+    match Violation::find(error) {
+        Some(violation) => Problem::new(violation.code, violation.detail).closing(),
+        None => Problem::new(Code::InvalidRequest, "The body could not be read to its end.")
+            .because(error)
+            .closing(),
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    let expected = "The body must be a JSON object in UTF-8, for example {\"username\": \"…\", \"password\": \"…\"}.";
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let object = Object
-        .deserialize(&mut reader)
-        .and_then(|object| reader.end().map(|()| object));
-    object.map_err(|error| Problem::new(Code::InvalidRequest, expected).because(format!("{:?}", error.classify())))
+fn too_large() -> Problem {
+    // What is left of it may be endless.
+    Problem::new(Code::BodyTooLarge, "The body is larger than 64 KiB.").closing()
 }
 
-fn invalid(detail: String) -> Problem {
-    Problem::new(Code::InvalidRequest, detail)
-}
-
-/// An object without a member twice: which of the two counts is anybody's guess.
-struct Object;
-
-impl<'de> DeserializeSeed<'de> for Object {
-    type Value = Map<String, Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Object {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut object = Map::new();
-        let mut seen = HashSet::new();
-        while let Some(name) = members.next_key::<String>()? {
-            if !seen.insert(name.clone()) {
-                members.next_value::<IgnoredAny>()?;
-                return Err(serde::de::Error::custom("a member stands twice"));
-            }
-            object.insert(name, members.next_value()?);
+fn parse<F: Form>(bytes: &[u8]) -> Result<F, Problem> {
+    let wrong = |detail: String| Problem::new(Code::InvalidRequest, detail);
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong(format!("The body is not UTF-8. {}", F::EXPECTED)))?;
+    // RFC 8259 section 8.1: parsers may ignore a byte order mark, and some clients send one.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // An array would do for a struct, as far as serde is concerned.
+    if let Some(first) = text.trim_start_matches([' ', '\t', '\r', '\n']).bytes().next() {
+        if first != b'{' {
+            return Err(wrong(format!("The body is not a JSON object. {}", F::EXPECTED)));
         }
-        Ok(object)
+    } else {
+        return Err(wrong(format!("The body is empty. {}", F::EXPECTED)));
     }
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        Category::Data => wrong(format!("{} {}", what_is_wrong(&error), F::EXPECTED)),
+        Category::Syntax | Category::Eof | Category::Io => wrong(format!(
+            "The body is not valid JSON (line {}, column {}). {}",
+            error.line(),
+            error.column(),
+            F::EXPECTED
+        )),
+    })
+}
+
+/// Of the parser's own words only those that name a member of ours are told; the others may quote a value.
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let named = |beginning: &str| text.strip_prefix(beginning)?.split('`').next().map(str::to_owned);
+    match (named("missing field `"), named("duplicate field `")) {
+        (Some(member), _) => format!("The member {member:?} is missing."),
+        (None, Some(member)) => format!("The member {member:?} stands there twice."),
+        (None, None) => "A member is of the wrong type.".to_owned(),
+    }
+}
+
+/// A text that must not be printed.
+pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use http_body_util::Full;
+    use hyper::body::Frame;
+    use serde::Deserialize;
+
     use super::*;
 
+    #[derive(Debug, Deserialize)]
+    struct Pair {
+        name: String,
+        #[serde(deserialize_with = "secret")]
+        word: Secret<String>,
+        #[serde(default)]
+        more: Option<String>,
+    }
+
+    impl Form for Pair {
+        const EXPECTED: &'static str = "Send a pair.";
+    }
+
+    fn problem(body: &[u8]) -> Problem {
+        parse::<Pair>(body).unwrap_err()
+    }
+
     #[test]
-    fn objects_are_read_strictly_and_their_type_is_nobodys_business() {
-        let mut object =
-            parse(b"\xef\xbb\xbf {\"username\":\"a\",\"password\":1,\"other\":[{}],\"email\":null}").unwrap();
-        assert_eq!(text(&mut object, "username").unwrap(), "a");
-        assert_eq!(
-            text(&mut object, "password").unwrap_err().detail,
-            "`password` must be a string."
-        );
-        assert_eq!(
-            text(&mut object, "missing").unwrap_err().detail,
-            "`missing` is missing."
-        );
-        assert_eq!(optional_text(&mut object, "email").unwrap(), None);
-        for bad in [
-            "",
-            "[]",
-            "null",
-            "\"x\"",
-            "{",
-            "{\"a\":1,\"a\":2}",
-            "{\"a\":1}x",
-            "{\"a\":\"\u{1}\"}",
+    fn an_object_with_its_members_is_enough() {
+        for body in [
+            r#"{"name":"a","word":"b"}"#,
+            "\u{feff} {\"word\":\"b\",\"name\":\"a\"}\r\n",
+            r#"{"name":"a","x":{"name":[1,{"word":2}]},"x":null,"word":"\u0062","more":null}"#,
         ] {
-            assert_eq!(parse(bad.as_bytes()).unwrap_err().code, Code::InvalidRequest, "{bad}");
+            let pair: Pair = parse(body.as_bytes()).unwrap();
+            assert_eq!(
+                (pair.name.as_str(), pair.word.expose().as_str(), pair.more),
+                ("a", "b", None),
+                "{body}"
+            );
         }
-        assert!(parse(b"{\"a\":\"\xff\"}").is_err());
-        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
-        assert!(parse(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn everything_else_is_told_in_words_without_what_was_sent() {
+        let deep = format!(r#"{{"name":{}"#, "[".repeat(20_000));
+        for (body, words) in [
+            ("", "empty"),
+            (" \n", "empty"),
+            (r#"["a","hunter2"]"#, "not a JSON object"),
+            ("null", "not a JSON object"),
+            ("username=a&password=hunter2", "not a JSON object"),
+            (r#"{"name":"a","word":"hunter2""#, "not valid JSON (line 1, column 28)"),
+            (r#"{"name":"a","word":"hunter2"} x"#, "not valid JSON"),
+            (r#"{"name":"a","word":"\ud800"}"#, "not valid JSON"),
+            ("{\"name\":\"a\",\"word\":\"hunter\n2\"}", "not valid JSON (line 2"),
+            (r#"{"name":"a"}"#, r#""word" is missing"#),
+            (r#"{"name":"a","word":null}"#, "wrong type"),
+            (r#"{"name":"a","word":7331}"#, "wrong type"),
+            (r#"{"name":"a","word":["hunter2"]}"#, "wrong type"),
+            (
+                r#"{"name":"a","word":"hunter1","word":"hunter2"}"#,
+                r#""word" stands there twice"#,
+            ),
+            (r#"{"name":"a","word":"hunter2","more":7331}"#, "wrong type"),
+            (&deep, "wrong type"),
+        ] {
+            let problem = problem(body.as_bytes());
+            assert_eq!(problem.code, Code::InvalidRequest);
+            assert!(problem.detail.contains(words), "{body}: {}", problem.detail);
+            assert!(problem.detail.ends_with("Send a pair."), "{}", problem.detail);
+            let told = format!("{problem:?}");
+            assert!(!told.contains("hunter") && !told.contains("7331"), "{told}");
+        }
+        assert!(problem(b"{\"name\":\"\xff\"}").detail.contains("UTF-8"));
+    }
+
+    fn read_now(
+        headers: &HeaderMap,
+        body: impl Body<Data = Bytes, Error = std::convert::Infallible> + Unpin,
+    ) -> Result<usize, Code> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let read = runtime.block_on(read(headers, body));
+        read.map(|bytes| bytes.expose().len()).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_body_is_bounded_announced_or_not() {
+        let bytes = |length: usize| Full::new(Bytes::from(vec![b' '; length]));
+        let mut headers = HeaderMap::new();
+        assert_eq!(read_now(&headers, bytes(MAX_BYTES)), Ok(MAX_BYTES));
+        assert_eq!(read_now(&headers, bytes(MAX_BYTES + 1)), Err(Code::BodyTooLarge));
+        headers.insert(header::CONTENT_LENGTH, 65_537.into());
+        // Nothing is read: the body would say otherwise.
+        assert_eq!(read_now(&headers, bytes(1)), Err(Code::BodyTooLarge));
+    }
+
+    #[test]
+    fn an_endless_body_in_small_pieces_is_not_read_for_ever() {
+        struct Endless;
+        impl Body for Endless {
+            type Data = Bytes;
+            type Error = std::convert::Infallible;
+            fn poll_frame(
+                self: std::pin::Pin<&mut Self>,
+                _: &mut std::task::Context<'_>,
+            ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+                std::task::Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"[")))))
+            }
+        }
+        assert_eq!(read_now(&HeaderMap::new(), Endless), Err(Code::BodyTooLarge));
     }
 }

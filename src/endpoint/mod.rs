@@ -1,7 +1,10 @@
-//! The gateway's own URLs: the table of them, each with its rule, and the functions that answer.
+//! The gateway's own URLs: their table, with the rule of each, and what each does. JSON in, JSON out.
 //!
-//! Every row carries a rule and is decided about by admission like any route; a handler gets to see only what was
-//! admitted. What needs the store is handed to the office.
+//! Whether a request may have a row is decided where all requests are decided, in `admission`, by the row's rule; who gets
+//! here was admitted. A new endpoint is a [`Page`], a row in [`Endpoints::new`] and a function.
+//!
+//! What needs the store or a hash is handed to the office and awaited: nothing here waits on a worker but for the body of
+//! the request.
 
 mod account;
 mod body;
@@ -9,13 +12,16 @@ mod refusal;
 mod settings;
 pub mod status;
 
-use std::future::Future;
+#[cfg(test)]
+mod tests;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use http::request::Parts;
+use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::account::Accounts;
@@ -25,22 +31,18 @@ use crate::authz::{Access, Rule};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::keyring::KeyRing;
-use crate::office::{CallError, Office};
-use crate::principal::{Issuer, Person};
-use crate::problem::{Challenge, Problem};
+use crate::office::Office;
+use crate::problem::Problem;
 use crate::telemetry::Metrics;
 
 pub use settings::*;
 
-/// How long an endpoint waits for the office. Above the store's own deadlines, so that the store's answer is told.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// What the endpoints work with.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// What a person does with an account.
+    /// Operations on accounts; on the office's side.
     pub accounts: Arc<Accounts>,
-    /// Where it is done.
+    /// The way there.
     pub office: Office,
     /// The keys that are published.
     pub keys: KeyRing,
@@ -50,154 +52,120 @@ pub struct Services {
     pub metrics: Arc<Metrics>,
 }
 
-/// A request for an endpoint.
+/// An admitted request for one of our own URLs.
 #[derive(Debug)]
-pub struct Asked {
+pub struct Asked<B = Incoming> {
     /// Its head.
     pub parts: Parts,
-    /// Its body.
-    pub body: Incoming,
-    /// Whose it is.
+    /// Its body, unread.
+    pub body: B,
+    /// The client's address.
     pub client: IpAddr,
-    /// Whether it came over TLS.
+    /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
 }
 
-/// What an endpoint does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Action {
-    Redirect,
-    Running,
-    Login,
-    Refresh,
-    Protected,
-    Registration,
-    Logout,
-    Me,
-    Jwks,
-}
-
-/// One row of the table.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its place in the table.
-    pub index: usize,
-    /// The path.
-    pub path: String,
-    /// Whether the path is the whole path; otherwise what lies below it belongs to it as well.
-    pub exact: bool,
-    /// The methods it knows.
-    pub methods: Vec<Method>,
-    /// Who may use it.
-    pub rule: Rule,
-    action: Action,
-}
-
-/// The endpoints of one configuration.
-#[derive(Debug, Default)]
+/// The table.
+#[derive(Debug)]
 pub struct Endpoints {
     rows: Vec<Row>,
 }
 
+/// One URL and who may have it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Its place in the table: what [`Endpoints::serve`] is asked for.
+    pub index: usize,
+    /// The path.
+    pub path: String,
+    /// Whether that is the whole path, or everything below it too.
+    pub exact: bool,
+    /// The methods; GET includes HEAD.
+    pub methods: Vec<Method>,
+    /// Who may have it.
+    pub rule: Rule,
+    page: Page,
+}
+
+/// What there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    ApiWithoutSlash,
+    Api,
+    Login,
+    Refresh,
+    Registration,
+    Protected,
+    Me,
+    Logout,
+    Jwks,
+}
+
 impl Endpoints {
-    /// The endpoints that these settings switch on.
+    /// The URLs that the settings switch on.
     pub fn new(settings: &Settings) -> Self {
-        let mut endpoints = Self::default();
+        let mut endpoints = Self { rows: Vec::new() };
         if let Some(api) = &settings.api {
-            endpoints.add(api, Method::GET, Access::Public, Action::Redirect);
-            endpoints.add(&format!("{api}/"), Method::GET, Access::Public, Action::Running);
-            for (name, method, access, action) in [
-                ("login", Method::POST, Access::Public, Action::Login),
-                ("refresh", Method::POST, Access::Public, Action::Refresh),
-                ("registration", Method::POST, Access::Public, Action::Registration),
-                ("protected", Method::GET, Access::Authenticated, Action::Protected),
-                ("me", Method::GET, Access::Authenticated, Action::Me),
-                ("logout", Method::POST, Access::Authenticated, Action::Logout),
-            ] {
-                endpoints.add(&format!("{api}/{name}"), method, access, action);
-            }
+            let mut add =
+                |page, path: &str, method, access| endpoints.add(page, format!("{api}{path}"), method, access);
+            add(Page::ApiWithoutSlash, "", Method::GET, Access::Public);
+            add(Page::Api, "/", Method::GET, Access::Public);
+            add(Page::Login, "/login", Method::POST, Access::Public);
+            add(Page::Refresh, "/refresh", Method::POST, Access::Public);
+            add(Page::Registration, "/registration", Method::POST, Access::Public);
+            add(Page::Protected, "/protected", Method::GET, Access::Authenticated);
+            add(Page::Me, "/me", Method::GET, Access::Authenticated);
+            add(Page::Logout, "/logout", Method::POST, Access::Authenticated);
         }
         if settings.well_known {
-            endpoints.add("/.well-known/jwks.json", Method::GET, Access::Public, Action::Jwks);
+            let path = "/.well-known/jwks.json".to_owned();
+            endpoints.add(Page::Jwks, path, Method::GET, Access::Public);
         }
         endpoints
     }
 
-    /// The table, for admission.
+    fn add(&mut self, page: Page, path: String, method: Method, access: Access) {
+        let row = Row {
+            index: self.rows.len(),
+            path,
+            exact: true,
+            methods: vec![method],
+            rule: Rule::new(access),
+            page,
+        };
+        self.rows.push(row);
+    }
+
+    /// The rows, in the order of their indices.
     pub fn rules(&self) -> &[Row] {
         &self.rows
     }
 
-    /// Answers an admitted request.
-    pub async fn serve(
+    /// Serves the row of this index to a request that was admitted to it, with the proof of who it is from.
+    pub async fn serve<B>(
         &self,
         index: usize,
         proof: Option<&Arc<Proof>>,
-        asked: Asked,
+        asked: Asked<B>,
         services: &Services,
-    ) -> Result<Answer, Problem> {
-        let row = self
-            .rows
-            .get(index)
-            .ok_or_else(|| Problem::new(Code::NotFound, "There is no such endpoint."))?;
-        match row.action {
-            Action::Redirect => status::to_running(&asked.parts),
-            Action::Running => Ok(status::running()),
-            Action::Jwks => Ok(status::jwks(&services.keys, services.clock.unix_millis())),
-            Action::Login => account::login(asked, services).await,
-            Action::Refresh => account::refresh(asked, services).await,
-            Action::Registration => account::registration(asked, services).await,
-            Action::Protected => Ok(account::protected(local(proof)?)),
-            Action::Me => Ok(account::me(local(proof)?)),
-            Action::Logout => account::logout(local(proof)?, asked.client, services).await,
+    ) -> Result<Answer, Problem>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: std::error::Error + 'static,
+    {
+        let Some(row) = self.rows.get(index) else {
+            return Err(Problem::new(Code::Internal, "Something went wrong.").because("no such row of endpoints"));
+        };
+        match row.page {
+            Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked.parts)),
+            Page::Api => Ok(status::running()),
+            Page::Login => account::login(asked, services).await,
+            Page::Refresh => account::refresh(asked, services).await,
+            Page::Registration => account::register(asked, services).await,
+            Page::Protected => account::protected(proof),
+            Page::Me => account::me(proof),
+            Page::Logout => account::logout(proof, asked, services).await,
+            Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
         }
     }
-
-    fn add(&mut self, path: &str, method: Method, access: Access, action: Action) {
-        self.rows.push(Row {
-            index: self.rows.len(),
-            path: path.to_owned(),
-            exact: true,
-            methods: vec![method],
-            rule: Rule {
-                access,
-                roles_any: None,
-                roles_all: Vec::new(),
-                networks: None,
-            },
-            action,
-        });
-    }
-}
-
-/// Our own endpoints know our own users only: another issuer's `alice` is not ours.
-fn local(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
-    match proof.map(|proof| &proof.person) {
-        Some(person) if person.issuer == Issuer::Local => Ok(person),
-        Some(_) => Err(
-            Problem::new(Code::InvalidToken, "This endpoint takes tokens of this gateway only.")
-                .challenged(Challenge::InvalidToken)
-                .because("another issuer's token"),
-        ),
-        None => Err(
-            Problem::new(Code::CredentialsRequired, "A bearer token is required. Log in first.")
-                .challenged(Challenge::Bearer),
-        ),
-    }
-}
-
-/// Has something done in the office.
-async fn in_office<T: Send + 'static>(
-    services: &Services,
-    job: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    let busy = |error: CallError| {
-        Problem::new(
-            Code::StoreUnavailable,
-            "The user store does not answer. Try again in a moment.",
-        )
-        .retry_after(1)
-        .because(error)
-    };
-    services.office.call(PATIENCE, job).await.map_err(busy)?
 }

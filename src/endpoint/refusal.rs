@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::account::Error;
 use crate::codes::Code;
+use crate::office::CallError;
 use crate::problem::{Challenge, Problem};
 
 impl From<Error> for Problem {
@@ -14,14 +15,16 @@ impl From<Error> for Problem {
                     .challenged(Challenge::Bearer)
             }
             Error::Inactive => Self::new(Code::AccountInactive, "The account is not active."),
-            Error::TooManyAttempts { retry_after } => {
-                Self::new(Code::TooManyAttempts, "Too many failed logins. Try again later.").retry_after(retry_after)
-            }
+            Error::TooManyAttempts { retry_after } => Self::new(
+                Code::TooManyAttempts,
+                format!("Too many failed logins. Try again in {retry_after} seconds."),
+            )
+            .retry_after(retry_after),
             Error::InvalidGrant => Self::new(
                 Code::InvalidGrant,
                 "The refresh token is not valid any more. Log in again.",
             )
-            .challenged(Challenge::InvalidToken),
+            .challenged(Challenge::Bearer),
             Error::RegistrationClosed => {
                 Self::new(Code::RegistrationClosed, "Accounts are made by an administrator here.")
             }
@@ -31,16 +34,8 @@ impl From<Error> for Problem {
                 Code::InvalidRequest,
                 "`email` is missing: every account needs an e-mail address.",
             ),
-            Error::InvalidUsername(faults) => with_reasons(
-                Code::InvalidUsername,
-                "The username is not allowed.",
-                faults.iter().map(ToString::to_string),
-            ),
-            Error::WeakPassword(reasons) => with_reasons(
-                Code::WeakPassword,
-                "The password is not good enough.",
-                reasons.iter().map(ToString::to_string),
-            ),
+            Error::InvalidUsername(faults) => with_reasons(Code::InvalidUsername, "The username", &faults),
+            Error::WeakPassword(reasons) => with_reasons(Code::WeakPassword, "The password", &reasons),
             Error::InvalidEmail(why) => Self::new(Code::InvalidRequest, why.to_string()),
             Error::InvalidRole(why) => Self::new(Code::InvalidRequest, why.to_string()),
             Error::NoSession => {
@@ -48,23 +43,49 @@ impl From<Error> for Problem {
             }
             Error::NoSuchUser => Self::new(Code::NotFound, "There is no such account."),
             Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
-            Error::Busy => Self::new(Code::Busy, "Too many logins at once. Try again in a moment.").retry_after(1),
-            Error::StoreUnavailable(cause) => Self::new(
-                Code::StoreUnavailable,
-                "The user store does not answer. Try again in a moment.",
-            )
-            .retry_after(1)
-            .because(cause),
+            Error::Busy => busy(),
+            Error::StoreUnavailable(cause) => unavailable().because(cause),
             Error::NotReady => {
                 Self::new(Code::NotReady, "The gateway is starting and has no signing key yet.").retry_after(1)
             }
-            Error::Internal(cause) => Self::new(Code::Internal, "The gateway made a mistake.").because(cause),
+            Error::Internal(cause) => internal().because(cause),
         }
     }
 }
 
-fn with_reasons(code: Code, detail: &'static str, reasons: impl Iterator<Item = String>) -> Problem {
-    let mut problem = Problem::new(code, detail);
-    problem.reasons = reasons.map(Cow::Owned).collect();
+/// The office did not finish what asks the store alone.
+pub(super) fn late_store(error: CallError) -> Problem {
+    match error {
+        CallError::Full | CallError::Deadline => unavailable().because(error),
+        CallError::Broken => internal().because(error),
+    }
+}
+
+/// The office did not finish what waits for a hash.
+pub(super) fn late_hash(error: CallError) -> Problem {
+    match error {
+        CallError::Full | CallError::Deadline => busy().because(error),
+        CallError::Broken => internal().because(error),
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(Code::Busy, "Too many logins at once. Try again in a moment.").retry_after(1)
+}
+
+fn unavailable() -> Problem {
+    let text = "The user store does not answer. Try again in a moment.";
+    Problem::new(Code::StoreUnavailable, text).retry_after(1)
+}
+
+fn internal() -> Problem {
+    Problem::new(Code::Internal, "The gateway made a mistake.")
+}
+
+/// All reasons at once: in the text for people, one by one for programs.
+fn with_reasons(code: Code, what: &str, reasons: &[impl ToString]) -> Problem {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    let mut problem = Problem::new(code, format!("{what} {}.", reasons.join("; it ")));
+    problem.reasons = reasons.into_iter().map(Cow::Owned).collect();
     problem
 }

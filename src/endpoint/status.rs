@@ -1,9 +1,9 @@
 //! What the gateway says of itself: that it runs, its public keys, its health and its figures.
 
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{StatusCode, Uri};
 use serde_json::json;
 
 use crate::answer::{self, Answer};
@@ -21,31 +21,37 @@ pub struct Health {
 }
 
 /// `GET /api/`.
-pub fn running() -> Answer {
+pub(super) fn running() -> Answer {
     answer::json(StatusCode::OK, &json!({ "JWT Server Application": "Running!" }))
 }
 
-/// `GET /api`: to `/api/`, by a relative reference, so that no header of the client's has a say in where it leads.
-pub fn to_running(parts: &Parts) -> Result<Answer, Problem> {
-    let path = Uri::path(&parts.uri);
-    let location = HeaderValue::from_str(&format!("{path}/"))
-        .map_err(|error| Problem::new(Code::InvalidTarget, "The target cannot be redirected.").because(error))?;
-    Ok(answer::redirect(StatusCode::PERMANENT_REDIRECT, location))
+/// `GET /api`: to `/api/`, by a relative reference made of the configured path, so that nothing the client sends has a say
+/// in where it leads.
+pub(super) fn to_running(path: &str, parts: &Parts) -> Answer {
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::try_from(format!("{path}/{query}"));
+    match location.or_else(|_| HeaderValue::try_from(format!("{path}/"))) {
+        Ok(location) => answer::redirect(StatusCode::PERMANENT_REDIRECT, location),
+        // A path that is no header value is no path of a request either: nobody gets here.
+        Err(_) => answer::empty(StatusCode::NOT_FOUND),
+    }
 }
 
-/// `GET /.well-known/jwks.json` (RFC 7517 section 5): the public keys, never symmetric ones.
-pub fn jwks(keys: &KeyRing, now: i64) -> Answer {
-    let document = Bytes::from(keys.load().jwks(now));
-    let mut answer = answer::with_body(
-        StatusCode::OK,
-        HeaderValue::from_static("application/jwk-set+json"),
-        document,
-    );
+/// `GET /.well-known/jwks.json` (RFC 7517 section 5): the public keys, never symmetric ones. They may be kept for a while:
+/// a new key is published that long before it signs. Keys that are not loaded yet are no empty set to be kept.
+pub(super) fn jwks(keys: &KeyRing, now: i64) -> Result<Answer, Problem> {
+    let keys = keys.load();
+    if !keys.ready() {
+        let problem = Problem::new(Code::NotReady, "The gateway is starting and has no signing key yet.");
+        return Err(problem.retry_after(1));
+    }
+    let kind = HeaderValue::from_static("application/jwk-set+json");
+    let mut answer = answer::with_body(StatusCode::OK, kind, Bytes::from(keys.jwks(now)));
     let max_age = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
     if let Ok(value) = HeaderValue::from_str(&max_age) {
         answer.headers_mut().insert(header::CACHE_CONTROL, value);
     }
-    answer
+    Ok(answer)
 }
 
 /// `GET /healthz`: the process runs.

@@ -71,6 +71,7 @@ impl Client {
         &self,
         authority: Option<&HeaderValue>,
         id: &RequestId,
+        trace: Option<&HeaderValue>,
         sent: &Forwarded,
     ) -> [(HeaderName, Option<HeaderValue>); 7] {
         let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
@@ -89,7 +90,7 @@ impl Client {
         } else {
             Some(own.address.clone())
         };
-        let [for_, proto_, host_, port_, real_, id_, trace] = FORWARDED;
+        let [for_, proto_, host_, port_, real_, id_, trace_] = FORWARDED;
         [
             (for_, chain),
             (proto_, Some(proto)),
@@ -97,7 +98,14 @@ impl Client {
             (port_, port),
             (real_, real),
             (id_, id.id.clone()),
-            (trace, id.trace.clone()),
+            // Who traces already goes on with that trace; we add no span of our own.
+            (
+                trace_,
+                trace
+                    .filter(|trace| is_trace(trace))
+                    .cloned()
+                    .or_else(|| id.trace.clone()),
+            ),
         ]
     }
 
@@ -111,6 +119,24 @@ impl Client {
             chain.extend_from_slice(value.as_bytes());
         }
         HeaderValue::from_bytes(&chain).ok()
+    }
+}
+
+/// Whether a traceparent has the form of version 00 (W3C Trace Context, section 3.2.2).
+fn is_trace(trace: &HeaderValue) -> bool {
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = trace.as_bytes().split(|byte| *byte == b'-');
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(b"00"), Some(id), Some(span), Some(flags), None) => {
+            (id.len(), span.len(), flags.len()) == (32, 16, 2)
+                && hex(id)
+                && hex(span)
+                && hex(flags)
+                && !zero(id)
+                && !zero(span)
+        }
+        _ => false,
     }
 }
 

@@ -1,14 +1,16 @@
 //! The way of a request, and nothing else: [`Gateway::handle`] is the function to read first.
 
+mod address;
 mod body;
 mod client;
 mod connection;
+mod record;
 mod rest;
 mod snapshot;
 mod worker;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::header::{self, HeaderName, HeaderValue};
@@ -16,9 +18,9 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
-use crate::admission::{Credentials, Destination, Permit, Question, RouteEntry};
+use crate::admission::{Credentials, Destination, Permit, Question};
 use crate::answer::{self, cors};
-use crate::authn::{self, Authenticator, Outcome, Proof, Shown};
+use crate::authn::{self, Authenticator, Outcome, Shown};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::endpoint;
@@ -26,12 +28,14 @@ use crate::headers::Sifted;
 use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Outgoing};
 use crate::route::{Host, Target};
-use crate::telemetry::{Access, Metrics};
+use crate::telemetry::Metrics;
 
 pub use body::Body;
 pub use client::Client;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
+use record::{Record, Seen};
 pub use snapshot::Snapshot;
+
 pub use worker::{RequestId, Worker};
 
 /// What every worker shares: the configuration behind one pointer, and the handles beside it.
@@ -47,18 +51,6 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
-}
-
-/// What became of a request, for the log and the figures; filled on the way.
-#[derive(Default)]
-struct Record {
-    route: Option<Arc<RouteEntry>>,
-    endpoint: bool,
-    decided: bool,
-    permitted: bool,
-    proof: Option<Arc<Proof>>,
-    client: Option<std::net::IpAddr>,
-    id: RequestId,
 }
 
 impl Gateway {
@@ -125,13 +117,13 @@ impl Gateway {
         record.client = Some(client.address);
         record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
-        let authority = authority(parts)?;
-        let host = authority.as_ref().map(host).transpose()?;
+        let authority = address::authority(parts)?;
+        let host = authority.as_ref().map(address::host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
             return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
         let uri = parts.uri.clone();
-        let target = target(&parts.method, &uri)?;
+        let target = address::target(&parts.method, &uri)?;
         // Admission: the one decision.
         let permit = self.admit(
             snapshot,
@@ -199,12 +191,17 @@ impl Gateway {
             preflight,
             client: Some(client.address),
         };
-        let mut known: Option<Outcome> = None;
+        let mut known: Option<(Credentials, Outcome)> = None;
         let (decision, entry) = snapshot.policy.admit(&question, |credentials| {
-            // The credential is looked at once, however many rules ask.
-            known
-                .get_or_insert_with(|| self.authenticate(snapshot, sifted, credentials, connection))
-                .clone()
+            // The credential is looked at once, however many rules ask, but anew where others count.
+            match &known {
+                Some((counted, outcome)) if *counted == credentials => outcome.clone(),
+                Some(_) | None => {
+                    let outcome = self.authenticate(snapshot, sifted, credentials, connection);
+                    known = Some((credentials, outcome.clone()));
+                    outcome
+                }
+            }
         });
         record.route = entry;
         record.decided = true;
@@ -215,7 +212,7 @@ impl Gateway {
                 Ok(permit)
             }
             Err(refusal) => {
-                if let Some(Outcome::Known(proof)) = known {
+                if let Some((_, Outcome::Known(proof))) = known {
                     record.proof = Some(proof);
                 }
                 Err(Problem::from(refusal))
@@ -264,7 +261,8 @@ impl Gateway {
         // A preflight goes on without anybody's credentials.
         let authorization_counted =
             permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
-        let forwarded = client.forwarded(authority.as_ref(), &record.id, &sifted.forwarded);
+        let trace = parts.headers.get(&TRACEPARENT);
+        let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
             method: parts.method,
             uri: parts.uri,
@@ -272,6 +270,7 @@ impl Gateway {
             body,
             authority,
             forwarded,
+            prefix: sifted.forwarded.prefix,
             authorization_counted,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
@@ -305,57 +304,6 @@ impl Gateway {
             None => new,
         }
     }
-
-    fn tell(
-        &self,
-        snapshot: &Snapshot,
-        record: &Record,
-        seen: &Seen<'_>,
-        response: &Response<Body>,
-        problem: Option<&Problem>,
-        connection: &Connection,
-    ) {
-        let index = connection.worker().index();
-        let series = match &record.route {
-            Some(entry) => &entry.series,
-            None if record.endpoint => &snapshot.endpoint_series,
-            None => &snapshot.unrouted_series,
-        };
-        series.request(index, seen.method, response.status(), seen.took);
-        if record.decided {
-            series.decision(index, problem.filter(|_| !record.permitted).map(|problem| problem.code));
-        }
-        if !snapshot.access_log {
-            if let Some(problem) = problem.filter(|problem| problem.status().is_server_error()) {
-                tracing::warn!(
-                    route = series.name(),
-                    reason = problem.code.as_str(),
-                    cause = problem.cause,
-                    "answered with a fault"
-                );
-            }
-            return;
-        }
-        connection.worker().log(&Access {
-            at: self.clock.unix_millis(),
-            client: record.client.unwrap_or_else(|| connection.peer().ip()),
-            user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
-            method: seen.method.as_str(),
-            host: seen
-                .host
-                .and_then(|host| host.to_str().ok())
-                .or(seen.uri.host())
-                .unwrap_or_default(),
-            path: seen.uri.path(),
-            status: response.status().as_u16(),
-            took: seen.took,
-            route: series.name(),
-            decision: if record.permitted { "permit" } else { "refuse" },
-            reason: problem.map_or("ok", |problem| problem.code.as_str()),
-            cause: problem.and_then(|problem| problem.cause.as_deref()),
-            id: record.id.as_str(),
-        });
-    }
 }
 
 /// A request while it is looked at; its body stays here until somebody takes it.
@@ -383,54 +331,6 @@ fn refused(code: Code, detail: &'static str) -> Problem {
     problem
 }
 
-/// What the log says of the request itself.
-struct Seen<'a> {
-    method: &'a Method,
-    uri: &'a http::Uri,
-    host: Option<&'a HeaderValue>,
-    took: Duration,
-}
-
-/// What the client names as host: `Host`, the authority of an absolute-form target, `:authority`; where there are two they
-/// must agree (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
-fn authority(parts: &Parts) -> Result<Option<HeaderValue>, Problem> {
-    let invalid = |detail: &'static str| Problem::new(Code::InvalidHost, detail).closing();
-    let mut fields = parts.headers.get_all(header::HOST).iter();
-    let field = fields.next();
-    if fields.next().is_some() {
-        return Err(invalid("There is more than one Host header."));
-    }
-    let Some(named) = parts.uri.authority() else {
-        if field.is_none() && parts.version != Version::HTTP_10 {
-            return Err(invalid("The Host header is missing."));
-        }
-        return Ok(field.cloned());
-    };
-    let same = |field: &HeaderValue| field.as_bytes().eq_ignore_ascii_case(named.as_str().as_bytes());
-    if !field.is_none_or(same) {
-        return Err(invalid("Host and the request target name different hosts."));
-    }
-    HeaderValue::from_str(named.as_str())
-        .map(Some)
-        .map_err(|_| invalid("The host is malformed."))
-}
-
-fn host(value: &HeaderValue) -> Result<Host<'_>, Problem> {
-    let text = value.to_str().map_err(|_| Code::InvalidHost);
-    text.and_then(Host::parse)
-        .map_err(|code| Problem::new(code, "The host is malformed.").closing())
-}
-
-fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem> {
-    let text = uri.path_and_query().map_or("/", |target| target.as_str());
-    if text == "*" && method != Method::OPTIONS {
-        return Err(Problem::new(Code::InvalidTarget, "The target `*` is for OPTIONS only."));
-    }
-    Target::parse(text).map_err(|code| {
-        Problem::new(code, "The request target holds something that is never right: a dot segment, a control character, a backslash, a bad escape.")
-    })
-}
-
 /// OPTIONS with Origin and Access-Control-Request-Method, no body, no Upgrade; any other OPTIONS is a request like all.
 fn is_preflight(parts: &Parts, sifted: &Sifted) -> bool {
     cors::is_preflight(&parts.method, &parts.headers)
@@ -456,5 +356,7 @@ pub(crate) const FORWARDED: [HeaderName; 7] = [
     HeaderName::from_static("x-forwarded-port"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("traceparent"),
+    TRACEPARENT,
 ];
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -1,3 +1,4 @@
+//! Tests of this part.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::sync::Mutex;

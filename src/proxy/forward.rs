@@ -7,6 +7,7 @@ use std::task::Poll;
 use bytes::{BufMut, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{Error, Exchange, RelayBody, RequestBody};
@@ -14,6 +15,7 @@ use crate::admission::{HeaderChanges, HostHeader, Permit, Route, RouteEntry};
 use crate::headers::{self, Reserved};
 use crate::identity;
 use crate::registry::{Cut, Waiter};
+use crate::route::{RoutePath, Target};
 use crate::upstream::{self, Upstream};
 
 /// The gateway's own cookies: no backend gets to see them.
@@ -34,6 +36,8 @@ pub struct Outgoing<'a> {
     pub authority: Option<HeaderValue>,
     /// The forwarding headers, each with its name.
     pub forwarded: [(HeaderName, Option<HeaderValue>); 7],
+    /// The prefix that a trusted proxy has taken off already.
+    pub prefix: Option<HeaderValue>,
     /// Whether the Authorization field counted as a credential here.
     pub authorization_counted: bool,
     /// Whether there is a Cookie field.
@@ -65,7 +69,7 @@ pub async fn forward(
     {
         return Err(Error::Client(super::BodyFault::TooLarge));
     }
-    let request = write_request(permit, route, outgoing, &exchange)?;
+    let request = write_request(permit, entry, outgoing, &exchange)?;
     exchange.entry().await_answer(upstream.settings().response_timeout);
     let answered = upstream.send_unless(request, hint, overdue(&exchange)).await;
     exchange.entry().answered();
@@ -88,10 +92,11 @@ fn overdue(exchange: &Exchange) -> impl Future<Output = ()> {
 
 fn write_request(
     permit: &Permit,
-    route: &Route,
+    entry: &RouteEntry,
     outgoing: Outgoing<'_>,
     exchange: &Arc<Exchange>,
 ) -> Result<Request<RequestBody>, Error> {
+    let route = &entry.route;
     let Outgoing {
         method,
         uri,
@@ -119,10 +124,12 @@ fn write_request(
             headers.insert(name, value);
         }
     }
-    if let Some(prefix) = &route.strip_prefix
-        && let Ok(value) = HeaderValue::from_str(prefix)
-    {
+    if let Some(value) = prefix(outgoing.prefix.as_ref(), route.strip_prefix.as_deref()) {
         headers.insert(HeaderName::from_static("x-forwarded-prefix"), value);
+    }
+    // `0005` is a length too, and some backend reads it in another base: the length goes on as we understood it.
+    if let (Some(length), true) = (body.size_hint().exact(), headers.contains_key(header::CONTENT_LENGTH)) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if outgoing.te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -139,33 +146,34 @@ fn write_request(
     );
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = target(&uri, route.strip_prefix.as_deref())?;
+    *request.uri_mut() = target(&uri, entry.strip())?;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     Ok(request)
 }
 
 /// The origin-form target (RFC 9112 section 3.2.1): byte for byte what was checked, less the prefix that is stripped.
-fn target(uri: &Uri, strip: Option<&str>) -> Result<Uri, Error> {
-    let unwritable = |error: &dyn std::fmt::Display| Error::Unwritable(error.to_string());
+fn target(uri: &Uri, strip: Option<&RoutePath>) -> Result<Uri, Error> {
     let Some(path_and_query) = uri.path_and_query() else {
         return Ok(Uri::from_static("/"));
     };
     let Some(prefix) = strip else {
         return Ok(Uri::from(path_and_query.clone()));
     };
+    let target = Target::parse(path_and_query.as_str()).map_err(|code| Error::Unwritable(code.as_str().to_owned()))?;
     // Admission has seen that the prefix holds in every reading; a path that is the prefix itself becomes `/`.
-    let Some(rest) = path_and_query.as_str().strip_prefix(prefix.trim_end_matches('/')) else {
+    let Some(rest) = target.without_prefix(prefix) else {
         return Err(Error::Unwritable(
             "the path does not begin with the prefix to strip".to_owned(),
         ));
     };
-    let mut bytes = BytesMut::with_capacity(rest.len() + 1);
-    if !rest.starts_with('/') {
-        bytes.put_u8(b'/');
+    let mut bytes = BytesMut::with_capacity(path_and_query.as_str().len() + 1);
+    bytes.put_slice(if rest.is_empty() { "/" } else { rest }.as_bytes());
+    if let Some(query) = target.query() {
+        bytes.put_u8(b'?');
+        bytes.put_slice(query.as_bytes());
     }
-    bytes.put_slice(rest.as_bytes());
-    Uri::from_maybe_shared(bytes.freeze()).map_err(|error| unwritable(&error))
+    Uri::from_maybe_shared(bytes.freeze()).map_err(|error| Error::Unwritable(error.to_string()))
 }
 
 fn relay(
@@ -181,6 +189,19 @@ fn relay(
         parts.headers.remove(header::TRANSFER_ENCODING);
     }
     Response::from_parts(parts, RelayBody::new(body, exchange))
+}
+
+/// What was taken off the path on the way: by a trusted proxy first, then by us.
+fn prefix(sent: Option<&HeaderValue>, stripped: Option<&str>) -> Option<HeaderValue> {
+    match (sent, stripped) {
+        (None, None) => None,
+        (Some(sent), None) => Some(sent.clone()),
+        (None, Some(stripped)) => HeaderValue::from_str(stripped).ok(),
+        (Some(sent), Some(stripped)) => {
+            let sent = sent.to_str().unwrap_or_default().trim_end_matches('/');
+            HeaderValue::from_str(&format!("{sent}{stripped}")).ok()
+        }
+    }
 }
 
 fn apply(changes: &HeaderChanges, headers: &mut HeaderMap) {
@@ -202,6 +223,7 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::PathPattern;
 
     #[test]
     fn a_prefix_is_stripped_at_its_border_and_nothing_else_changes() {
@@ -212,9 +234,12 @@ mod tests {
             ("/a?x=1", Some("/a"), "/?x=1"),
             ("/a/", Some("/a/"), "/"),
             ("/a//b%2fc", Some("/a"), "//b%2fc"),
+            ("/my%20files/x?", Some("/my files"), "/x?"),
+            ("/caf%C3%A9/x", Some("/café"), "/x"),
         ] {
             let uri: Uri = sent.parse().unwrap();
-            let written = target(&uri, strip).unwrap();
+            let prefix = strip.map(|strip| PathPattern::prefix(strip).unwrap().path().clone());
+            let written = target(&uri, prefix.as_ref()).unwrap();
             assert_eq!(
                 written.path_and_query().unwrap().as_str(),
                 expected,

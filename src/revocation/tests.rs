@@ -1,3 +1,4 @@
+//! Tests of this part.
 #![allow(clippy::panic, reason = "tests")]
 
 use super::*;

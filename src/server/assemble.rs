@@ -198,7 +198,7 @@ pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) 
     for row in endpoints.rules() {
         rules.push(EndpointRule {
             index: row.index,
-            path: pattern(&row)?,
+            path: pattern(row)?,
             methods: row.methods.to_vec(),
             rule: row.rule.clone(),
         });

@@ -46,9 +46,9 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     let mut findings = Findings::default();
     certificates(config, clock, &mut findings);
     tokens(config, &mut findings);
-    for upstream in &config.upstreams {
+    for (index, upstream) in config.upstreams.iter().enumerate() {
         if let Err(error) = Upstreams::rebuild(&Upstreams::default(), std::slice::from_ref(upstream)) {
-            let what = format!("upstream {:?} cannot be used", upstream.name);
+            let what = format!("upstreams[{index}] ({}) cannot be used", upstream.name);
             findings
                 .problems
                 .push(StartError::new(what, described(&error), error.hint()));
@@ -61,7 +61,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     }
     let endpoints = Endpoints::new(&config.endpoints);
     match assemble::policy(config, &endpoints, &Metrics::new(1)) {
-        Ok(_) => findings.lost = lost(config, &endpoints.rules()),
+        Ok(_) => findings.lost = lost(config, endpoints.rules()),
         Err(error) => findings.problems.push(error),
     }
     findings
@@ -79,7 +79,7 @@ fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
     let Certificates::Files(files) = &config.tls.certificates else {
         return;
     };
-    for pair in files {
+    for (index, pair) in files.iter().enumerate() {
         let alone = crate::tls::Settings {
             certificates: Certificates::Files(vec![pair.clone()]),
             ..config.tls.clone()
@@ -95,7 +95,7 @@ fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
                 }
             })),
             Err(error) => {
-                let what = "a certificate cannot be used (tls.certificates)";
+                let what = format!("tls.certificates[{index}] cannot be used");
                 findings
                     .problems
                     .push(StartError::new(what, described(&error), error.hint()));
@@ -117,7 +117,7 @@ fn tokens(config: &Config, findings: &mut Findings) {
             .problems
             .push(StartError::new("tokens.secret_file cannot be used", error, hint));
     }
-    for issuer in &config.tokens.trusted_issuers {
+    for (index, issuer) in config.tokens.trusted_issuers.iter().enumerate() {
         let alone = token::Settings {
             trusted_issuers: vec![issuer.clone()],
             ..config.tokens.clone()
@@ -125,7 +125,7 @@ fn tokens(config: &Config, findings: &mut Findings) {
         match Verifier::new(&alone, KeyRing::new(), &config.admin.role) {
             Ok((_, notes)) => findings.warnings.extend(notes),
             Err(error) => {
-                let what = "a trusted issuer cannot be used (tokens.trusted_issuers)";
+                let what = format!("tokens.trusted_issuers[{index}] cannot be used");
                 let hint = "check its jwks_file, key_file or secret_file, and its algorithms";
                 findings.problems.push(StartError::new(what, error, hint));
             }

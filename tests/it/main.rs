@@ -1,8 +1,17 @@
 //! Tests from outside, against real servers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
 mod accounts;
-#[path = "../support/postgres.rs"]
-mod postgres;
+mod harness;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::postgres;

@@ -1,3 +1,4 @@
+//! Tests of the scanner and its guard.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,13 +2,6 @@
 //!
 //! A test says which store it is for by its argument; [`on_both!`] runs it on each of them.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions
-)]
 
 /// Runs each of these functions as a test on SQLite and as one on PostgreSQL.
 macro_rules! on_both {

@@ -1,0 +1,87 @@
+//! What is told about a request when it is over.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method, Response};
+
+use super::{Body, Connection, Gateway, RequestId, Snapshot};
+use crate::admission::RouteEntry;
+use crate::authn::Proof;
+use crate::problem::Problem;
+use crate::telemetry::Access;
+
+/// What became of a request, for the log and the figures; filled on the way.
+#[derive(Default)]
+pub(super) struct Record {
+    pub(super) route: Option<Arc<RouteEntry>>,
+    pub(super) endpoint: bool,
+    pub(super) decided: bool,
+    pub(super) permitted: bool,
+    pub(super) proof: Option<Arc<Proof>>,
+    pub(super) client: Option<IpAddr>,
+    pub(super) id: RequestId,
+}
+
+/// What the log says of the request itself.
+pub(super) struct Seen<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a http::Uri,
+    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) took: Duration,
+}
+
+impl Gateway {
+    /// One line in the log, one set of figures.
+    pub(super) fn tell(
+        &self,
+        snapshot: &Snapshot,
+        record: &Record,
+        seen: &Seen<'_>,
+        response: &Response<Body>,
+        problem: Option<&Problem>,
+        connection: &Connection,
+    ) {
+        let index = connection.worker().index();
+        let series = match &record.route {
+            Some(entry) => &entry.series,
+            None if record.endpoint => &snapshot.endpoint_series,
+            None => &snapshot.unrouted_series,
+        };
+        series.request(index, seen.method, response.status(), seen.took);
+        if record.decided {
+            series.decision(index, problem.filter(|_| !record.permitted).map(|problem| problem.code));
+        }
+        if !snapshot.access_log {
+            if let Some(problem) = problem.filter(|problem| problem.status().is_server_error()) {
+                tracing::warn!(
+                    route = series.name(),
+                    reason = problem.code.as_str(),
+                    cause = problem.cause,
+                    "answered with a fault"
+                );
+            }
+            return;
+        }
+        connection.worker().log(&Access {
+            at: self.clock.unix_millis(),
+            client: record.client.unwrap_or_else(|| connection.peer().ip()),
+            user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
+            method: seen.method.as_str(),
+            host: seen
+                .host
+                .and_then(|host| host.to_str().ok())
+                .or(seen.uri.host())
+                .unwrap_or_default(),
+            path: seen.uri.path(),
+            status: response.status().as_u16(),
+            took: seen.took,
+            route: series.name(),
+            decision: if record.permitted { "permit" } else { "refuse" },
+            reason: problem.map_or("ok", |problem| problem.code.as_str()),
+            cause: problem.and_then(|problem| problem.cause.as_deref()),
+            id: record.id.as_str(),
+        });
+    }
+}

@@ -21,7 +21,16 @@ impl Tokens {
         let body = response.json();
         let mut members: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
         members.sort_unstable();
-        assert_eq!(members, ["access_token", "expires_in", "refresh_expires_in", "refresh_token", "token_type"]);
+        assert_eq!(
+            members,
+            [
+                "access_token",
+                "expires_in",
+                "refresh_expires_in",
+                "refresh_token",
+                "token_type"
+            ]
+        );
         assert_eq!(body["token_type"], "Bearer");
         assert!(body["expires_in"].as_i64().unwrap() > 0);
         assert!(body["refresh_expires_in"].as_i64().unwrap() > 0);
@@ -45,16 +54,24 @@ pub fn problem(response: &Response, status: u16, code: &str) -> Value {
     assert_eq!(document["status"], status);
     assert_eq!(document["detail"], document["message"]);
     for member in ["type", "title", "detail"] {
-        assert!(document[member].as_str().is_some_and(|text| !text.is_empty()), "{member} in {document}");
+        assert!(
+            document[member].as_str().is_some_and(|text| !text.is_empty()),
+            "{member} in {document}"
+        );
     }
     // RFC 9110 section 15.5.2: a 401 says how to do better.
-    assert!(status != 401 || response.header("www-authenticate").is_some(), "{response:?}");
+    assert!(
+        status != 401 || response.header("www-authenticate").is_some(),
+        "{response:?}"
+    );
     document
 }
 
 /// The number of seconds in `Retry-After`; fails without one.
 pub fn retry_after(response: &Response) -> u64 {
-    let value = response.header("retry-after").unwrap_or_else(|| panic!("no Retry-After: {response:?}"));
+    let value = response
+        .header("retry-after")
+        .unwrap_or_else(|| panic!("no Retry-After: {response:?}"));
     let seconds = value.parse().unwrap();
     assert!(seconds >= 1);
     seconds

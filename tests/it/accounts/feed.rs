@@ -19,7 +19,12 @@ fn roles_changed_by_sql_count_for_living_tokens(kind: Kind) {
     let bob = gateway.register("bob");
     let refused = gateway.get_as("/app/admin", &alice.access);
     problem(&refused, 403, "insufficient_scope");
-    assert!(refused.header("www-authenticate").unwrap().contains("insufficient_scope"));
+    assert!(
+        refused
+            .header("www-authenticate")
+            .unwrap()
+            .contains("insufficient_scope")
+    );
     for _ in 0..2 {
         world.sql("UPDATE users SET roles = 'user, admin' WHERE username = 'alice'");
         gateway.soon_answers("/app/admin", &alice.access, 200);
@@ -70,7 +75,19 @@ fn deactivation_deletion_and_a_new_password_end_sessions(kind: Kind) {
 fn the_command_line_acts_on_a_running_gateway(kind: Kind) {
     let world = World::new(kind);
     let gateway = world.gateway("");
-    world.doorward(&["user", "add", "alice", "--roles", "user", "--email", "alice@example.com", "--password-stdin"], PASSWORD);
+    world.doorward(
+        &[
+            "user",
+            "add",
+            "alice",
+            "--roles",
+            "user",
+            "--email",
+            "alice@example.com",
+            "--password-stdin",
+        ],
+        PASSWORD,
+    );
     let tokens = gateway.login("alice");
     assert_eq!(gateway.me(&tokens.access)["email"], "alice@example.com");
     world.doorward(&["user", "roles", "alice", "user,admin"], "");
@@ -80,13 +97,20 @@ fn the_command_line_acts_on_a_running_gateway(kind: Kind) {
     problem(&gateway.login_with("alice", PASSWORD), 403, "account_inactive");
     world.doorward(&["user", "activate", "alice"], "");
     let tokens = gateway.login("alice");
-    world.doorward(&["user", "passwd", "alice", "--password-stdin"], "another long password");
+    world.doorward(
+        &["user", "passwd", "alice", "--password-stdin"],
+        "another long password",
+    );
     gateway.soon_answers("/app/x", &tokens.access, 401);
     problem(&gateway.login_with("alice", PASSWORD), 401, "invalid_credentials");
     let tokens = Tokens::of(&gateway.login_with("alice", "another long password"));
     world.doorward(&["user", "delete", "alice", "--yes"], "");
     gateway.soon_answers("/app/x", &tokens.access, 401);
-    problem(&gateway.login_with("alice", "another long password"), 401, "invalid_credentials");
+    problem(
+        &gateway.login_with("alice", "another long password"),
+        401,
+        "invalid_credentials",
+    );
 }
 
 fn replicas_act_on_what_each_other_does(kind: Kind) {
@@ -135,9 +159,13 @@ fn a_statement_over_all_users_acts_on_all_of_them(kind: Kind) {
         soon(what, || is_so(&gateway, &first) && is_so(&gateway, &last));
     };
     world.sql("UPDATE users SET roles = 'admin'");
-    both("admins", &|gateway, tokens| gateway.status_as("/app/admin", &tokens.access) == 200);
+    both("admins", &|gateway, tokens| {
+        gateway.status_as("/app/admin", &tokens.access) == 200
+    });
     world.sql("UPDATE users SET roles = 'user'");
-    both("users", &|gateway, tokens| gateway.status_as("/app/admin", &tokens.access) == 403);
+    both("users", &|gateway, tokens| {
+        gateway.status_as("/app/admin", &tokens.access) == 403
+    });
     world.sql("UPDATE users SET is_active = FALSE WHERE username <> 'first'");
     gateway.soon_answers("/app/x", &last.access, 401);
     assert_eq!(gateway.status_as("/app/x", &first.access), 200);
@@ -158,11 +186,13 @@ fn what_happened_before_a_start_is_known_after_it(kind: Kind) {
     let gateway = world.starting_gateway("");
     // Not even for a moment: until it knows, it serves no protected route.
     for tokens in [&out, &off] {
-        soon("a refusal that is about the token", || match gateway.status_as("/app/x", &tokens.access) {
-            503 => false,
-            status => {
-                assert_eq!(status, 401);
-                true
+        soon("a refusal that is about the token", || {
+            match gateway.status_as("/app/x", &tokens.access) {
+                503 => false,
+                status => {
+                    assert_eq!(status, 401);
+                    true
+                }
             }
         });
     }

@@ -2,18 +2,19 @@
 //!
 //! A test says which store it is for by its argument; [`on_both!`] runs it on each of them.
 
-
 /// Runs each of these functions as a test on SQLite and as one on PostgreSQL.
 macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
+    ($($(#[$attribute:meta])* $name:ident),* $(,)?) => {
         mod on_sqlite {
             $(#[test]
+            $(#[$attribute])*
             fn $name() {
                 super::$name(crate::accounts::world::Kind::Sqlite);
             })*
         }
         mod on_postgres {
             $(#[test]
+            $(#[$attribute])*
             fn $name() {
                 super::$name(crate::accounts::world::Kind::Postgres);
             })*

@@ -34,14 +34,20 @@ fn a_gateway_outlives_its_store() {
     assert!(not_ready.text().contains("store"), "{not_ready:?}");
     assert_eq!(gateway.admin.get("/healthz").status, 200);
     let metrics = gateway.admin.get("/metrics").text();
-    let age = metrics.lines().find_map(|line| line.strip_prefix("doorward_revocation_age_seconds "));
+    let age = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("doorward_revocation_age_seconds "));
     assert!(age.unwrap().parse::<f64>().unwrap() >= 1.0, "{metrics}");
-    gateway.process.wait_for_line(|line| line.contains("WARN") && line.contains("the store cannot be read"));
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("WARN") && line.contains("the store cannot be read"));
     assert_eq!(gateway.status_as("/app/x", &seen.access), 200);
     // A logout that was not acknowledged ended nothing; the next one does.
     cluster.start_again();
     gateway.wait_until_ready();
-    until("a login", || (gateway.login_with("alice", PASSWORD).status == 200).then_some(()));
+    until("a login", || {
+        (gateway.login_with("alice", PASSWORD).status == 200).then_some(())
+    });
     Tokens::of(&gateway.refresh(&seen.refresh));
     assert_eq!(gateway.logout(&seen.access).status, 204);
     assert_eq!(gateway.status_as("/app/x", &seen.access), 401);
@@ -98,7 +104,9 @@ fn a_store_that_falls_silent_is_noticed() {
     assert!(took < Duration::from_secs(6), "{took:?}");
     assert_eq!(gateway.status_as("/app/x", &tokens.access), 200);
     cluster.thaw();
-    until("a login", || (gateway.login_with("alice", PASSWORD).status == 200).then_some(()));
+    until("a login", || {
+        (gateway.login_with("alice", PASSWORD).status == 200).then_some(())
+    });
     assert_eq!(gateway.logout(&tokens.access).status, 204);
 }
 
@@ -107,7 +115,9 @@ fn a_file_that_another_program_holds_is_waited_for_and_then_unavailable() {
     let world = World::new(Kind::Sqlite);
     let gateway = world.gateway("");
     let tokens = gateway.register("alice");
-    let super::world::Place::Sqlite(path) = &world.place else { unreachable!() };
+    let super::world::Place::Sqlite(path) = &world.place else {
+        unreachable!()
+    };
     let holder = rusqlite::Connection::open(path).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let begun = Instant::now();
@@ -133,5 +143,8 @@ fn store_unavailable(response: &Response) {
     let document = problem(response, 503, "store_unavailable");
     retry_after(response);
     // Why is nobody's business but the log's.
-    assert_eq!(document["detail"], "The user store does not answer. Try again in a moment.");
+    assert_eq!(
+        document["detail"],
+        "The user store does not answer. Try again in a moment."
+    );
 }

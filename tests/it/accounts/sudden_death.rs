@@ -22,7 +22,11 @@ struct Told {
 
 /// So many rounds: a few, or with `DOORWARD_LONG=1` as many as the contract's own test has.
 fn rounds() -> usize {
-    if std::env::var_os("DOORWARD_LONG").is_some_and(|value| value == "1") { 20 } else { 5 }
+    if std::env::var_os("DOORWARD_LONG").is_some_and(|value| value == "1") {
+        20
+    } else {
+        5
+    }
 }
 
 fn a_killed_gateway_forgets_nothing_it_said(kind: Kind) {
@@ -67,7 +71,13 @@ fn while_busy(gateway: &Gateway, round: usize, catastrophe: impl FnOnce()) -> Ve
                     let mut told = Told::default();
                     let mut number = 0;
                     while !over.load(Ordering::SeqCst)
-                        && live(gateway, &format!("user-{round}-{client}-{number}"), &mut told, acknowledged).is_some()
+                        && live(
+                            gateway,
+                            &format!("user-{round}-{client}-{number}"),
+                            &mut told,
+                            acknowledged,
+                        )
+                        .is_some()
                     {
                         number += 1;
                     }
@@ -75,7 +85,9 @@ fn while_busy(gateway: &Gateway, round: usize, catastrophe: impl FnOnce()) -> Ve
                 })
             })
             .collect();
-        until("some acknowledged lives", || (acknowledged.load(Ordering::SeqCst) >= 40).then_some(()));
+        until("some acknowledged lives", || {
+            (acknowledged.load(Ordering::SeqCst) >= 40).then_some(())
+        });
         catastrophe();
         over.store(true, Ordering::SeqCst);
         clients.into_iter().map(|client| client.join().unwrap()).collect()
@@ -94,15 +106,25 @@ fn live(gateway: &Gateway, name: &str, told: &mut Told, acknowledged: &AtomicUsi
         acknowledged.fetch_add(1, Ordering::SeqCst);
         Some(Tokens::of(&response))
     };
-    let first = post("/api/registration", serde_json::json!({ "username": name, "password": PASSWORD }))?;
+    let first = post(
+        "/api/registration",
+        serde_json::json!({ "username": name, "password": PASSWORD }),
+    )?;
     told.names.push(name.to_owned());
     told.living.push(first.clone());
     let second = post("/api/refresh", serde_json::json!({ "refresh_token": first.refresh }))?;
     told.living.pop();
     told.living.push(second.clone());
     // From here on nobody knows, until it is acknowledged.
-    let another = post("/api/login", serde_json::json!({ "username": name, "password": PASSWORD }))?;
-    let logout = client.request(http::Method::POST, "/api/logout").bearer(&another.access).try_send().ok()?;
+    let another = post(
+        "/api/login",
+        serde_json::json!({ "username": name, "password": PASSWORD }),
+    )?;
+    let logout = client
+        .request(http::Method::POST, "/api/logout")
+        .bearer(&another.access)
+        .try_send()
+        .ok()?;
     if logout.status == 503 {
         return None;
     }
@@ -113,8 +135,15 @@ fn live(gateway: &Gateway, name: &str, told: &mut Told, acknowledged: &AtomicUsi
 }
 
 fn check(gateway: &Gateway, world: &World<'_>, told: &[Told]) {
-    let names: Vec<String> = told.iter().flat_map(|told| &told.names).map(|name| format!("'{name}'")).collect();
-    let there = world.count(&format!("SELECT count(*) FROM users WHERE username IN ({})", names.join(", ")));
+    let names: Vec<String> = told
+        .iter()
+        .flat_map(|told| &told.names)
+        .map(|name| format!("'{name}'"))
+        .collect();
+    let there = world.count(&format!(
+        "SELECT count(*) FROM users WHERE username IN ({})",
+        names.join(", ")
+    ));
     assert_eq!(there, names.len() as u64);
     for told in told {
         if let Some(name) = told.names.last() {

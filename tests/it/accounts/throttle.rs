@@ -40,7 +40,9 @@ fn failures_close_an_account_whatever_its_spelling(kind: Kind) {
     gateway.login("bob");
     assert_eq!(gateway.status_as("/app/x", &living.access), 200);
     Tokens::of(&gateway.refresh(&living.refresh));
-    gateway.process.wait_for_line(|line| line.contains("login throttled") && line.contains("too_many_attempts"));
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("login throttled") && line.contains("too_many_attempts"));
     // Neither names nor addresses are kept for it.
     let rows = world.sql("SELECT * FROM gateway_failures");
     assert!(!rows.contains("alice") && !rows.contains("127.0.0.1"));
@@ -67,8 +69,15 @@ fn failures_close_an_address_and_no_other(kind: Kind) {
         let request = gateway.client.request(http::Method::POST, "/api/login");
         request.header("x-forwarded-for", address).json(&body).send()
     };
-    for (number, address) in ["198.51.100.7", "198.51.100.7", "::ffff:198.51.100.7"].iter().enumerate() {
-        problem(&from(address, &format!("nobody{number}"), WRONG), 401, "invalid_credentials");
+    for (number, address) in ["198.51.100.7", "198.51.100.7", "::ffff:198.51.100.7"]
+        .iter()
+        .enumerate()
+    {
+        problem(
+            &from(address, &format!("nobody{number}"), WRONG),
+            401,
+            "invalid_credentials",
+        );
         // One's own account brings no new guesses at others.
         Tokens::of(&from(address, "alice", PASSWORD));
     }
@@ -79,9 +88,17 @@ fn failures_close_an_address_and_no_other(kind: Kind) {
     Tokens::of(&from("198.51.100.8", "alice", PASSWORD));
     // Whoever has one IPv6 address has its whole network.
     for host in 1..=4 {
-        problem(&from(&format!("2001:db8:1:2::{host}"), &format!("guess{host}"), WRONG), 401, "invalid_credentials");
+        problem(
+            &from(&format!("2001:db8:1:2::{host}"), &format!("guess{host}"), WRONG),
+            401,
+            "invalid_credentials",
+        );
     }
-    problem(&from("2001:db8:1:2:ffff::1", "alice", PASSWORD), 429, "too_many_attempts");
+    problem(
+        &from("2001:db8:1:2:ffff::1", "alice", PASSWORD),
+        429,
+        "too_many_attempts",
+    );
     Tokens::of(&from("2001:db8:1:3::1", "alice", PASSWORD));
 }
 
@@ -112,7 +129,9 @@ fn many_guesses_at_once_are_not_more_guesses(kind: Kind) {
     let gateway = world.gateway("[throttle]\nlogin_failures = 3");
     gateway.register("alice");
     gateway.register("bob");
-    let answers = at_once(30, |index| gateway.login_with(if index % 2 == 0 { "alice" } else { "ALICE" }, WRONG));
+    let answers = at_once(30, |index| {
+        gateway.login_with(if index % 2 == 0 { "alice" } else { "ALICE" }, WRONG)
+    });
     let count = |status: u16| answers.iter().filter(|answer| answer.status == status).count();
     assert_eq!((count(401), count(429)), (3, 27), "{answers:#?}");
     // Who knows the password loses nothing by logging in many times at once.

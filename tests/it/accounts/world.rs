@@ -64,11 +64,7 @@ impl<'c> World<'c> {
 
     fn over(place: Place<'c>, folder: tempfile::TempDir) -> Self {
         let backend = Upstream::start();
-        let world = Self {
-            place,
-            backend,
-            folder,
-        };
+        let world = Self { place, backend, folder };
         fs::write(world.folder.path().join("base.toml"), world.base()).unwrap();
         world
     }
@@ -102,20 +98,33 @@ impl<'c> World<'c> {
     /// Runs a command of the program, with this on its standard input.
     pub fn doorward(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command("", arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output
     }
 
     fn command(&self, configuration: &str, arguments: &[&str]) -> Command {
-        let more = tempfile::Builder::new().suffix(".toml").tempfile_in(self.folder.path()).unwrap();
+        let more = tempfile::Builder::new()
+            .suffix(".toml")
+            .tempfile_in(self.folder.path())
+            .unwrap();
         fs::write(more.path(), configuration).unwrap();
         let (_, more) = more.keep().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-        command.args(arguments).arg("--config").arg(self.folder.path().join("base.toml"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.folder.path().join("base.toml"));
         command.arg("--config").arg(more).current_dir(self.folder.path());
         command
     }
@@ -215,7 +224,9 @@ impl Gateway {
     }
 
     pub fn wait_until_ready(&self) {
-        until("a ready gateway", || (self.admin.get("/readyz").status == 200).then_some(()));
+        until("a ready gateway", || {
+            (self.admin.get("/readyz").status == 200).then_some(())
+        });
     }
 
     /// As `kill -9` and power cuts do.
@@ -248,11 +259,15 @@ impl Gateway {
     }
 
     pub fn refresh(&self, refresh_token: &str) -> Response {
-        self.client.post_json("/api/refresh", &json!({ "refresh_token": refresh_token }))
+        self.client
+            .post_json("/api/refresh", &json!({ "refresh_token": refresh_token }))
     }
 
     pub fn logout(&self, access_token: &str) -> Response {
-        self.client.request(http::Method::POST, "/api/logout").bearer(access_token).send()
+        self.client
+            .request(http::Method::POST, "/api/logout")
+            .bearer(access_token)
+            .send()
     }
 
     /// A request with a token.
@@ -270,7 +285,9 @@ impl Gateway {
 
     /// Waits until a request with this token is answered so; fails if that takes longer than changes may take.
     pub fn soon_answers(&self, path: &str, access_token: &str, status: u16) {
-        soon(&format!("{status} for {path}"), || self.status_as(path, access_token) == status);
+        soon(&format!("{status} for {path}"), || {
+            self.status_as(path, access_token) == status
+        });
     }
 }
 
@@ -302,6 +319,11 @@ pub fn at_once<T: Send>(count: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T
 /// The address in the line that the gateway says when it listens.
 fn told(process: &Process, what: &str) -> SocketAddr {
     let line = process.wait_for_line(|line| line.contains(what) && line.contains("address="));
-    let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
-    address.and_then(|address| address.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    let address = line
+        .split("address=")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next());
+    address
+        .and_then(|address| address.parse().ok())
+        .unwrap_or_else(|| panic!("{line}"))
 }

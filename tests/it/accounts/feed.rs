@@ -1,7 +1,10 @@
 //! What others do to users and sessions acts at every gateway: plain SQL, the command line, another replica.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::Stdio;
+
 use super::answers::{Tokens, problem};
-use super::world::{Gateway, Kind, PASSWORD, World, soon};
+use super::world::{Gateway, Kind, PASSWORD, Place, World, at_once, soon};
 
 on_both!(
     roles_changed_by_sql_count_for_living_tokens,
@@ -72,6 +75,36 @@ fn deactivation_deletion_and_a_new_password_end_sessions(kind: Kind) {
     assert_eq!(gateway.status_as("/app/x", &bystander.access), 200);
 }
 
+/// A transaction that began before others were read and ended after them is not overlooked.
+#[test]
+fn a_late_commit_acts_as_well() {
+    let world = World::new(Kind::Postgres);
+    let gateway = world.gateway("");
+    let (late, early) = (gateway.register("late"), gateway.register("early"));
+    let Place::Postgres(database) = &world.place else {
+        unreachable!()
+    };
+    let mut psql = database.cluster.psql_command(&database.name);
+    let mut session = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = session.stdin.take().unwrap();
+    let mut output = BufReader::new(session.stdout.take().unwrap()).lines();
+    let mut say = |sql: &str| {
+        writeln!(input, "{sql} SELECT 'done';").unwrap();
+        assert_eq!(output.next().unwrap().unwrap(), "done");
+    };
+    say("BEGIN; UPDATE users SET roles = 'admin' WHERE username = 'late';");
+    for roles in ["admin", "user", "admin"] {
+        world.sql(&format!("UPDATE users SET roles = '{roles}' WHERE username = 'early'"));
+        let status = if roles == "admin" { 200 } else { 403 };
+        gateway.soon_answers("/app/admin", &early.access, status);
+    }
+    assert_eq!(gateway.status_as("/app/admin", &late.access), 403);
+    say("COMMIT;");
+    gateway.soon_answers("/app/admin", &late.access, 200);
+    drop(input);
+    session.wait().unwrap();
+}
+
 fn the_command_line_acts_on_a_running_gateway(kind: Kind) {
     let world = World::new(kind);
     let gateway = world.gateway("");
@@ -115,10 +148,10 @@ fn the_command_line_acts_on_a_running_gateway(kind: Kind) {
 
 fn replicas_act_on_what_each_other_does(kind: Kind) {
     let world = World::new(kind);
-    // Both at once, on an empty store: schema and keys are made once.
-    let (one, other) = (world.starting_gateway(""), world.starting_gateway(""));
-    one.wait_until_ready();
-    other.wait_until_ready();
+    // All at once, on an empty store: schema and keys are made once.
+    let mut all = at_once(4, |_| world.gateway(""));
+    let (one, other) = (all.remove(0), all.remove(0));
+    drop(all);
     assert_eq!(world.count("SELECT count(*) FROM gateway_keys"), 1);
     let tokens = one.register("alice");
     let kept = other.login("alice");

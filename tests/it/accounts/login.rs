@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use super::answers::{Tokens, problem};
 use super::world::{Gateway, Kind, PASSWORD, World};
 use crate::support::client::Response;
+use crate::support::gateway::Metrics;
 use crate::support::issuer::{claims_of, unix_time};
 
 on_both!(
     a_login_gives_tokens_that_say_who_one_is,
     unknown_names_and_wrong_passwords_get_the_same_answer,
+    every_refusal_costs_one_hash,
     a_deactivated_account_says_so_only_to_its_owner,
     a_body_counts_by_what_it_holds,
     names_and_passwords_are_compared_exactly,
@@ -80,6 +82,33 @@ fn unknown_names_and_wrong_passwords_get_the_same_answer(kind: Kind) {
         alike(&too_long),
         alike(&gateway.login_with("nobody", &"x".repeat(4_097)))
     );
+}
+
+/// What the time of an answer would tell apart, told by the number of hashes.
+fn every_refusal_costs_one_hash(kind: Kind) {
+    let world = World::new(kind);
+    let gateway = world.gateway("");
+    for name in ["alice", "off", "empty", "foreign"] {
+        gateway.register(name);
+    }
+    world.sql("UPDATE users SET is_active = FALSE WHERE username = 'off'");
+    world.sql("UPDATE users SET password = NULL WHERE username = 'empty'");
+    world.sql("UPDATE users SET password = '$md5$of$another$server' WHERE username = 'foreign'");
+    for (name, password) in [
+        ("alice", PASSWORD),
+        ("alice", "not the password"),
+        ("off", PASSWORD),
+        ("off", "not the password"),
+        ("empty", PASSWORD),
+        ("foreign", PASSWORD),
+        ("nobody", PASSWORD),
+        ("", ""),
+        ("no\0body", PASSWORD),
+    ] {
+        let before = hashes(&gateway);
+        gateway.login_with(name, password);
+        assert_eq!(hashes(&gateway), before + 1.0, "{name:?} {password:?}");
+    }
 }
 
 fn a_deactivated_account_says_so_only_to_its_owner(kind: Kind) {
@@ -183,6 +212,12 @@ fn names_and_passwords_are_compared_exactly(kind: Kind) {
     ] {
         problem(&gateway.login_with(name, password), 401, "invalid_credentials");
     }
+}
+
+/// How many passwords were hashed so far.
+fn hashes(gateway: &Gateway) -> f64 {
+    let page = gateway.admin.get("/metrics").expect(200).text();
+    Metrics::parse(&page).sum("doorward_password_hash_duration_seconds_count", &[])
 }
 
 /// What a client could tell answers apart by.

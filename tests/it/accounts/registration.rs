@@ -40,7 +40,21 @@ fn a_registration_makes_a_row_and_logs_in(kind: Kind) {
         409,
         "user_exists",
     );
-    let body = json!({ "username": "bob", "password": PASSWORD, "email": "not an address" });
+    for email in [
+        "not an address",
+        "",
+        "a\0@b.example",
+        "a@b@c.example",
+        "Bob <bob@example.com>",
+    ] {
+        let body = json!({ "username": "bob", "password": PASSWORD, "email": email });
+        problem(
+            &gateway.client.post_json("/api/registration", &body),
+            400,
+            "invalid_request",
+        );
+    }
+    let body = json!({ "username": "bob", "password": PASSWORD, "email": 7 });
     problem(
         &gateway.client.post_json("/api/registration", &body),
         400,

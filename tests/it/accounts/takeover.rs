@@ -13,6 +13,8 @@ on_both!(
     hashes_stay_where_upgrades_are_off,
     the_other_server_goes_on_beside_us,
     two_users_of_one_name_are_nobody,
+    a_table_that_wants_addresses_gets_them,
+    a_table_that_is_none_of_users_is_left_alone,
 );
 
 /// passlib's `pbkdf2_sha512` of [`PASSWORD`], made with Python's hashlib.
@@ -194,6 +196,44 @@ fn two_users_of_one_name_are_nobody(kind: Kind) {
         json!(["admin"])
     );
     check_alive(&gateway);
+}
+
+fn a_table_that_wants_addresses_gets_them(kind: Kind) {
+    let world = World::new(kind);
+    let id = if kind == Kind::Postgres { "serial" } else { "INTEGER" };
+    world.sql(&format!(
+        "CREATE TABLE users (id {id} PRIMARY KEY, username VARCHAR NOT NULL UNIQUE, password VARCHAR NOT NULL, \
+         roles VARCHAR NOT NULL, is_active BOOLEAN NOT NULL, email VARCHAR NOT NULL)"
+    ));
+    let gateway = world.gateway("");
+    let refused = problem(&gateway.register_with("alice", PASSWORD), 400, "invalid_request");
+    assert!(refused["detail"].as_str().unwrap().contains("email"), "{refused}");
+    let body = json!({ "username": "alice", "password": PASSWORD, "email": "alice@example.com" });
+    Tokens::of(&gateway.client.post_json("/api/registration", &body));
+    assert_eq!(
+        world.sql("SELECT username, roles, email FROM users"),
+        "alice|user|alice@example.com"
+    );
+    gateway.login("alice");
+}
+
+fn a_table_that_is_none_of_users_is_left_alone(kind: Kind) {
+    let world = World::new(kind);
+    world.sql("CREATE TABLE users (number INTEGER, nick TEXT)");
+    let before = columns(&world, kind);
+    let (status, said) = world.refused(&["migrate"]);
+    assert_eq!(status, 1);
+    for column in ["username", "password"] {
+        assert!(said.contains(column), "{said}");
+    }
+    assert_eq!(columns(&world, kind), before);
+    // A gateway over it serves nothing that needs users, and says so.
+    let gateway = world.starting_gateway("");
+    assert_eq!(gateway.client.get("/public/x").status, 200);
+    problem(&gateway.get_as("/app/x", "a.b.c"), 503, "not_ready");
+    assert_eq!(gateway.login_with("alice", PASSWORD).status, 503);
+    assert_eq!(gateway.admin.get("/readyz").status, 503);
+    assert_eq!(columns(&world, kind), before);
 }
 
 fn check_alive(gateway: &Gateway) {

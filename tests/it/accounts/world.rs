@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::answers::Tokens;
 use crate::postgres::{Cluster, Database};
 use crate::support::client::{Client, Response};
+use crate::support::message::text;
 use crate::support::process::Process;
 use crate::support::until;
 use crate::support::upstream::Upstream;
@@ -92,25 +93,36 @@ impl<'c> World<'c> {
 
     /// A gateway that listens, whatever its store does.
     pub fn starting_gateway(&self, configuration: &str) -> Gateway {
-        Gateway::start(self.command(configuration, &["serve"]))
+        let mut command = self.command(configuration, &["serve"]);
+        // Replicas share their store and nothing else.
+        let data = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
+        command.arg("--data-dir").arg(data);
+        Gateway::start(command)
     }
 
     /// Runs a command of the program, with this on its standard input.
-    pub fn doorward(&self, arguments: &[&str], input: &str) -> Output {
+    pub fn doorward(&self, arguments: &[&str], input: &str) {
+        let output = self.run(arguments, input);
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+
+    /// Runs a command that is expected to fail: its exit status and what it said.
+    pub fn refused(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments, "");
+        (output.status.code().unwrap(), text(&output.stderr))
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
         let mut command = self.command("", arguments);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        output
+        // A command that reads nothing may have ended already.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
     }
 
     fn command(&self, configuration: &str, arguments: &[&str]) -> Command {

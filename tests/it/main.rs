@@ -9,6 +9,7 @@ mod cli;
     clippy::as_conversions
 )]
 
+mod accounts;
 mod harness;
 mod path;
 mod store;

@@ -1,6 +1,5 @@
 //! Tests from outside, against real servers.
 
-mod cli;
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,6 +9,7 @@ mod cli;
 )]
 
 mod accounts;
+mod cli;
 mod harness;
 mod path;
 mod store;

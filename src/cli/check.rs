@@ -29,7 +29,7 @@ fn told(loaded: &Loaded, findings: &Findings) -> String {
     } = &loaded.config;
     let mut text = String::new();
     for lost in &findings.lost {
-        text.push_str(&told_lost(lost));
+        text.push_str(&told_lost(lost, routes.iter().all(|route| route.hosts.is_empty())));
     }
     let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
     let read = match files.is_empty() {
@@ -53,9 +53,10 @@ fn counted((number, name): (usize, &str)) -> String {
     format!("{number} {name}{plural}")
 }
 
-fn told_lost(lost: &Lost) -> String {
+fn told_lost(lost: &Lost, no_hosts: bool) -> String {
     let host = match &lost.host {
         Some(host) => format!("on {host}"),
+        None if no_hosts => "on every host".to_owned(),
         None => "on every other host".to_owned(),
     };
     format!(

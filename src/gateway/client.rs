@@ -73,7 +73,7 @@ impl Client {
         id: &RequestId,
         trace: Option<&HeaderValue>,
         sent: &Forwarded,
-    ) -> [(HeaderName, Option<HeaderValue>); 7] {
+    ) -> [(HeaderName, Option<HeaderValue>); 8] {
         let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
         let own = &self.connection_values;
         let (chain, host, port) = if self.behind_proxy {
@@ -90,12 +90,14 @@ impl Client {
         } else {
             Some(own.address.clone())
         };
-        let [for_, proto_, host_, port_, real_, id_, trace_] = FORWARDED;
+        let [for_, proto_, host_, port_, prefix_, real_, id_, trace_] = FORWARDED;
         [
             (for_, chain),
             (proto_, Some(proto)),
             (host_, host),
             (port_, port),
+            // Kept aside for a trusted peer only; what the route strips is added where it is stripped.
+            (prefix_, sent.prefix.clone()),
             (real_, real),
             (id_, id.id.clone()),
             // Who traces already goes on with that trace; we add no span of our own.

@@ -124,6 +124,7 @@ impl Gateway {
         }
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
+        record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
         // Admission: the one decision.
         let permit = self.admit(
             snapshot,
@@ -182,13 +183,12 @@ impl Gateway {
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Permit, Problem> {
-        let preflight = is_preflight(parts, sifted);
-        let asked = if preflight { asked_method(parts) } else { None };
+        let asked = record.preflight.clone();
         let question = Question {
             host,
             target,
             method: asked.as_ref().unwrap_or(&parts.method),
-            preflight,
+            preflight: asked.is_some(),
             client: Some(client.address),
         };
         let mut known: Option<(Credentials, Outcome)> = None;
@@ -249,7 +249,7 @@ impl Gateway {
     fn outgoing<'a>(
         &self,
         snapshot: &'a Snapshot,
-        parts: Parts,
+        mut parts: Parts,
         body: Incoming,
         sifted: Sifted,
         authority: Option<HeaderValue>,
@@ -258,9 +258,12 @@ impl Gateway {
         record: &Record,
         worker: &Worker,
     ) -> Outgoing<'a> {
-        // A preflight goes on without anybody's credentials.
-        let authorization_counted =
-            permit.proof().is_some() || is_preflight(&parts, &sifted) || self.is_ours(snapshot, &sifted, worker);
+        // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
+        if record.preflight.is_some() {
+            parts.headers.remove(header::AUTHORIZATION);
+            parts.headers.remove(header::COOKIE);
+        }
+        let authorization_counted = permit.proof().is_some() || self.is_ours(snapshot, &sifted, worker);
         let trace = parts.headers.get(&TRACEPARENT);
         let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
@@ -270,7 +273,6 @@ impl Gateway {
             body,
             authority,
             forwarded,
-            prefix: sifted.forwarded.prefix,
             authorization_counted,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
@@ -287,7 +289,10 @@ impl Gateway {
             Shown::Bearer(token) => {
                 worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
             }
-            Shown::Nothing | Shown::BrokenBearer | Shown::Several | Shown::OtherScheme => false,
+            // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
+            // would take is anybody's guess: none goes on.
+            Shown::Several => true,
+            Shown::Nothing | Shown::BrokenBearer | Shown::OtherScheme => false,
         }
     }
 
@@ -331,16 +336,17 @@ fn refused(code: Code, detail: &'static str) -> Problem {
     problem
 }
 
-/// OPTIONS with Origin and Access-Control-Request-Method, no body, no Upgrade; any other OPTIONS is a request like all.
-fn is_preflight(parts: &Parts, sifted: &Sifted) -> bool {
-    cors::is_preflight(&parts.method, &parts.headers)
+/// The method that a preflight asks about. A preflight is OPTIONS with Origin and Access-Control-Request-Method, no body, no
+/// Upgrade; any other OPTIONS is a request like all. The body itself is asked whether it is there: of the headers that would
+/// say so, one was taken out as hop-by-hop, and HTTP/2 needs none.
+fn asked_by_preflight(parts: &Parts, sifted: &Sifted, body: Option<&Incoming>) -> Option<Method> {
+    let preflight = cors::is_preflight(&parts.method, &parts.headers)
         && sifted.upgrade.is_none()
-        && !parts.headers.contains_key(header::CONTENT_LENGTH)
-        && !parts.headers.contains_key(header::TRANSFER_ENCODING)
-}
-
-fn asked_method(parts: &Parts) -> Option<Method> {
-    Method::from_bytes(parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+        && body.is_none_or(http_body::Body::is_end_stream);
+    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    asked
+        .filter(|_| preflight)
+        .and_then(|method| Method::from_bytes(method.as_bytes()).ok())
 }
 
 fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {
@@ -349,11 +355,12 @@ fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {
 }
 
 /// The names of the forwarding headers, in the order of [`Outgoing::forwarded`].
-pub(crate) const FORWARDED: [HeaderName; 7] = [
+pub(crate) const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
     TRACEPARENT,

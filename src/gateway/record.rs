@@ -17,6 +17,8 @@ use crate::telemetry::Access;
 pub(super) struct Record {
     pub(super) route: Option<Arc<RouteEntry>>,
     pub(super) endpoint: bool,
+    /// The method that a preflight asks about; `None`: it is none.
+    pub(super) preflight: Option<Method>,
     pub(super) decided: bool,
     pub(super) permitted: bool,
     pub(super) proof: Option<Arc<Proof>>,

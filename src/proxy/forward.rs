@@ -35,9 +35,7 @@ pub struct Outgoing<'a> {
     /// What the client named as host, with its port.
     pub authority: Option<HeaderValue>,
     /// The forwarding headers, each with its name.
-    pub forwarded: [(HeaderName, Option<HeaderValue>); 7],
-    /// The prefix that a trusted proxy has taken off already.
-    pub prefix: Option<HeaderValue>,
+    pub forwarded: [(HeaderName, Option<HeaderValue>); 8],
     /// Whether the Authorization field counted as a credential here.
     pub authorization_counted: bool,
     /// Whether there is a Cookie field.
@@ -124,8 +122,8 @@ fn write_request(
             headers.insert(name, value);
         }
     }
-    if let Some(value) = prefix(outgoing.prefix.as_ref(), route.strip_prefix.as_deref()) {
-        headers.insert(HeaderName::from_static("x-forwarded-prefix"), value);
+    if let Some(prefix) = &route.strip_prefix {
+        tell_prefix(&mut headers, prefix);
     }
     // `0005` is a length too, and some backend reads it in another base: the length goes on as we understood it.
     if let (Some(length), true) = (body.size_hint().exact(), headers.contains_key(header::CONTENT_LENGTH)) {
@@ -150,6 +148,19 @@ fn write_request(
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
     Ok(request)
+}
+
+/// Tells the backend what was taken off the path: by a trusted proxy before us, and then by this route.
+fn tell_prefix(headers: &mut HeaderMap, stripped: &str) {
+    const NAME: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+    let mut whole = headers.get(&NAME).map_or(Vec::new(), |sent| sent.as_bytes().to_vec());
+    while whole.last() == Some(&b'/') {
+        whole.pop();
+    }
+    whole.extend_from_slice(stripped.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&whole) {
+        headers.insert(NAME, value);
+    }
 }
 
 /// The origin-form target (RFC 9112 section 3.2.1): byte for byte what was checked, less the prefix that is stripped.
@@ -189,19 +200,6 @@ fn relay(
         parts.headers.remove(header::TRANSFER_ENCODING);
     }
     Response::from_parts(parts, RelayBody::new(body, exchange))
-}
-
-/// What was taken off the path on the way: by a trusted proxy first, then by us.
-fn prefix(sent: Option<&HeaderValue>, stripped: Option<&str>) -> Option<HeaderValue> {
-    match (sent, stripped) {
-        (None, None) => None,
-        (Some(sent), None) => Some(sent.clone()),
-        (None, Some(stripped)) => HeaderValue::from_str(stripped).ok(),
-        (Some(sent), Some(stripped)) => {
-            let sent = sent.to_str().unwrap_or_default().trim_end_matches('/');
-            HeaderValue::from_str(&format!("{sent}{stripped}")).ok()
-        }
-    }
 }
 
 fn apply(changes: &HeaderChanges, headers: &mut HeaderMap) {

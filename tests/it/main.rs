@@ -8,7 +8,10 @@
     clippy::as_conversions
 )]
 
+mod accounts;
+mod cli;
 mod harness;
+mod path;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

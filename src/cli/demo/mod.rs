@@ -15,8 +15,9 @@ use clap::Args;
 use self::backend::Backend;
 use self::guide::Person;
 use super::migrate::failed;
+use super::serve::{self, Signals};
 use super::terminal::{self, Progress};
-use super::{Failure, Places, desk, serve};
+use super::{Failure, Places, desk};
 use crate::account::{self, Administration, NewAccount, Which};
 use crate::clock::Clock;
 use crate::config::{self, Config, Protocol, Sources};
@@ -50,6 +51,7 @@ pub struct Options {
 pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
     let office = OfficeRuntime::start()?;
     let result = office.block_on(async {
+        let signals = Signals::listen()?;
         let progress = Progress::start("starting");
         let listeners = listeners(options)?;
         let backend = Backend::start().await?;
@@ -62,7 +64,7 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
         wait_until_ready(&server).await?;
         drop(progress);
         terminal::print(&introduction(&server, &described, &people))?;
-        serve::until_told(server, &sources).await?;
+        signals.obeyed_by(server, &sources).await?;
         backend.stop();
         terminal::print("Stopped.\n")
     });

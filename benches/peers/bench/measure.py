@@ -48,10 +48,7 @@ class Load:
             # One token for the whole run: made once for each algorithm.
             fields.append(f"Authorization: Bearer {self.token(point)}")
         run = self.h2load if point.http2 else self.wrk
-        done = run(url, fields, seconds, point)
-        if done["requests"] == 0:
-            tools.fail(f"{server.name}: {point.name}: no request was answered")
-        return done
+        return run(url, fields, seconds, point)
 
     def token(self, point):
         algorithm = {"es256": "ES256", "rs256": "RS256", "hs256": "HS256", "eddsa": "EdDSA"}[point.kind]
@@ -61,7 +58,7 @@ class Load:
         return damaged(cache[algorithm]) if point.token == "bad" else cache[algorithm]
 
     def wrk(self, url, fields, seconds, point):
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency"]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
         for one in fields:
             command += ["-H", one]
         said = self.output([*command, url], seconds)
@@ -91,11 +88,9 @@ class Load:
         if len(wrong) > CONNECTIONS:
             tools.fail(f"{point.name}: not every answer was {point.expected}: {wrong[0]}")
         times = sorted(int(row[2]) / 1000 for row in rows if int(row[1]) == point.expected)
-        if not times:
-            tools.fail(f"{point.name}: no answer")
         return {
             "requests": len(times), "seconds": float(seconds),
-            "p50": times[len(times) // 2], "p99": times[len(times) * 99 // 100],
+            "p50": times[len(times) // 2] if times else 0, "p99": times[len(times) * 99 // 100] if times else 0,
         }
 
     def output(self, command, seconds):
@@ -117,9 +112,15 @@ def milliseconds(text):
 def measure(server, point, load, seconds):
     """What one request costs at this point. The 32 handshakes at the start are in it: under 1 % in 3 s."""
     pids = server.pids()
-    before = cpu_seconds(pids)
-    done = load.run(server, point, seconds)
-    used = cpu_seconds(pids) - before
+    for _ in range(3):
+        before = cpu_seconds(pids)
+        done = load.run(server, point, seconds)
+        used = cpu_seconds(pids) - before
+        if done["requests"]:
+            break
+        # On a machine that is very busy with other things load and backend may not get a turn.
+    else:
+        tools.fail(f"{server.name}: {point.name}: no request was answered in {seconds} s")
     return {
         "cpu_us": used * 1e6 / done["requests"],
         "requests_per_second": done["requests"] / done["seconds"],

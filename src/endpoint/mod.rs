@@ -17,6 +17,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -63,6 +64,8 @@ pub struct Asked<B = Incoming> {
     pub client: IpAddr,
     /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
+    /// How long the whole body may take to arrive.
+    pub body_within: Duration,
 }
 
 /// The table.

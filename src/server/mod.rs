@@ -104,6 +104,7 @@ impl Server {
             keys: parts.keys.clone(),
             stopped: stopped.clone(),
             clock,
+            accounts: Arc::clone(&parts.services.accounts),
         };
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {

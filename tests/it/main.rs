@@ -1,6 +1,5 @@
 //! Tests from outside, against real servers.
 
-mod cli;
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +8,7 @@ mod cli;
     clippy::as_conversions
 )]
 
+mod cli;
 mod harness;
 mod store;
 #[path = "../support/mod.rs"]

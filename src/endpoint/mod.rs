@@ -1,7 +1,7 @@
 //! The gateway's own URLs: their table, with the rule of each, and what each does. JSON in, JSON out.
 //!
 //! Whether a request may have a row is decided where all requests are decided, in `admission`, by the row's rule; who gets
-//! here was admitted. A new endpoint is a [`Page`], a row in [`Endpoints::new`] and a function.
+//! here was admitted. A new endpoint is a `Page`, a row in [`Endpoints::new`] and a function.
 //!
 //! What needs the store or a hash is handed to the office and awaited: nothing here waits on a worker but for the body of
 //! the request.

@@ -127,3 +127,26 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
         tokens.cache,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        config::load(&Sources::from_str("test.toml", text)).unwrap().config
+    }
+
+    #[test]
+    fn what_is_issued_and_what_is_accepted_stay_together() {
+        let old = config("[tokens]\nissuer = \"https://old.example.com\"");
+        let asked = config(
+            "[tokens]\nissuer = \"https://new.example.com\"\n[limits]\nconnections = 7\n[admin]\nrole = \"boss\"",
+        );
+        let now = reloadable(&old, asked.clone());
+        assert_eq!(now.tokens.issuer, "https://old.example.com");
+        assert_eq!(now.admin, old.admin);
+        assert_eq!(now.limits.connections, 7);
+        assert_eq!(needs_restart(&old, &asked), ["admin", "accounts", "tokens"]);
+        assert!(needs_restart(&now, &old).is_empty());
+    }
+}

@@ -18,8 +18,6 @@ import time
 from . import tools
 from .material import AUDIENCE, ROLE, issuer, url64
 
-STARTING = 20  # seconds a server may take to listen
-
 
 def free_port():
     with socket.socket() as probe:
@@ -35,6 +33,8 @@ class Server:
     can = ("open",)
     # Whether it speaks HTTP/2 to clients.
     http2 = True
+    # Seconds it may take until it listens.
+    starting = 20
 
     def __init__(self, material, core):
         self.material = material
@@ -62,7 +62,7 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=self.environment()
             )
-        deadline = time.monotonic() + STARTING
+        deadline = time.monotonic() + self.starting
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()

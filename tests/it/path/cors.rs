@@ -40,7 +40,13 @@ fn every_answer_of_the_gateways_own_can_be_read_by_a_listed_origin() {
         assert_eq!(response.header("access-control-allow-origin"), Some("https://app.test"));
         assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
         assert!(response.headers.lists("vary", "origin"));
-        for origin in ["", "Origin: https://evil.test\r\n", "Origin: null\r\n", "Origin: https://app.test.evil.test\r\n", "Origin: http://app.test\r\n"] {
+        for origin in [
+            "",
+            "Origin: https://evil.test\r\n",
+            "Origin: null\r\n",
+            "Origin: https://app.test.evil.test\r\n",
+            "Origin: http://app.test\r\n",
+        ] {
             let response = gate.get(target, origin);
             assert_eq!(response.status, status);
             assert_eq!(response.header("access-control-allow-origin"), None, "{origin}");
@@ -50,7 +56,10 @@ fn every_answer_of_the_gateways_own_can_be_read_by_a_listed_origin() {
     }
     // What a backend says about it is the backend's own.
     let response = gate.get("/pass", &(ORIGIN.to_owned() + &gate.bearer("ann", &["user"])));
-    assert_eq!((response.status, response.header("access-control-allow-origin")), (200, None));
+    assert_eq!(
+        (response.status, response.header("access-control-allow-origin")),
+        (200, None)
+    );
 }
 
 #[test]
@@ -59,7 +68,11 @@ fn a_preflight_is_passed_on_without_credentials_or_identity() {
     let gate = Gate::with_tls(&config(&backend.url()));
     let token = gate.token("ann", &["user"]);
     for target in ["/pass", "/token"] {
-        for credential in ["", "Authorization: Basic YTpi\r\nCookie: a=1\r\n", &format!("Authorization: Bearer {token}\r\n")] {
+        for credential in [
+            "",
+            "Authorization: Basic YTpi\r\nCookie: a=1\r\n",
+            &format!("Authorization: Bearer {token}\r\n"),
+        ] {
             let lines = format!("{PREFLIGHT}{credential}X-User: evil\r\n");
             assert_eq!(options(&gate, target, &lines).status, 200, "{target} {credential}");
             let request = last(&backend);
@@ -71,8 +84,13 @@ fn a_preflight_is_passed_on_without_credentials_or_identity() {
         }
     }
     let client = gate.tls_client(Protocol::Http2);
-    let request = client.request(Method::OPTIONS, "/pass").header("origin", "https://app.test");
-    request.header("access-control-request-method", "PUT").send().expect(200);
+    let request = client
+        .request(Method::OPTIONS, "/pass")
+        .header("origin", "https://app.test");
+    request
+        .header("access-control-request-method", "PUT")
+        .send()
+        .expect(200);
 }
 
 #[test]
@@ -89,9 +107,13 @@ fn what_only_looks_like_a_preflight_is_a_request_like_all() {
         let response = options(&gate, "/pass", lines);
         assert!(matches!(response.status, 400 | 401), "{lines}: {}", response.status);
     }
-    let body = gate.ask(format!("OPTIONS /pass HTTP/1.1\r\nHost: a\r\n{PREFLIGHT}Content-Length: 5\r\n\r\nhello"));
+    let body = gate.ask(format!(
+        "OPTIONS /pass HTTP/1.1\r\nHost: a\r\n{PREFLIGHT}Content-Length: 5\r\n\r\nhello"
+    ));
     assert_problem(&body, 401, "credentials_required");
-    let body = gate.ask(format!("OPTIONS /pass HTTP/1.1\r\nHost: a\r\n{PREFLIGHT}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"));
+    let body = gate.ask(format!(
+        "OPTIONS /pass HTTP/1.1\r\nHost: a\r\n{PREFLIGHT}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ));
     assert_problem(&body, 401, "credentials_required");
     // The method alone does not make it one.
     assert_eq!(gate.get("/pass", PREFLIGHT).status, 401);
@@ -115,7 +137,11 @@ fn what_holds_for_everybody_holds_for_a_preflight() {
         let response = options(&gate, target, PREFLIGHT);
         assert_problem(&response, status, code);
         // So that a page's author sees the reason.
-        assert_eq!(response.header("access-control-allow-origin"), Some("https://app.test"), "{target}");
+        assert_eq!(
+            response.header("access-control-allow-origin"),
+            Some("https://app.test"),
+            "{target}"
+        );
     }
     assert!(backend.requests().is_empty());
 }
@@ -137,8 +163,18 @@ fn a_preflight_is_answered_where_the_route_says_so() {
     }
     let stranger = options(&gate, "/answer", &PREFLIGHT.replace("app.test", "evil.test"));
     assert_eq!(stranger.status, 204);
-    assert!(!stranger.headers.names().iter().any(|name| name.to_lowercase().starts_with("access-control-allow")));
+    assert!(
+        !stranger
+            .headers
+            .names()
+            .iter()
+            .any(|name| name.to_lowercase().starts_with("access-control-allow"))
+    );
     assert!(backend.requests().is_empty());
     // The request that follows is another matter.
-    assert_eq!(gate.ask(format!("PUT /answer HTTP/1.1\r\nHost: a\r\n{ORIGIN}\r\n")).status, 401);
+    assert_eq!(
+        gate.ask(format!("PUT /answer HTTP/1.1\r\nHost: a\r\n{ORIGIN}\r\n"))
+            .status,
+        401
+    );
 }

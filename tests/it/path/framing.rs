@@ -13,8 +13,16 @@ fn heads() -> Vec<(&'static str, String, u16)> {
     let post = |lines: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
     let chunked = "0\r\n\r\n";
     vec![
-        ("CL and TE", post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + chunked, 400),
-        ("TE and CL", post("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n") + chunked, 400),
+        (
+            "CL and TE",
+            post("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") + chunked,
+            400,
+        ),
+        (
+            "TE and CL",
+            post("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n") + chunked,
+            400,
+        ),
         ("two CL", post("Content-Length: 0\r\nContent-Length: 5\r\n"), 400),
         ("two equal CL", post("Content-Length: 0\r\nContent-Length: 0\r\n"), 400),
         ("list of CL", post("Content-Length: 0, 0\r\n"), 400),
@@ -23,52 +31,156 @@ fn heads() -> Vec<(&'static str, String, u16)> {
         ("hexadecimal CL", post("Content-Length: 0x5\r\n"), 400),
         ("empty CL", post("Content-Length:\r\n"), 400),
         ("CL with a space", post("Content-Length: 1 0\r\n"), 400),
-        ("CL beyond 64 bits", post("Content-Length: 99999999999999999999\r\n"), 400),
+        (
+            "CL beyond 64 bits",
+            post("Content-Length: 99999999999999999999\r\n"),
+            400,
+        ),
         ("TE xchunked", post("Transfer-Encoding: xchunked\r\n") + chunked, 400),
-        ("TE chunked twice", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + chunked, 400),
-        ("TE chunked, chunked", post("Transfer-Encoding: chunked, chunked\r\n") + chunked, 400),
-        ("TE chunked, identity", post("Transfer-Encoding: chunked, identity\r\n") + chunked, 400),
+        (
+            "TE chunked twice",
+            post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n") + chunked,
+            400,
+        ),
+        (
+            "TE chunked, chunked",
+            post("Transfer-Encoding: chunked, chunked\r\n") + chunked,
+            400,
+        ),
+        (
+            "TE chunked, identity",
+            post("Transfer-Encoding: chunked, identity\r\n") + chunked,
+            400,
+        ),
         ("TE identity", post("Transfer-Encoding: identity\r\n"), 400),
-        ("TE gzip, chunked", post("Transfer-Encoding: gzip, chunked\r\n") + chunked, 501),
-        ("TE with vertical tab", post("Transfer-Encoding: \u{b}chunked\r\n") + chunked, 400),
+        (
+            "TE gzip, chunked",
+            post("Transfer-Encoding: gzip, chunked\r\n") + chunked,
+            501,
+        ),
+        (
+            "TE with vertical tab",
+            post("Transfer-Encoding: \u{b}chunked\r\n") + chunked,
+            400,
+        ),
         ("TE quoted", post("Transfer-Encoding: \"chunked\"\r\n") + chunked, 400),
         ("TE folded", post("Transfer-Encoding:\r\n chunked\r\n") + chunked, 400),
-        ("TE with space before the colon", post("Transfer-Encoding : chunked\r\n") + chunked, 400),
-        ("TE in HTTP/1.0", "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(), 400),
+        (
+            "TE with space before the colon",
+            post("Transfer-Encoding : chunked\r\n") + chunked,
+            400,
+        ),
+        (
+            "TE in HTTP/1.0",
+            "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".into(),
+            400,
+        ),
         ("two Host", "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n".into(), 400),
-        ("two equal Host", "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n".into(), 400),
-        ("two Host in HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n".into(), 400),
+        (
+            "two equal Host",
+            "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "two Host in HTTP/1.0",
+            "GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n".into(),
+            400,
+        ),
         ("no Host", "GET / HTTP/1.1\r\n\r\n".into(), 400),
         ("empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n".into(), 400),
         ("Host with a list", "GET / HTTP/1.1\r\nHost: a, b\r\n\r\n".into(), 400),
         ("Host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n".into(), 400),
-        ("Host with user information", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n".into(), 400),
-        ("Host with a bad port", "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n".into(), 400),
-        ("absolute form for another host", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
-        ("absolute form with user information", "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
-        ("absolute form of another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
+        (
+            "Host with user information",
+            "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "Host with a bad port",
+            "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "absolute form for another host",
+            "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "absolute form with user information",
+            "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "absolute form of another scheme",
+            "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n".into(),
+            400,
+        ),
         ("authority form", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
-        ("bare LF behind the request line", "GET / HTTP/1.1\nHost: a\r\n\r\n".into(), 400),
-        ("bare LF behind a header", "GET / HTTP/1.1\r\nHost: a\nX-A: b\r\n\r\n".into(), 400),
-        ("bare LF as the empty line", "GET / HTTP/1.1\r\nHost: a\r\n\n".into(), 400),
-        ("bare CR in a value", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\rc\r\n\r\n".into(), 400),
-        ("NUL in a value", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\0c\r\n\r\n".into(), 400),
-        ("obs-fold", "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n".into(), 400),
+        (
+            "bare LF behind the request line",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "bare LF behind a header",
+            "GET / HTTP/1.1\r\nHost: a\nX-A: b\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "bare LF as the empty line",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n".into(),
+            400,
+        ),
+        (
+            "bare CR in a value",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\rc\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "NUL in a value",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\0c\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "obs-fold",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-A: b\r\n c\r\n\r\n".into(),
+            400,
+        ),
         ("obs-fold first", "GET / HTTP/1.1\r\n Host: a\r\n\r\n".into(), 400),
-        ("space before the colon", "GET / HTTP/1.1\r\nHost: a\r\nX-A : b\r\n\r\n".into(), 400),
+        (
+            "space before the colon",
+            "GET / HTTP/1.1\r\nHost: a\r\nX-A : b\r\n\r\n".into(),
+            400,
+        ),
         ("no colon", "GET / HTTP/1.1\r\nHost: a\r\nX-A\r\n\r\n".into(), 400),
         ("no name", "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n".into(), 400),
-        ("name that is no token", "GET / HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n".into(), 400),
+        (
+            "name that is no token",
+            "GET / HTTP/1.1\r\nHost: a\r\nX A: b\r\n\r\n".into(),
+            400,
+        ),
         ("CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n".into(), 405),
-        ("TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(), 405),
+        (
+            "TRACE",
+            "TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".into(),
+            405,
+        ),
         ("HTTP/0.9", "GET /\r\n".into(), 400),
         ("HTTP/2.0 in clear", "GET / HTTP/2.0\r\nHost: a\r\n\r\n".into(), 505),
         ("HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".into(), 400),
         ("lower-case version", "GET / http/1.1\r\nHost: a\r\n\r\n".into(), 400),
         ("two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
         ("tab for a space", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n".into(), 400),
-        ("something behind the version", "GET / HTTP/1.1 x\r\nHost: a\r\n\r\n".into(), 400),
-        ("empty lines without end", format!("{}GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n".repeat(9)), 400),
+        (
+            "something behind the version",
+            "GET / HTTP/1.1 x\r\nHost: a\r\n\r\n".into(),
+            400,
+        ),
+        (
+            "empty lines without end",
+            format!("{}GET / HTTP/1.1\r\nHost: a\r\n\r\n", "\r\n".repeat(9)),
+            400,
+        ),
         ("a TLS hello", "\u{16}\u{3}\u{1}\0\0".into(), 400),
     ]
 }
@@ -86,7 +198,11 @@ fn a_message_that_can_be_read_in_two_ways_is_refused_and_the_connection_ends() {
             }
             let response = client.response();
             assert_eq!(response.status, status, "{case}: {}", response.text());
-            assert_eq!(response.header("content-type"), Some("application/problem+json"), "{case}");
+            assert_eq!(
+                response.header("content-type"),
+                Some("application/problem+json"),
+                "{case}"
+            );
             assert!(!response.keeps_alive(), "{case}");
             client.expect_close();
         }
@@ -99,7 +215,10 @@ fn a_message_that_can_be_read_in_two_ways_is_refused_and_the_connection_ends() {
 fn methods_that_would_open_a_tunnel_or_mirror_the_request_are_not_served() {
     let backend = Upstream::start();
     let gate = Gate::start(&open_to(&backend.url()));
-    for request in ["CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+    for request in [
+        "CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+        "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
         let response = gate.ask(request);
         assert_problem(&response, 405, "method_not_allowed");
         assert!(response.headers.has("allow"), "RFC 9110 section 15.5.6");
@@ -132,7 +251,9 @@ fn a_body_that_breaks_its_framing_never_comes_to_an_end_at_the_upstream() {
     for (case, body) in BODIES {
         let before = backend.requests().len();
         let mut client = gate.connect();
-        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}{SMUGGLED}"));
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}{SMUGGLED}"
+        ));
         let response = client.response();
         assert_problem(&response, 400, "invalid_framing");
         assert!(!response.keeps_alive(), "{case}");
@@ -179,10 +300,16 @@ fn what_is_unusual_and_right_passes() {
         ("GET http://A/ HTTP/1.1\r\nHost: a\r\n\r\n", ""),
         ("GET / HTTP/1.0\r\n\r\n", ""),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc"),
-        ("GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "abc"),
+        (
+            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            "abc",
+        ),
         ("DELETE / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", "abc"),
         ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 003\r\n\r\nabc", "abc"),
-        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n03;name=\"v;\"\r\nabc\r\n000\r\nX-T: 1\r\n\r\n", "abc"),
+        (
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n03;name=\"v;\"\r\nabc\r\n000\r\nX-T: 1\r\n\r\n",
+            "abc",
+        ),
         ("POST / HTTP/1.1\r\nHost: a\r\n\r\n", ""),
     ] {
         let response = RawClient::connect(gate.address()).send(request).response();

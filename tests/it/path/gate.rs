@@ -116,7 +116,12 @@ certificates = [{{ cert = {:?}, key = {:?} }}]
 
     /// A client of the `https` listener of [`Gate::with_tls`].
     pub fn tls_client(&self, protocol: Protocol) -> Client {
-        Client::tls(self.listener(1), "localhost", self.authority.trusting_client(&[]), protocol)
+        Client::tls(
+            self.listener(1),
+            "localhost",
+            self.authority.trusting_client(&[]),
+            protocol,
+        )
     }
 
     /// One request on a connection of its own; the response.
@@ -293,6 +298,9 @@ roles = \"as_is\"
 }
 
 fn address(line: &str) -> SocketAddr {
-    let address = line.split("address=").nth(1).unwrap_or_else(|| panic!("no address: {line}"));
+    let address = line
+        .split("address=")
+        .nth(1)
+        .unwrap_or_else(|| panic!("no address: {line}"));
     address.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"))
 }

@@ -52,7 +52,13 @@ const LOOK_ALIKES: [&str; 38] = [
 ];
 
 fn folded(name: &str) -> String {
-    let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let fold = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
     name.chars().map(fold).collect()
 }
 
@@ -86,7 +92,9 @@ fn a_backend_is_told_who_it_is_exactly_once() {
         let mut client = gate.connect();
         // Also the second time, when the token is remembered.
         for _ in 0..2 {
-            client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{ann}X-User: evil\r\nX-User: evil\r\n\r\n"));
+            client.send(format!(
+                "GET {target} HTTP/1.1\r\nHost: a\r\n{ann}X-User: evil\r\nX-User: evil\r\n\r\n"
+            ));
             assert_eq!(client.response().status, 200);
             let request = last(&backend);
             assert_eq!(request.header("x-user"), Some("ann"));
@@ -116,18 +124,30 @@ fn nobody_can_say_it_for_the_gateway() {
     let renamed = Gate::start(&config);
     let gate = Gate::with_tls(&self::config(&backend.url()));
     let ann = gate.bearer("ann", &["user"]);
-    for (target, credential) in [("/open", ""), ("/maybe", ""), ("/app", ann.as_str()), ("/open", ann.as_str())] {
+    for (target, credential) in [
+        ("/open", ""),
+        ("/maybe", ""),
+        ("/app", ann.as_str()),
+        ("/open", ann.as_str()),
+    ] {
         for name in LOOK_ALIKES {
             if name.starts_with("Remote") {
                 continue;
             }
             let case = format!("{name} on {target} with {credential:?}");
-            assert_eq!(gate.get(target, &format!("{credential}{name}: evil\r\n")).status, 200, "{case}");
+            assert_eq!(
+                gate.get(target, &format!("{credential}{name}: evil\r\n")).status,
+                200,
+                "{case}"
+            );
             let request = last(&backend);
             assert_clean(&request, &case);
             for (sent, _) in &request.headers.0 {
                 // Whatever is there by such a name is the gateway's own, under its proper name.
-                assert!(folded(sent) != folded(name) || sent.to_lowercase() == folded(name), "{case}: {sent}");
+                assert!(
+                    folded(sent) != folded(name) || sent.to_lowercase() == folded(name),
+                    "{case}: {sent}"
+                );
             }
             let expected: &[&str] = if target == "/app" { &["ann"] } else { &[] };
             assert_eq!(request.headers.all("x-user"), expected, "{case}");
@@ -175,12 +195,20 @@ fn connection_cannot_name_what_the_gateway_says() {
     let backend = Upstream::start();
     let gate = Gate::start(&config(&backend.url()));
     let ann = gate.bearer("ann", &["user"]);
-    for options in ["close, X-User, x-real-ip", "X-User\r\nConnection: X-Forwarded-For, X-User-Roles", "x-user-id, X-Request-Id"] {
+    for options in [
+        "close, X-User, x-real-ip",
+        "X-User\r\nConnection: X-Forwarded-For, X-User-Roles",
+        "x-user-id, X-Request-Id",
+    ] {
         let lines = format!("{ann}Connection: {options}\r\nX-User: evil\r\nX-Hop: 1\r\nConnection: X-Hop\r\n");
         assert_eq!(gate.get("/app", &lines).status, 200, "{options}");
         let request = last(&backend);
         assert_clean(&request, options);
-        assert_eq!(identity(&request), [vec!["ann"], vec!["ann"], vec!["user"], vec![]], "{options}");
+        assert_eq!(
+            identity(&request),
+            [vec!["ann"], vec!["ann"], vec!["user"], vec![]],
+            "{options}"
+        );
         assert_eq!(request.header("x-forwarded-for"), Some("127.0.0.1"), "{options}");
         assert_eq!(request.header("x-real-ip"), Some("127.0.0.1"), "{options}");
         assert_eq!(request.header("host"), Some("app.test"), "{options}");
@@ -208,29 +236,41 @@ fn trailers_say_nothing_about_identity() {
 }
 
 fn say_in_trailers(gate: &Gate, backend: &Upstream, target: &str, credential: &str, names: &[&str]) {
-        let trailers: String = names.iter().filter(|name| !name.starts_with("Remote") && **name != "Forwarded").map(|name| format!("{name}: evil\r\n")).collect();
-        let mut client = gate.connect();
-        client.send(format!(
-            "POST {target} HTTP/1.1\r\nHost: a\r\n{credential}Transfer-Encoding: chunked\r\nTrailer: {}, X-Sum\r\n\r\n\
+    let trailers: String = names
+        .iter()
+        .filter(|name| !name.starts_with("Remote") && **name != "Forwarded")
+        .map(|name| format!("{name}: evil\r\n"))
+        .collect();
+    let mut client = gate.connect();
+    client.send(format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\n{credential}Transfer-Encoding: chunked\r\nTrailer: {}, X-Sum\r\n\r\n\
              3\r\nabc\r\n0\r\n{trailers}X-Sum: 7\r\n\r\n",
-            names.join(", ")
-        ));
-        assert_eq!(client.response().status, 200);
-        let request = backend.wait_for(backend.requests().len()).pop().unwrap();
-        assert_clean(&request, target);
-        assert_eq!(request.text(), "abc");
-        for (name, _) in &request.trailers.0 {
-            assert_eq!(name.to_lowercase(), "x-sum");
-        }
-        // In step.
-        assert_eq!(client.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 200);
+        names.join(", ")
+    ));
+    assert_eq!(client.response().status, 200);
+    let request = backend.wait_for(backend.requests().len()).pop().unwrap();
+    assert_clean(&request, target);
+    assert_eq!(request.text(), "abc");
+    for (name, _) in &request.trailers.0 {
+        assert_eq!(name.to_lowercase(), "x-sum");
+    }
+    // In step.
+    assert_eq!(
+        client.send("GET /open HTTP/1.1\r\nHost: a\r\n\r\n").response().status,
+        200
+    );
 }
 
 #[test]
 fn a_credential_that_counted_is_not_passed_on_and_another_is() {
     let backend = Upstream::start();
     let more = route("token", "/token", "app", "forward_token = true")
-        + &route("token-open", "/token-open", "app", "access = \"public\"\nforward_token = true");
+        + &route(
+            "token-open",
+            "/token-open",
+            "app",
+            "access = \"public\"\nforward_token = true",
+        );
     let gate = Gate::start(&(config(&backend.url()) + &more));
     let token = gate.token("ann", &["user"]);
     let bearer = format!("Bearer {token}");
@@ -243,7 +283,11 @@ fn a_credential_that_counted_is_not_passed_on_and_another_is() {
         ("/open", "Basic YTpi", Some("Basic YTpi")),
         ("/maybe", "Basic YTpi", Some("Basic YTpi")),
         ("/open", "Bearer of-somebody-else", Some("Bearer of-somebody-else")),
-        ("/open", "AWS4-HMAC-SHA256 Credential=x", Some("AWS4-HMAC-SHA256 Credential=x")),
+        (
+            "/open",
+            "AWS4-HMAC-SHA256 Credential=x",
+            Some("AWS4-HMAC-SHA256 Credential=x"),
+        ),
     ] {
         let response = gate.get(target, &format!("Authorization: {sent}\r\n"));
         assert_eq!(response.status, 200, "{target} {sent}");
@@ -256,7 +300,14 @@ fn a_credential_that_counted_is_not_passed_on_and_another_is() {
     ] {
         assert_eq!(gate.get("/open", &lines).status, 200);
         let request = last(&backend);
-        assert!(!request.headers.all("authorization").iter().any(|value| value.contains(&token)), "{request:#?}");
+        assert!(
+            !request
+                .headers
+                .all("authorization")
+                .iter()
+                .any(|value| value.contains(&token)),
+            "{request:#?}"
+        );
     }
 }
 
@@ -284,7 +335,10 @@ fn the_gateways_own_cookies_stay_here() {
 fn tokens_of_keys_and_secrets_in_files_count_too() {
     use crate::support::issuer::Issuer;
     let backend = Upstream::start();
-    let issuers = Issuer::new("https://keys.test").rs256("rsa").hs256("secret").eddsa("ed");
+    let issuers = Issuer::new("https://keys.test")
+        .rs256("rsa")
+        .hs256("secret")
+        .eddsa("ed");
     let names = ["https://rsa.test", "https://hmac.test", "https://ed.test"];
     let key = |name: &str, source: String, algorithm: &str| {
         format!(
@@ -294,8 +348,16 @@ fn tokens_of_keys_and_secrets_in_files_count_too() {
         )
     };
     let config = config(&backend.url())
-        + &key(names[0], format!("key_file = {:?}", issuers.public_key_file("rsa")), "RS256")
-        + &key(names[1], format!("secret_file = {:?}", issuers.secret_file("secret")), "HS256")
+        + &key(
+            names[0],
+            format!("key_file = {:?}", issuers.public_key_file("rsa")),
+            "RS256",
+        )
+        + &key(
+            names[1],
+            format!("secret_file = {:?}", issuers.secret_file("secret")),
+            "HS256",
+        )
         + &key(names[2], format!("jwks_file = {:?}", issuers.jwks_file()), "EdDSA");
     let gate = Gate::start(&config);
     for (name, id) in names.into_iter().zip(["rsa", "secret", "ed"]) {
@@ -304,12 +366,22 @@ fn tokens_of_keys_and_secrets_in_files_count_too() {
         claims["preferred_username"] = "ann".into();
         claims["realm_access"] = serde_json::json!({ "roles": ["staff", "other", "doorward-admin"] });
         let mut client: RawClient = gate.connect();
-        client.send(format!("GET /app HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", issuers.sign(id, &claims)));
+        client.send(format!(
+            "GET /app HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n",
+            issuers.sign(id, &claims)
+        ));
         assert_eq!(client.response().status, 200, "{name}");
-        assert_eq!(identity(&last(&backend)), [vec!["ext:ann"], vec!["7"], vec!["user"], vec![]], "{name}");
+        assert_eq!(
+            identity(&last(&backend)),
+            [vec!["ext:ann"], vec!["7"], vec!["user"], vec![]],
+            "{name}"
+        );
         // The key of one issuer is no key of another.
         claims["iss"] = names[usize::from(name == names[0])].into();
-        client.send(format!("GET /app HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", issuers.sign(id, &claims)));
+        client.send(format!(
+            "GET /app HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n",
+            issuers.sign(id, &claims)
+        ));
         assert_eq!(client.response().status, 401, "{name}");
     }
 }
@@ -318,12 +390,24 @@ fn tokens_of_keys_and_secrets_in_files_count_too() {
 fn a_trailer_section_that_routes_frames_or_authenticates_is_refused() {
     let backend = Upstream::start();
     let gate = Gate::start(&config(&backend.url()));
-    for name in ["Authorization", "Host", "Content-Length", "Transfer-Encoding", "Cookie", "Forwarded"] {
+    for name in [
+        "Authorization",
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Cookie",
+        "Forwarded",
+    ] {
         let answers = gate.connect().exchange(format!(
             "POST /open HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{name}: 5\r\n\r\n"
         ));
         let statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
         assert_eq!(statuses, [400], "{name}");
     }
-    assert!(backend.requests().iter().all(|request| !request.complete || request.trailers.0.is_empty()));
+    assert!(
+        backend
+            .requests()
+            .iter()
+            .all(|request| !request.complete || request.trailers.0.is_empty())
+    );
 }

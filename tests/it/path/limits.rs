@@ -5,8 +5,8 @@ use std::net::TcpStream;
 
 use http::Method;
 
-use super::gate::{Gate, open_to, route, upstream};
 use super::assert_problem;
+use super::gate::{Gate, open_to, route, upstream};
 use crate::support::client::Protocol;
 use crate::support::raw::RawClient;
 use crate::support::reply::{Gate as Barrier, Reply};
@@ -25,15 +25,25 @@ fn too_many_or_too_large_headers_are_431() {
     // With Host.
     assert_eq!(gate.get("/", &headers(99)).status, 200);
     assert_eq!(gate.get("/", &value(60_000)).status, 200);
-    for lines in [headers(100), headers(5000), value(64 * 1024), value(1_000_000), format!("{}: v\r\n", "N".repeat(70_000))] {
+    for lines in [
+        headers(100),
+        headers(5000),
+        value(64 * 1024),
+        value(1_000_000),
+        format!("{}: v\r\n", "N".repeat(70_000)),
+    ] {
         let mut client = gate.connect();
-        client.try_send(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).ok();
+        client
+            .try_send(format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n"))
+            .ok();
         let response = client.response();
         assert_problem(&response, 431, "headers_too_large");
         client.expect_close();
     }
     let mut client = gate.connect();
-    client.try_send(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(17_000))).ok();
+    client
+        .try_send(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(17_000)))
+        .ok();
     assert_problem(&client.response(), 414, "target_too_long");
     assert_eq!(backend.requests().len(), 2);
 }
@@ -47,8 +57,15 @@ fn the_size_of_a_head_can_be_set() {
     assert_eq!(gate.get("/", &format!("X-Big: {}\r\n", "v".repeat(7000))).status, 200);
     let client = gate.tls_client(Protocol::Http2);
     let answer = client.request(Method::GET, "/").header("x-big", &big).try_send();
-    assert!(answer.as_ref().map_or(true, |response| response.status == 431), "{answer:?}");
-    client.request(Method::GET, "/").header("x-big", &"v".repeat(7000)).send().expect(200);
+    assert!(
+        answer.as_ref().map_or(true, |response| response.status == 431),
+        "{answer:?}"
+    );
+    client
+        .request(Method::GET, "/")
+        .header("x-big", &"v".repeat(7000))
+        .send()
+        .expect(200);
     assert_eq!(backend.requests().len(), 2);
 }
 
@@ -62,15 +79,26 @@ fn a_body_is_as_large_as_its_route_allows() {
     let kib = "x".repeat(1024);
     for (framed, status) in [
         (format!("Content-Length: 1024\r\n\r\n{kib}"), 200),
-        (format!("Transfer-Encoding: chunked\r\n\r\n400\r\n{kib}\r\n0\r\n\r\n"), 200),
+        (
+            format!("Transfer-Encoding: chunked\r\n\r\n400\r\n{kib}\r\n0\r\n\r\n"),
+            200,
+        ),
         (format!("Content-Length: 1025\r\n\r\n{kib}x"), 413),
         ("Content-Length: 100000000000\r\n\r\n".to_owned(), 413),
-        (format!("Transfer-Encoding: chunked\r\n\r\n401\r\n{kib}x\r\n0\r\n\r\n"), 413),
-        (format!("Transfer-Encoding: chunked\r\n\r\n400\r\n{kib}\r\n1\r\nx\r\n400\r\n{kib}\r\n"), 413),
+        (
+            format!("Transfer-Encoding: chunked\r\n\r\n401\r\n{kib}x\r\n0\r\n\r\n"),
+            413,
+        ),
+        (
+            format!("Transfer-Encoding: chunked\r\n\r\n400\r\n{kib}\r\n1\r\nx\r\n400\r\n{kib}\r\n"),
+            413,
+        ),
     ] {
         let before = backend.requests().len();
         let mut client = gate.connect();
-        client.try_send(format!("POST /small HTTP/1.1\r\nHost: a\r\n{framed}")).ok();
+        client
+            .try_send(format!("POST /small HTTP/1.1\r\nHost: a\r\n{framed}"))
+            .ok();
         let response = client.response();
         assert_eq!(response.status, status, "{}", response.text());
         if status == 413 {
@@ -81,16 +109,31 @@ fn a_body_is_as_large_as_its_route_allows() {
                 backend.wait_for_close(request.connection);
             }
             let seen = backend.requests().split_off(before);
-            assert!(seen.iter().all(|request| !request.complete && request.body.len() <= 1024), "{seen:#?}");
+            assert!(
+                seen.iter()
+                    .all(|request| !request.complete && request.body.len() <= 1024),
+                "{seen:#?}"
+            );
             // What is announced is refused before anybody hears of it.
             assert!(framed.starts_with("Transfer") || seen.is_empty(), "{seen:#?}");
         }
     }
     let client = gate.tls_client(Protocol::Http2);
-    client.request(Method::POST, "/small").body(kib.as_bytes()).send().expect(200);
+    client
+        .request(Method::POST, "/small")
+        .body(kib.as_bytes())
+        .send()
+        .expect(200);
     let response = client.request(Method::POST, "/small").body("x".repeat(1025)).send();
-    assert_eq!((response.status, response.json()["error"].as_str()), (413, Some("body_too_large")));
-    client.request(Method::POST, "/large").body("x".repeat(100_000)).send().expect(200);
+    assert_eq!(
+        (response.status, response.json()["error"].as_str()),
+        (413, Some("body_too_large"))
+    );
+    client
+        .request(Method::POST, "/large")
+        .body("x".repeat(100_000))
+        .send()
+        .expect(200);
 }
 
 #[test]

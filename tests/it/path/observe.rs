@@ -37,17 +37,47 @@ fn figures_of_requests_decisions_tokens_handshakes_and_connections() {
     gate.tls_client(Protocol::Http2).get("/open").expect(200);
     gate.tls_client(Protocol::Http1).get("/open").expect(200);
     for (series, value) in [
-        (r#"doorward_http_requests_total{route="app",method="GET",status="200"}"#, 3.0),
-        (r#"doorward_http_requests_total{route="app",method="GET",status="403"}"#, 1.0),
-        (r#"doorward_http_requests_total{route="app",method="GET",status="401"}"#, 2.0),
-        (r#"doorward_http_requests_total{route="open",method="OTHER",status="200"}"#, 1.0),
-        (r#"doorward_http_requests_total{route="dead",method="GET",status="502"}"#, 1.0),
+        (
+            r#"doorward_http_requests_total{route="app",method="GET",status="200"}"#,
+            3.0,
+        ),
+        (
+            r#"doorward_http_requests_total{route="app",method="GET",status="403"}"#,
+            1.0,
+        ),
+        (
+            r#"doorward_http_requests_total{route="app",method="GET",status="401"}"#,
+            2.0,
+        ),
+        (
+            r#"doorward_http_requests_total{route="open",method="OTHER",status="200"}"#,
+            1.0,
+        ),
+        (
+            r#"doorward_http_requests_total{route="dead",method="GET",status="502"}"#,
+            1.0,
+        ),
         (r#"doorward_http_request_duration_seconds_count{route="app"}"#, 6.0),
-        (r#"doorward_access_decisions_total{route="app",decision="permit",reason="ok"}"#, 3.0),
-        (r#"doorward_access_decisions_total{route="app",decision="refuse",reason="insufficient_scope"}"#, 1.0),
-        (r#"doorward_access_decisions_total{route="app",decision="refuse",reason="credentials_required"}"#, 1.0),
-        (r#"doorward_access_decisions_total{route="app",decision="refuse",reason="invalid_token"}"#, 1.0),
-        (r#"doorward_access_decisions_total{route="dead",decision="permit",reason="ok"}"#, 1.0),
+        (
+            r#"doorward_access_decisions_total{route="app",decision="permit",reason="ok"}"#,
+            3.0,
+        ),
+        (
+            r#"doorward_access_decisions_total{route="app",decision="refuse",reason="insufficient_scope"}"#,
+            1.0,
+        ),
+        (
+            r#"doorward_access_decisions_total{route="app",decision="refuse",reason="credentials_required"}"#,
+            1.0,
+        ),
+        (
+            r#"doorward_access_decisions_total{route="app",decision="refuse",reason="invalid_token"}"#,
+            1.0,
+        ),
+        (
+            r#"doorward_access_decisions_total{route="dead",decision="permit",reason="ok"}"#,
+            1.0,
+        ),
         (r#"doorward_tls_handshakes_total{result="ok"}"#, 2.0),
         (r#"doorward_token_verifications_total{result="malformed"}"#, 1.0),
     ] {
@@ -108,10 +138,20 @@ fn a_request_is_one_line_without_secrets() {
     ] {
         assert!(line.contains(part), "no {part} in {line}");
     }
-    assert_eq!(gate.get("/app?token=abc", &format!("Authorization: Bearer {token}x\r\n")).status, 401);
+    assert_eq!(
+        gate.get("/app?token=abc", &format!("Authorization: Bearer {token}x\r\n"))
+            .status,
+        401
+    );
     let line = gate.access_line("/app");
-    assert!(line.contains("decision=refuse") && line.contains("reason=invalid_token") && line.contains("user=\"\""), "{line}");
-    gate.tls_client(Protocol::Http2).request(Method::GET, "/open/h2?q=hunter2").send().expect(200);
+    assert!(
+        line.contains("decision=refuse") && line.contains("reason=invalid_token") && line.contains("user=\"\""),
+        "{line}"
+    );
+    gate.tls_client(Protocol::Http2)
+        .request(Method::GET, "/open/h2?q=hunter2")
+        .send()
+        .expect(200);
     assert!(gate.access_line("/open/h2").contains("host=\"localhost"));
     let said = gate.process().lines().join("\n");
     for secret in [token.as_str(), "hunter2", "of-ann", "secret-in-referer", "token=abc"] {
@@ -134,9 +174,17 @@ fn nobody_writes_a_log_line_of_their_own() {
     gate.get("/after", "");
     gate.access_line("/after");
     let lines = gate.process().lines();
-    assert!(lines.iter().all(|line| !line.contains(['\u{1b}', '\u{202e}'])), "{lines:#?}");
+    assert!(
+        lines.iter().all(|line| !line.contains(['\u{1b}', '\u{202e}'])),
+        "{lines:#?}"
+    );
     let access = lines.iter().filter(|line| line.contains("doorward::access"));
-    assert!(access.clone().all(|line| line.matches(" status=").count() == 1 || line.contains("\\\" status=")), "{lines:#?}");
+    assert!(
+        access
+            .clone()
+            .all(|line| line.matches(" status=").count() == 1 || line.contains("\\\" status=")),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -146,15 +194,31 @@ fn the_log_of_requests_can_be_off_and_faults_are_still_told() {
     assert_eq!(gate.get("/open", "").status, 200);
     assert_eq!(gate.get("/dead?secret", "").status, 502);
     let line = gate.process().wait_for_line(|line| line.contains("upstream_failed"));
-    assert!(line.contains("WARN") && line.contains("route=\"dead\"") || line.contains("route=dead"), "{line}");
-    assert!(!gate.process().lines().iter().any(|line| line.contains("doorward::access") || line.contains("secret")));
+    assert!(
+        line.contains("WARN") && line.contains("route=\"dead\"") || line.contains("route=dead"),
+        "{line}"
+    );
+    assert!(
+        !gate
+            .process()
+            .lines()
+            .iter()
+            .any(|line| line.contains("doorward::access") || line.contains("secret"))
+    );
 }
 
 #[test]
 fn the_admin_address_answers_only_what_it_knows() {
     let backend = Upstream::start();
     let gate = Gate::start(&config(&backend.url()));
-    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 200), ("/", 404), ("/open", 404), ("/metrics/x", 404)] {
+    for (path, status) in [
+        ("/healthz", 200),
+        ("/readyz", 200),
+        ("/metrics", 200),
+        ("/", 404),
+        ("/open", 404),
+        ("/metrics/x", 404),
+    ] {
         assert_eq!(gate.status_of(path), status, "{path}");
     }
     // And the public listener none of it.

@@ -37,22 +37,24 @@ fn a_target_is_sent_on_byte_for_byte() {
         "/@scope%2fname",
         "/_matrix/%21room%3Aexample.org",
         "/a~!$&'()*+,;=:@-._",
-        "/a?x=1&y=//..%2f/../;#"
-            .strip_suffix('#')
-            .unwrap(),
+        "/a?x=1&y=//..%2f/../;#".strip_suffix('#').unwrap(),
         "/a?b?c",
         "/a?%zz",
         "/...",
         "/.a/..b/c..",
         &long,
     ] {
-        let response = client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).response();
+        let response = client
+            .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .response();
         assert_eq!(response.status, 200, "{target}: {}", response.text());
         assert_eq!(last(&backend).target, target);
         http2.get(target).expect(200);
         assert_eq!(last(&backend).target, target, "over HTTP/2");
     }
-    let response = client.send("GET http://a/X%2fy?Z HTTP/1.1\r\nHost: a\r\n\r\n").response();
+    let response = client
+        .send("GET http://a/X%2fy?Z HTTP/1.1\r\nHost: a\r\n\r\n")
+        .response();
     assert_eq!((response.status, last(&backend).target.as_str()), (200, "/X%2fy?Z"));
 }
 
@@ -94,8 +96,14 @@ fn what_some_backend_takes_for_a_protected_path_is_not_public() {
         let target: String = target.chars().map(escaped).collect();
         for token in [None, Some(&user)] {
             let line = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-            let response = client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{line}\r\n")).response();
-            assert!(matches!(response.status, 400 | 401 | 403), "{target} with {token:?}: {}", response.status);
+            let response = client
+                .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n{line}\r\n"))
+                .response();
+            assert!(
+                matches!(response.status, 400 | 401 | 403),
+                "{target} with {token:?}: {}",
+                response.status
+            );
             if response.status == 400 {
                 assert_problem(&response, 400, "ambiguous_target");
             }
@@ -120,7 +128,11 @@ fn escaped(character: char) -> String {
         return character.to_string();
     }
     let mut bytes = [0; 4];
-    character.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")).collect()
+    character
+        .encode_utf8(&mut bytes)
+        .bytes()
+        .map(|byte| format!("%{byte:02X}"))
+        .collect()
 }
 
 #[test]
@@ -163,11 +175,26 @@ fn the_prefix_to_strip_holds_in_every_reading() {
     let backend = Upstream::start();
     let config = upstream("app", &backend.url(), "")
         + &route("app", "/app", "app", "access = \"public\"\nstrip_prefix = \"/app\"")
-        + &route("admin", "/app/admin", "app", "roles_any = [\"admin\"]\nstrip_prefix = \"/app\"");
+        + &route(
+            "admin",
+            "/app/admin",
+            "app",
+            "roles_any = [\"admin\"]\nstrip_prefix = \"/app\"",
+        );
     let gate = Gate::start(&config);
-    for target in ["/app//admin", "/app/ADMIN", "/app/%61dmin", "/app/admin%2fx", "/app;/admin"] {
+    for target in [
+        "/app//admin",
+        "/app/ADMIN",
+        "/app/%61dmin",
+        "/app/admin%2fx",
+        "/app;/admin",
+    ] {
         let response = gate.get(target, "");
-        assert!(matches!(response.status, 400 | 401 | 404), "{target}: {}", response.status);
+        assert!(
+            matches!(response.status, 400 | 401 | 404),
+            "{target}: {}",
+            response.status
+        );
     }
     assert!(backend.requests().is_empty());
     for (target, sent) in [("/app/x//y", "/x//y"), ("/app/X%2Fy", "/X%2Fy"), ("/app;v=1/x", "")] {
@@ -175,7 +202,11 @@ fn the_prefix_to_strip_holds_in_every_reading() {
         if sent.is_empty() {
             assert_ne!(response.status, 200, "{target}");
         } else {
-            assert_eq!((response.status, last(&backend).target.as_str()), (200, sent), "{target}");
+            assert_eq!(
+                (response.status, last(&backend).target.as_str()),
+                (200, sent),
+                "{target}"
+            );
         }
     }
 }
@@ -231,12 +262,29 @@ fn some_targets_are_never_right() {
         let response = client.send(request).response();
         assert_eq!(response.status, 400, "{target}");
         let code = response.json()["error"].as_str().unwrap().to_owned();
-        assert!(code == "invalid_target" || code == "ambiguous_target", "{target}: {code}");
+        assert!(
+            code == "invalid_target" || code == "ambiguous_target",
+            "{target}: {code}"
+        );
         let over = http2.request(Method::GET, target).bearer(&admin).send();
-        assert_eq!((over.status, over.json()["error"].as_str().unwrap()), (400, code.as_str()), "{target} over HTTP/2");
+        assert_eq!(
+            (over.status, over.json()["error"].as_str().unwrap()),
+            (400, code.as_str()),
+            "{target} over HTTP/2"
+        );
     }
     // What no client library sends, on a connection each: these end it.
-    for target in ["/a#b", "/admin#/public", "/public\\..\\admin", "/a\\b", "/a\u{1}b", "/a\u{7f}", "/\u{e4}", "/a<b", "/a b"] {
+    for target in [
+        "/a#b",
+        "/admin#/public",
+        "/public\\..\\admin",
+        "/a\\b",
+        "/a\u{1}b",
+        "/a\u{7f}",
+        "/\u{e4}",
+        "/a<b",
+        "/a b",
+    ] {
         let response = gate.get(target, "");
         assert_eq!(response.status, 400, "{target:?}");
     }
@@ -267,5 +315,10 @@ fn options_for_the_server_as_a_whole_goes_to_nobody() {
     assert!(response.status < 500, "{}", response.text());
     let response = gate.ask("GET * HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_problem(&response, 400, "invalid_target");
-    assert!(backend.requests().iter().all(|request| request.method == "OPTIONS" && request.target == "*"));
+    assert!(
+        backend
+            .requests()
+            .iter()
+            .all(|request| request.method == "OPTIONS" && request.target == "*")
+    );
 }

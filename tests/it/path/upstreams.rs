@@ -18,7 +18,10 @@ use crate::support::upstream::Upstream;
 use crate::support::upstream_h2c::H2cUpstream;
 
 fn post(target: &str, body: &str) -> String {
-    format!("POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 #[test]
@@ -40,7 +43,11 @@ fn http_1_over_tcp_and_unix_sockets() {
         assert_eq!(gate.ask(chunked).json()["body"], "abcde");
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let client = gate.tls_client(protocol);
-            let response = client.request(Method::POST, "/").body(body.as_bytes()).send().expect(200);
+            let response = client
+                .request(Method::POST, "/")
+                .body(body.as_bytes())
+                .send()
+                .expect(200);
             assert_eq!(response.json()["body"], body.as_str());
             backend.next(Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"));
             client.request(Method::HEAD, "/").send().expect(200);
@@ -57,10 +64,16 @@ fn http_2_without_tls() {
     let body = "x".repeat(300_000);
     assert_eq!(gate.ask(post("/a%2Fb?c", &body)).json()["body"], body.as_str());
     let request = backend.requests().pop().unwrap();
-    assert_eq!((request.target.as_str(), request.version.as_str()), ("/a%2Fb?c", "HTTP/2.0"));
+    assert_eq!(
+        (request.target.as_str(), request.version.as_str()),
+        ("/a%2Fb?c", "HTTP/2.0")
+    );
     assert_eq!(request.header(":authority"), Some("a"));
     let client = gate.tls_client(Protocol::Http2);
-    assert_eq!(client.request(Method::POST, "/").body(body.as_bytes()).send().json()["body"], body.as_str());
+    assert_eq!(
+        client.request(Method::POST, "/").body(body.as_bytes()).send().json()["body"],
+        body.as_str()
+    );
     let response = gate.ask("HEAD / HTTP/1.0\r\nHost: a\r\n\r\n".replace("HEAD", "GET"));
     assert_eq!((response.status, response.framing), (200, Framing::Length));
 }
@@ -96,8 +109,15 @@ fn https_with_an_authority_of_ones_own() {
     let response = gate.get("/good", "");
     assert_eq!(response.status, 200, "{}", response.text());
     let text = response.text();
-    assert!(text.contains("protocol: HTTP/2.0") && text.contains("host: app.test") && text.contains("name: backend.test"), "{text}");
-    for (target, cause) in [("/stranger", "certificate"), ("/named", "certificate"), ("/public", "certificate")] {
+    assert!(
+        text.contains("protocol: HTTP/2.0") && text.contains("host: app.test") && text.contains("name: backend.test"),
+        "{text}"
+    );
+    for (target, cause) in [
+        ("/stranger", "certificate"),
+        ("/named", "certificate"),
+        ("/public", "certificate"),
+    ] {
         assert_problem(&gate.get(target, ""), 502, "upstream_failed");
         let line = gate.access_line(target);
         assert!(line.contains("cause=") && line.to_lowercase().contains(cause), "{line}");
@@ -115,7 +135,12 @@ fn nginx_as_a_backend_understands_what_it_is_sent() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let client = gate.tls_client(protocol);
         let request = client.request(Method::GET, "/app/x%2Fy//z?q=1").bearer(&token);
-        let response = request.header("x-user", "evil").header("x_user", "evil").header("cookie", "a=1").send().expect(200);
+        let response = request
+            .header("x-user", "evil")
+            .header("x_user", "evil")
+            .header("cookie", "a=1")
+            .send()
+            .expect(200);
         assert_eq!(saw(&response, "target"), "/x%2Fy//z?q=1");
         assert_eq!(saw(&response, "x-user"), "ann");
         assert_eq!(saw(&response, "x-forwarded-prefix"), "/app");
@@ -123,7 +148,12 @@ fn nginx_as_a_backend_understands_what_it_is_sent() {
         assert_eq!(saw(&response, "authorization"), "");
         assert_eq!(saw(&response, "cookie"), "a=1");
         assert_eq!(saw(&response, "protocol"), "HTTP/1.1");
-        let posted = client.request(Method::POST, "/app/").bearer(&token).body("abc").send().expect(200);
+        let posted = client
+            .request(Method::POST, "/app/")
+            .bearer(&token)
+            .body("abc")
+            .send()
+            .expect(200);
         assert_eq!(saw(&posted, "content-length"), "3");
     }
 }
@@ -135,20 +165,34 @@ fn an_upstream_that_cannot_be_reached_is_told_and_harms_nobody() {
     let config = upstream("dead", &dead, "")
         + &upstream("gone", "unix:/nowhere/app.sock", "")
         + &upstream("app", &backend.url(), "")
-        + &["dead", "gone", "app"].map(|name| route(name, &format!("/{name}"), name, "access = \"public\"")).concat();
+        + &["dead", "gone", "app"]
+            .map(|name| route(name, &format!("/{name}"), name, "access = \"public\""))
+            .concat();
     let gate = Gate::start(&config);
     let mut client = gate.connect();
     for target in ["/dead", "/gone"] {
-        let response = client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")).response();
+        let response = client
+            .send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"))
+            .response();
         assert_problem(&response, 502, "upstream_failed");
-        assert!(!response.text().contains("127.0.0.1") && !response.text().contains("nowhere"), "{}", response.text());
+        assert!(
+            !response.text().contains("127.0.0.1") && !response.text().contains("nowhere"),
+            "{}",
+            response.text()
+        );
         let line = gate.access_line(target);
-        assert!(line.contains("status=502") && line.contains("reason=upstream_failed") && line.contains("cause=\""), "{line}");
+        assert!(
+            line.contains("status=502") && line.contains("reason=upstream_failed") && line.contains("cause=\""),
+            "{line}"
+        );
         // A small body that nobody took is read; the connection goes on.
         let response = client.send(post(target, "hello")).response();
         assert_eq!((response.status, response.keeps_alive()), (502, true));
     }
-    assert_eq!(client.send("GET /app HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 200);
+    assert_eq!(
+        client.send("GET /app HTTP/1.1\r\nHost: a\r\n\r\n").response().status,
+        200
+    );
 }
 
 #[test]
@@ -169,7 +213,10 @@ fn a_server_that_is_down_is_passed_over_and_those_that_are_up_take_turns() {
     }
     assert_eq!(one.requests().len(), 4);
     for _ in 0..4 {
-        assert_eq!(client.send("GET /both HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 200);
+        assert_eq!(
+            client.send("GET /both HTTP/1.1\r\nHost: a\r\n\r\n").response().status,
+            200
+        );
     }
     assert_eq!((one.requests().len(), other.requests().len()), (6, 2));
 }
@@ -183,20 +230,35 @@ fn an_upstream_that_speaks_no_http_is_a_bad_gateway() {
         ("no answer", Reply::hang_up()),
         ("garbage", Reply::bytes("220 mail.test ESMTP\r\n\r\n").then_close()),
         ("half a head", Reply::bytes("HTTP/1.1 200 OK\r\nContent-").then_close()),
-        ("two lengths", Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab").then_close()),
-        ("a length that is none", Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nab").then_close()),
+        (
+            "two lengths",
+            Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab").then_close(),
+        ),
+        (
+            "a length that is none",
+            Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nab").then_close(),
+        ),
         ("a protocol nobody asked for", Reply::upgrade_and_echo("websocket")),
-        ("a head without end", Reply::bytes(format!("HTTP/1.1 200 OK\r\n{many}\r\n")).then_close()),
+        (
+            "a head without end",
+            Reply::bytes(format!("HTTP/1.1 200 OK\r\n{many}\r\n")).then_close(),
+        ),
     ] {
         backend.next(reply);
         let mut client = gate.connect();
         let response = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
         assert_eq!(response.status, 502, "{case}: {}", response.text());
         assert_problem(&response, 502, "upstream_failed");
-        assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 200, "{case}");
+        assert_eq!(
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().status,
+            200,
+            "{case}"
+        );
     }
     // Bytes behind an answer are no answer to the next request.
-    backend.next(Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"));
+    backend.next(Reply::bytes(
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    ));
     let mut client = gate.connect();
     for _ in 0..3 {
         let response = client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response();
@@ -212,13 +274,19 @@ fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
     for (case, reply) in [
         ("with a length", Reply::cut_short(100, b"abc")),
         ("in chunks", Reply::cut_short_chunked(b"abc")),
-        ("in bad chunks", Reply::bytes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n").then_close()),
+        (
+            "in bad chunks",
+            Reply::bytes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n").then_close(),
+        ),
     ] {
         backend.next(reply.clone());
         let mut client = gate.connect();
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
         match client.try_response() {
-            Err(Broken::InBody { response, ended: Ended::Closed { .. } }) => assert_eq!(response.status, 200, "{case}"),
+            Err(Broken::InBody {
+                response,
+                ended: Ended::Closed { .. },
+            }) => assert_eq!(response.status, 200, "{case}"),
             other => panic!("{case}: {other:?}"),
         }
         backend.next(reply);
@@ -234,7 +302,8 @@ fn a_body_that_breaks_off_is_never_taken_for_a_whole_one() {
 #[test]
 fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     let backend = Upstream::start();
-    let config = upstream("app", &backend.url(), "response_timeout = \"500ms\"") + &route("app", "/", "app", "access = \"public\"");
+    let config = upstream("app", &backend.url(), "response_timeout = \"500ms\"")
+        + &route("app", "/", "app", "access = \"public\"");
     let gate = Gate::with_tls(&config);
     let never = Barrier::new();
     let mut client = gate.connect();
@@ -243,10 +312,16 @@ fn an_upstream_that_does_not_answer_in_time_is_given_up() {
     assert_problem(&response, 504, "upstream_timeout");
     assert!(response.keeps_alive());
     // Nobody else gets the late answer.
-    assert_eq!(client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").response().json()["target"], "/next");
+    assert_eq!(
+        client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").response().json()["target"],
+        "/next"
+    );
     backend.next(Reply::text("late").after(&never));
     let response = gate.tls_client(Protocol::Http2).get("/");
-    assert_eq!((response.status, response.json()["error"].as_str()), (504, Some("upstream_timeout")));
+    assert_eq!(
+        (response.status, response.json()["error"].as_str()),
+        (504, Some("upstream_timeout"))
+    );
     // Only the head has that long: a body may take its time.
     let slow = Barrier::new();
     backend.next(Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc").then_after(&slow, "def"));
@@ -269,7 +344,11 @@ fn what_is_too_much_for_an_upstream_waits_and_is_then_refused() {
     let gate = Gate::start(&config);
     let barrier = Barrier::new();
     for target in ["/app", "/patient"] {
-        let barrier = if target == "/app" { barrier.clone() } else { Barrier::new() };
+        let barrier = if target == "/app" {
+            barrier.clone()
+        } else {
+            Barrier::new()
+        };
         let seen = backend.requests().len();
         backend.next(Reply::text("first").after(&barrier));
         let mut first = gate.connect();
@@ -319,7 +398,11 @@ fn a_request_that_an_upstream_took_and_dropped_is_not_sent_twice() {
     let mut client = gate.connect();
     assert_eq!(client.send(post("/first", "hello")).response().status, 200);
     backend.next(Reply::hang_up());
-    assert_problem(&client.send(post("/second", "hello")).response(), 502, "upstream_failed");
+    assert_problem(
+        &client.send(post("/second", "hello")).response(),
+        502,
+        "upstream_failed",
+    );
     let targets: Vec<String> = backend.requests().into_iter().map(|request| request.target).collect();
     assert_eq!(targets, ["/first", "/second"]);
 }
@@ -328,7 +411,11 @@ fn a_request_that_an_upstream_took_and_dropped_is_not_sent_twice() {
 fn an_answer_before_the_end_of_the_request_reaches_the_client() {
     let backend = Upstream::start();
     let gate = Gate::start(&open_to(&backend.url()));
-    backend.next(Reply::new(413, &[("Connection", "close")], "too much").then_close().early());
+    backend.next(
+        Reply::new(413, &[("Connection", "close")], "too much")
+            .then_close()
+            .early(),
+    );
     let mut client = gate.connect();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nabc");
     let response = client.response();
@@ -342,7 +429,8 @@ fn an_answer_before_the_end_of_the_request_reaches_the_client() {
 fn an_upstream_that_accepts_and_says_nothing_is_bounded_too() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://{}", silent.local_addr().unwrap());
-    let config = upstream("app", &url, "connect_timeout = \"300ms\"") + &route("app", "/", "app", "access = \"public\"");
+    let config =
+        upstream("app", &url, "connect_timeout = \"300ms\"") + &route("app", "/", "app", "access = \"public\"");
     let gate = Gate::start(&config);
     let response = gate.get("/", "");
     assert_problem(&response, 504, "upstream_timeout");

@@ -113,7 +113,7 @@ impl Gateway {
         // Headers: one walk, before anything could trust them.
         let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
-        let client = Client::of(connection, &sifted.forwarded, trusted);
+        let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
         record.client = Some(client.address);
         record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.

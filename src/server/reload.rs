@@ -53,7 +53,7 @@ impl Server {
         // The last step that can fail, and it changes nothing when it does.
         self.tls
             .reload(&config.tls)
-            .map_err(|error| super::StartError::new("the certificates cannot be used", error.cause(), error.hint()))?;
+            .map_err(|error| super::StartError::of_certificates(&error))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats

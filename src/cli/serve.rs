@@ -23,11 +23,14 @@ pub fn run(places: &Places) -> Result<(), Failure> {
     let office = OfficeRuntime::start()?;
     let result = office.block_on(async {
         let signals = Signals::listen()?;
-        let server = Server::start(config, office.office(), Some(logging), Clock::system()).await?;
+        let written = Some(Arc::clone(&logging));
+        let server = Server::start(config, office.office(), written, Clock::system()).await?;
         announce(&server);
         signals.obeyed_by(server, &sources).await
     });
     office.stop(Duration::from_secs(2));
+    // Only now: what the others said on their way out is written as well.
+    drop(logging);
     result
 }
 

@@ -17,6 +17,8 @@ const RESERVED: &[&str] = &[
     "x-method-override",
 ];
 const RESERVED_PREFIXES: &[&str] = &["x-forwarded-", "x-original-", "x-rewrite-"];
+/// Names whose look-alikes a backend that speaks CGI would take for the real thing, which says how long the message is.
+const FRAMING: &[&str] = &["content-length", "transfer-encoding", "content-type"];
 /// Fields that belong to one connection only.
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -149,7 +151,7 @@ impl Reserved {
             return false;
         }
         if *name == header::CONNECTION {
-            doomed.extend(tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok()));
+            doomed.extend(options(value));
             return true;
         }
         if *name == header::UPGRADE {
@@ -166,7 +168,7 @@ impl Reserved {
         }
         let text = name.as_str();
         if matches!(text.as_bytes().first(), Some(b'c' | b'k' | b'p' | b't' | b'u' | b'h'))
-            && HOP_BY_HOP.contains(&text)
+            && (HOP_BY_HOP.contains(&text) || is_false_framing(text))
         {
             return true;
         }
@@ -224,24 +226,21 @@ pub fn sift_response(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the cookies of these names out of the Cookie fields; a field that is empty then goes as a whole.
+/// Takes the cookies of these names out of the Cookie fields, and makes one field of those that HTTP/2 has split (RFC 9113
+/// section 8.2.3); a field that is empty then goes as a whole.
 pub fn strip_cookies(headers: &mut HeaderMap, own: &[&str]) {
     let is_own = |pair: &[u8]| {
-        own.iter().any(|name| {
-            pair.strip_prefix(name.as_bytes())
-                .is_some_and(|rest| matches!(rest.first(), None | Some(b'=' | b' ')))
-        })
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii();
+        own.iter().any(|own| own.as_bytes() == name)
     };
     let fields: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
-    if !fields.iter().any(|field| pairs(field).any(is_own)) {
+    if fields.len() == 1 && !fields.iter().any(|field| pairs(field).any(is_own)) {
         return;
     }
     headers.remove(header::COOKIE);
-    for field in fields {
-        let kept: Vec<&[u8]> = pairs(&field).filter(|pair| !is_own(pair)).collect();
-        if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(b"; ".as_slice()))) {
-            headers.append(header::COOKIE, value);
-        }
+    let kept: Vec<&[u8]> = fields.iter().flat_map(pairs).filter(|pair| !is_own(pair)).collect();
+    if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(b"; ".as_slice()))) {
+        headers.insert(header::COOKIE, value);
     }
 }
 
@@ -251,6 +250,15 @@ fn pairs(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         .split(|byte| *byte == b';')
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())
+}
+
+/// The fields that `Connection` names. Host and the framing fields are never connection options (RFC 9110 section 7.6.1):
+/// who names them wants us to lose sight of them.
+fn options(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    const NEVER: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    tokens(value)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !NEVER.contains(name))
 }
 
 /// The members of a comma-separated field (RFC 9110 section 5.6.1).
@@ -279,6 +287,11 @@ fn is_for_heads_only(name: &HeaderName) -> bool {
         header::TRAILER,
     ]
     .contains(name)
+}
+
+/// A look-alike of a framing field, not the field itself.
+fn is_false_framing(name: &str) -> bool {
+    FRAMING.iter().any(|framing| *framing != name && same(name, framing))
 }
 
 /// The form in which names are compared.
@@ -335,13 +348,15 @@ mod tests {
             ("connection", "close, X-Secret, te"),
             ("x-secret", "1"),
             ("te", "trailers"),
+            ("content_length", "5"),
+            ("content-type", "text/plain"),
             ("accept", "*/*"),
             ("x-userland", "stays"),
         ]);
         let sifted = Reserved::new([]).sift(&mut headers, false);
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
-        assert_eq!(left, ["accept", "x-userland"]);
+        assert_eq!(left, ["accept", "content-type", "x-userland"]);
         assert!(sifted.te_trailers && sifted.forwarded.client.is_empty() && sifted.upgrade.is_none());
     }
 
@@ -373,6 +388,13 @@ mod tests {
         ]);
         strip_cookies(&mut headers, &["__Host-doorward"]);
         assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        let mut headers = map(&[
+            ("cookie", "a=1"),
+            ("cookie", "__Host-doorward\t=x; b=2"),
+            ("cookie", "c"),
+        ]);
+        strip_cookies(&mut headers, &["__Host-doorward"]);
+        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c"]);
         let mut headers = map(&[("cookie", "a=1;b=2")]);
         strip_cookies(&mut headers, &["__Host-doorward"]);
         assert_eq!(headers["cookie"], "a=1;b=2");

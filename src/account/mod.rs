@@ -27,7 +27,7 @@ mod stand_ins;
 mod username;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::io;

@@ -104,7 +104,9 @@ impl Permit {
 /// The routes and endpoints of one configuration.
 #[derive(Debug)]
 pub struct Policy {
-    table: Table<Place>,
+    /// Asked first: no route of any host takes our own URLs.
+    endpoints: Table<Place>,
+    routes: Table<Place>,
 }
 
 #[derive(Debug)]
@@ -147,8 +149,9 @@ impl Policy {
                 },
             });
         }
+        let mut own = Vec::new();
         for endpoint in endpoints {
-            entries.push(Entry {
+            own.push(Entry {
                 hosts: hosts(endpoint_hosts)?,
                 pattern: endpoint.path,
                 methods: Some(MethodSet::new(endpoint.methods)),
@@ -158,10 +161,10 @@ impl Policy {
                 },
             });
         }
-        let table = Table::new(entries).map_err(|conflicts: Vec<Conflict>| {
-            InvalidPolicy(conflicts.iter().map(Conflict::to_string).collect::<Vec<_>>().join("; "))
-        })?;
-        Ok(Self { table })
+        Ok(Self {
+            endpoints: table(own)?,
+            routes: table(entries)?,
+        })
     }
 
     /// Decides about a request. `authenticate` is asked only where a rule needs to know who it is, with the kinds of
@@ -171,10 +174,13 @@ impl Policy {
         question: &Question<'_>,
         mut authenticate: impl FnMut(Credentials) -> Outcome,
     ) -> (Result<Permit, Refusal>, Option<Arc<RouteEntry>>) {
-        let place = match self
-            .table
-            .find(question.host, question.method, question.target.canonical())
-        {
+        let path = question.target.canonical();
+        let own = self.endpoints.find(question.host, question.method, path);
+        let found = match own {
+            Match::NotFound => self.routes.find(question.host, question.method, path),
+            Match::Found(_) | Match::MethodNotAllowed(_) => own,
+        };
+        let place = match found {
             Match::Found(place) => place,
             Match::MethodNotAllowed(allow) => {
                 return (
@@ -201,10 +207,11 @@ impl Policy {
         authenticate: &mut impl FnMut(Credentials) -> Outcome,
     ) -> Result<Permit, Refusal> {
         let proof = place.pass(question, authenticate)?;
-        if !self.table.one_look_up(question.target) {
+        if !(self.endpoints.one_look_up(question.target) && self.routes.one_look_up(question.target)) {
             self.other_readings(place, question, authenticate)?;
         }
-        if let Some(Err(what)) = proof.as_ref().map(|proof| proof.values.as_ref()) {
+        // Only a backend is told in headers who it is; our own endpoints know it by heart.
+        if let (Kind::Route(_), Some(Err(what))) = (&place.kind, proof.as_ref().map(|proof| proof.values.as_ref())) {
             return Err(Refusal::NotRepresentable(*what));
         }
         let destination = match &place.kind {
@@ -228,19 +235,24 @@ impl Policy {
     ) -> Result<(), Refusal> {
         for reading in question.target.readings() {
             let mut passes = true;
+            let mut judge = |found: Match<'_, Place>| {
+                passes = passes
+                    && match found {
+                        Match::Found(place) if std::ptr::eq(place, canonical) => canonical.strips_from(reading),
+                        Match::Found(place) => {
+                            canonical.agrees_with(place, question, authenticate)
+                                && (!canonical.shares_upstream(place) || canonical.strips_from(reading))
+                        }
+                        Match::MethodNotAllowed(_) | Match::NotFound => false,
+                    };
+            };
+            // In the forms in which a reading is one of our own URLs, it is no route's.
+            let left = self
+                .endpoints
+                .find_reading(question.host, question.method, reading, &mut judge);
             let orphaned = self
-                .table
-                .find_reading(question.host, question.method, reading, |found| {
-                    passes = passes
-                        && match found {
-                            Match::Found(place) if std::ptr::eq(place, canonical) => canonical.strips_from(reading),
-                            Match::Found(place) => {
-                                canonical.agrees_with(place, question, authenticate)
-                                    && (!canonical.shares_upstream(place) || canonical.strips_from(reading))
-                            }
-                            Match::MethodNotAllowed(_) | Match::NotFound => false,
-                        };
-                });
+                .routes
+                .find_reading(question.host, question.method, reading.in_forms(left), &mut judge);
             if !passes || !orphaned.is_empty() {
                 return Err(Refusal::Ambiguous);
             }
@@ -345,6 +357,12 @@ impl Place {
             },
         }
     }
+}
+
+fn table(entries: Vec<Entry<Place>>) -> Result<Table<Place>, InvalidPolicy> {
+    Table::new(entries).map_err(|conflicts: Vec<Conflict>| {
+        InvalidPolicy(conflicts.iter().map(Conflict::to_string).collect::<Vec<_>>().join("; "))
+    })
 }
 
 fn hosts(patterns: &[String]) -> Result<Vec<HostPattern>, InvalidPolicy> {

@@ -143,6 +143,25 @@ fn rules_are_applied_to_who_asks() {
 }
 
 #[test]
+fn no_route_takes_our_own_urls() {
+    let mut shop = route("shop", "/", Access::Public, None);
+    shop.hosts = vec!["shop.example.com".into()];
+    let house = policy(vec![shop]);
+    assert_eq!(ask(&house, "POST", "/api/login", &Outcome::Anonymous), "endpoint 3");
+    assert_eq!(
+        ask(&house, "GET", "/api/login", &Outcome::Anonymous),
+        "method_not_allowed"
+    );
+    assert_eq!(ask(&house, "GET", "/api/other", &Outcome::Anonymous), "shop");
+    // A backend behind `/` that folds letters takes nothing from us: ours lets everybody pass, and so does the route.
+    assert_eq!(ask(&house, "POST", "/API/login", &Outcome::Anonymous), "shop");
+    assert_eq!(
+        ask(&house, "GET", "/API/login", &Outcome::Anonymous),
+        "ambiguous_target"
+    );
+}
+
+#[test]
 fn every_reading_of_a_target_has_to_pass() {
     let (nobody, user, admin) = (Outcome::Anonymous, known(&["user"]), known(&["user", "admin"]));
     let house = house();

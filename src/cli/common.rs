@@ -1,5 +1,6 @@
 //! What the commands share: where the configuration is, how a failure is told.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -12,6 +13,8 @@ use crate::server::StartError;
 pub enum Failure {
     /// Wrong usage or configuration: exit status 2.
     Configuration(Problems),
+    /// A configuration whose values are good and whose files, keys or routes are not: exit status 2.
+    Unusable(Vec<StartError>),
     /// Wrong usage: exit status 2.
     Usage {
         /// What is wrong.
@@ -51,7 +54,7 @@ impl Failure {
     /// The exit status.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Configuration(_) | Self::Usage { .. } => ExitCode::from(2),
+            Self::Configuration(_) | Self::Unusable(_) | Self::Usage { .. } => ExitCode::from(2),
             Self::Run { .. } => ExitCode::from(1),
         }
     }
@@ -73,25 +76,37 @@ impl fmt::Display for Failure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Configuration(problems) => problems.fmt(formatter),
+            Self::Unusable(problems) => {
+                for (index, StartError { what, cause, hint }) in problems.iter().enumerate() {
+                    let between = if index > 0 { "\n" } else { "" };
+                    write!(formatter, "{between}error: {what}\ncause: {cause}\nhint: {hint}")?;
+                }
+                Ok(())
+            }
             Self::Usage { what, hint } => write!(formatter, "error: {what}\nhint: {hint}"),
             Self::Run { what, cause, hint } => write!(formatter, "error: {what}\ncause: {cause}\nhint: {hint}"),
         }
     }
 }
 
+/// The environment of this process. Variables that are not UTF-8 are none of ours: all of ours hold text.
+pub fn environment() -> BTreeMap<String, String> {
+    let variables = std::env::vars_os();
+    variables
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 impl Places {
     /// Where the configuration comes from: these files, the environment, the data folder.
     pub fn sources(&self) -> Sources {
-        // Variables that are not UTF-8 are none of ours: all of ours hold text.
-        let env =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        Sources {
+        let sources = Sources {
             files: self.config.clone(),
-            env: env.collect(),
+            env: environment(),
             data_dir: self.data_dir.clone(),
             inline: None,
-        }
-        .or_default_file()
+        };
+        sources.or_default_file()
     }
 
     /// Reads the configuration; warnings go to standard error.

@@ -1,7 +1,18 @@
 //! The command line: arguments in, call, print. One file for each subcommand.
 
+mod check;
 mod common;
+mod demo;
+mod desk;
+mod hash;
+mod healthcheck;
+mod key;
+mod migrate;
 mod serve;
+mod terminal;
+mod times;
+mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,8 +44,28 @@ pub struct Places {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway in front of a sample backend, with users, curl lines and nothing to set up
+    Demo(demo::Options),
     /// Run the gateway as configured (also without a command)
     Serve,
+    /// Check the configuration: every problem and warning with file, line and key; starts nothing
+    Check,
+    /// Bring the schema of the store up to date
+    Migrate,
+    /// Hash a password from standard input, as the users table stores it
+    Hash,
+    /// Users
+    #[command(subcommand)]
+    User(user::Command),
+    /// Token signing keys
+    #[command(subcommand)]
+    Key(key::Command),
+    /// Tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Ask the running gateway whether it lives (for containers)
+    #[command(hide = true)]
+    Healthcheck,
 }
 
 /// Runs the command of this process.
@@ -42,7 +73,15 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let places = &arguments.places;
     let result = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Demo(options) => demo::run(places, &options),
         Command::Serve => serve::run(places),
+        Command::Check => check::run(places),
+        Command::Migrate => migrate::run(places),
+        Command::Hash => hash::run(places),
+        Command::User(command) => user::run(places, command),
+        Command::Key(command) => key::run(places, &command),
+        Command::Token(command) => token::run(places, command),
+        Command::Healthcheck => healthcheck::run(places),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, Places};
 use crate::clock::Clock;
@@ -22,9 +22,10 @@ pub fn run(places: &Places) -> Result<(), Failure> {
     let logging = start_logging(&config)?;
     let office = OfficeRuntime::start()?;
     let result = office.block_on(async {
+        let signals = Signals::listen()?;
         let server = Server::start(config, office.office(), Some(logging), Clock::system()).await?;
         announce(&server);
-        until_told(server, &sources).await
+        signals.obeyed_by(server, &sources).await
     });
     office.stop(Duration::from_secs(2));
     result
@@ -45,23 +46,39 @@ fn announce(server: &Server) {
     tracing::info!(address = %server.admin_address(), "metrics and health");
 }
 
-/// Serves until SIGTERM or SIGINT; SIGHUP reloads.
-pub async fn until_told(mut server: Server, sources: &Sources) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut figures = tokio::time::interval(FIGURES);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => {
-                server.reload(sources);
-            }
-            _ = figures.tick() => server.tell_figures(),
-        }
+/// What the process is told by signals. Listen before anything starts: whoever sees that it runs may send one at once, and
+/// one that nobody listens for ends the process on the spot.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Listens from now on.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
-    let finished = server.stop().await;
-    tracing::info!(finished, "stopped");
-    Ok(())
+
+    /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
+    pub async fn obeyed_by(mut self, mut server: Server, sources: &Sources) -> Result<(), Failure> {
+        let mut figures = tokio::time::interval(FIGURES);
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => {
+                    server.reload(sources);
+                }
+                _ = figures.tick() => server.tell_figures(),
+            }
+        }
+        let finished = server.stop().await;
+        tracing::info!(finished, "stopped");
+        Ok(())
+    }
 }

@@ -19,7 +19,7 @@ use crate::problem::{Challenge, Problem};
 use crate::secret::Secret;
 
 use super::body::{self, Form, secret};
-use super::{Asked, Services, problems};
+use super::{Asked, Services, refusal};
 
 /// How long the office has for what asks the store alone. The store's own deadlines come first.
 const STORE: Duration = Duration::from_secs(5);
@@ -71,28 +71,17 @@ struct TokenAnswer<'a> {
 }
 
 #[derive(Serialize)]
-struct Running {
-    #[serde(rename = "JWT Server Application")]
-    state: &'static str,
-}
-
-#[derive(Serialize)]
 struct Message {
     message: String,
-}
-
-/// `GET /api/`
-pub(super) fn running() -> Answer {
-    answer::json(StatusCode::OK, &Running { state: "Running!" })
 }
 
 /// `POST /api/login`
 pub(super) async fn login<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
-    let form: LoginForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let form: LoginForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     if form.password.expose().len() > MAX_PASSWORD_BYTES {
         return Err(Problem::new(
             Code::InvalidRequest,
@@ -101,30 +90,30 @@ where
     }
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.login(&form.username, form.password, asked.client).await };
-    let tokens = services.office.call(HASHING, job).await.map_err(problems::late_hash)?;
-    tokens.map(token_answer).map_err(problems::of)
+    let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
+    tokens.map(token_answer).map_err(Problem::from)
 }
 
 /// `POST /api/refresh`
 pub(super) async fn refresh<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
-    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.refresh(&form.refresh_token, asked.client).await };
-    let tokens = services.office.call(STORE, job).await.map_err(problems::late_store)?;
-    tokens.map(token_answer).map_err(problems::of)
+    let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;
+    tokens.map(token_answer).map_err(Problem::from)
 }
 
 /// `POST /api/registration`
 pub(super) async fn register<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
-    let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     let registrant = Registrant {
         username: form.username,
         password: form.password,
@@ -132,8 +121,8 @@ where
     };
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.register(registrant, asked.client).await };
-    let tokens = services.office.call(HASHING, job).await.map_err(problems::late_hash)?;
-    tokens.map(token_answer).map_err(problems::of)
+    let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
+    tokens.map(token_answer).map_err(Problem::from)
 }
 
 /// `GET /api/protected`
@@ -155,19 +144,19 @@ pub(super) async fn logout<B>(
 ) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
     let person = Arc::clone(local(proof)?);
     // Clients send `{}` or nothing; what it is does not matter, that it is read keeps the connection.
-    body::read(&asked.parts.headers, asked.body).await?;
+    body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.logout(&person, asked.client).await };
     services
         .office
         .call(STORE, job)
         .await
-        .map_err(problems::late_store)?
-        .map_err(problems::of)?;
+        .map_err(refusal::late_store)?
+        .map_err(Problem::from)?;
     let mut answer = answer::empty(StatusCode::NO_CONTENT);
     answer
         .headers_mut()

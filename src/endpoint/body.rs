@@ -3,6 +3,8 @@
 //! Its Content-Type is not looked at: browser clients in the field send JSON as text/plain. What is wrong is told in
 //! general words, never with the value that was sent: it may be a password.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header;
@@ -14,6 +16,7 @@ use serde_json::error::Category;
 use crate::codes::Code;
 use crate::problem::Problem;
 use crate::secret::Secret;
+use crate::wire::Violation;
 
 /// The largest body of a request to us: a name, a password and some room.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -25,20 +28,31 @@ pub(super) trait Form: DeserializeOwned {
 }
 
 /// Reads the body as this form: one JSON object (RFC 8259) with each of its members once; others are ignored.
-pub(super) async fn read_json<F, B>(headers: &HeaderMap, body: B) -> Result<F, Problem>
+pub(super) async fn read_json<F, B>(headers: &HeaderMap, body: B, within: Duration) -> Result<F, Problem>
 where
     F: Form,
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
 {
-    parse(read(headers, body).await?.expose())
+    parse(read(headers, body, within).await?.expose())
 }
 
-/// Reads a body whole.
-pub(super) async fn read<B>(headers: &HeaderMap, mut body: B) -> Result<Secret<Vec<u8>>, Problem>
+/// Reads a body whole, however slowly its bytes drip, within this time.
+pub(super) async fn read<B>(headers: &HeaderMap, body: B, within: Duration) -> Result<Secret<Vec<u8>>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error + 'static,
+{
+    let late = || Problem::new(Code::RequestTimeout, "The body did not arrive in time.").closing();
+    tokio::time::timeout(within, read_all(headers, body))
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+async fn read_all<B>(headers: &HeaderMap, mut body: B) -> Result<Secret<Vec<u8>>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
 {
     let announced = headers
         .get(header::CONTENT_LENGTH)
@@ -49,11 +63,7 @@ where
     // All the room at once: a vector that grows leaves copies of its contents behind.
     let mut bytes = Vec::with_capacity(announced.unwrap_or(MAX_BYTES).min(MAX_BYTES));
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Problem::new(Code::InvalidRequest, "The body could not be read to its end.")
-                .because(error)
-                .closing()
-        })?;
+        let frame = frame.map_err(|error| broken_off(&error))?;
         let Some(data) = frame.data_ref() else { continue };
         if bytes.len().saturating_add(data.len()) > MAX_BYTES {
             return Err(too_large());
@@ -61,6 +71,16 @@ where
         bytes.extend_from_slice(data);
     }
     Ok(Secret::new(bytes))
+}
+
+/// The framing was wrong, or the client went away.
+fn broken_off(error: &(dyn std::error::Error + 'static)) -> Problem {
+    match Violation::find(error) {
+        Some(violation) => Problem::new(violation.code, violation.detail).closing(),
+        None => Problem::new(Code::InvalidRequest, "The body could not be read to its end.")
+            .because(error)
+            .closing(),
+    }
 }
 
 fn too_large() -> Problem {
@@ -82,11 +102,7 @@ fn parse<F: Form>(bytes: &[u8]) -> Result<F, Problem> {
         return Err(wrong(format!("The body is empty. {}", F::EXPECTED)));
     }
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        // Its text may quote a value; its place does not.
-        Category::Data => wrong(format!(
-            "A member of the body is missing, repeated, or of the wrong type. {}",
-            F::EXPECTED
-        )),
+        Category::Data => wrong(format!("{} {}", what_is_wrong(&error), F::EXPECTED)),
         Category::Syntax | Category::Eof | Category::Io => wrong(format!(
             "The body is not valid JSON (line {}, column {}). {}",
             error.line(),
@@ -94,6 +110,17 @@ fn parse<F: Form>(bytes: &[u8]) -> Result<F, Problem> {
             F::EXPECTED
         )),
     })
+}
+
+/// Of the parser's own words only those that name a member of ours are told; the others may quote a value.
+fn what_is_wrong(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let named = |beginning: &str| text.strip_prefix(beginning)?.split('`').next().map(str::to_owned);
+    match (named("missing field `"), named("duplicate field `")) {
+        (Some(member), _) => format!("The member {member:?} is missing."),
+        (None, Some(member)) => format!("The member {member:?} stands there twice."),
+        (None, None) => "A member is of the wrong type.".to_owned(),
+    }
 }
 
 /// A text that must not be printed.
@@ -156,11 +183,14 @@ mod tests {
             (r#"{"name":"a","word":"hunter2"} x"#, "not valid JSON"),
             (r#"{"name":"a","word":"\ud800"}"#, "not valid JSON"),
             ("{\"name\":\"a\",\"word\":\"hunter\n2\"}", "not valid JSON (line 2"),
-            (r#"{"name":"a"}"#, "missing"),
+            (r#"{"name":"a"}"#, r#""word" is missing"#),
             (r#"{"name":"a","word":null}"#, "wrong type"),
             (r#"{"name":"a","word":7331}"#, "wrong type"),
             (r#"{"name":"a","word":["hunter2"]}"#, "wrong type"),
-            (r#"{"name":"a","word":"hunter1","word":"hunter2"}"#, "repeated"),
+            (
+                r#"{"name":"a","word":"hunter1","word":"hunter2"}"#,
+                r#""word" stands there twice"#,
+            ),
             (r#"{"name":"a","word":"hunter2","more":7331}"#, "wrong type"),
             (&deep, "wrong type"),
         ] {
@@ -174,12 +204,17 @@ mod tests {
         assert!(problem(b"{\"name\":\"\xff\"}").detail.contains("UTF-8"));
     }
 
+    const WITHIN: Duration = Duration::from_secs(5);
+
     fn read_now(
         headers: &HeaderMap,
         body: impl Body<Data = Bytes, Error = std::convert::Infallible> + Unpin,
     ) -> Result<usize, Code> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let read = runtime.block_on(read(headers, body));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let read = runtime.block_on(read(headers, body, WITHIN));
         read.map(|bytes| bytes.expose().len()).map_err(|problem| problem.code)
     }
 

@@ -1,14 +1,14 @@
 //! The gateway's own URLs: their table, with the rule of each, and what each does. JSON in, JSON out.
 //!
 //! Whether a request may have a row is decided where all requests are decided, in `admission`, by the row's rule; who gets
-//! here was admitted. A new endpoint is a [`Page`], a row in [`Endpoints::new`] and a function.
+//! here was admitted. A new endpoint is a `Page`, a row in [`Endpoints::new`] and a function.
 //!
 //! What needs the store or a hash is handed to the office and awaited: nothing here waits on a worker but for the body of
 //! the request.
 
 mod account;
 mod body;
-mod problems;
+mod refusal;
 mod settings;
 pub mod status;
 
@@ -17,21 +17,21 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::Method;
 use http::request::Parts;
-use http::{Method, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::account::Accounts;
-use crate::answer::{self, Answer};
+use crate::answer::Answer;
 use crate::authn::Proof;
 use crate::authz::{Access, Rule};
 use crate::clock::Clock;
 use crate::codes::Code;
-use crate::keyring::{JWKS_MAX_AGE, KeyRing};
+use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::problem::Problem;
 use crate::telemetry::Metrics;
@@ -64,12 +64,14 @@ pub struct Asked<B = Incoming> {
     pub client: IpAddr,
     /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
+    /// How long the whole body may take to arrive.
+    pub body_within: Duration,
 }
 
 /// The table.
 #[derive(Debug)]
 pub struct Endpoints {
-    pages: Vec<(Page, Row)>,
+    rows: Vec<Row>,
 }
 
 /// One URL and who may have it.
@@ -85,6 +87,7 @@ pub struct Row {
     pub methods: Vec<Method>,
     /// Who may have it.
     pub rule: Rule,
+    page: Page,
 }
 
 /// What there is.
@@ -104,7 +107,7 @@ enum Page {
 impl Endpoints {
     /// The URLs that the settings switch on.
     pub fn new(settings: &Settings) -> Self {
-        let mut endpoints = Self { pages: Vec::new() };
+        let mut endpoints = Self { rows: Vec::new() };
         if let Some(api) = &settings.api {
             let mut add =
                 |page, path: &str, method, access| endpoints.add(page, format!("{api}{path}"), method, access);
@@ -126,18 +129,19 @@ impl Endpoints {
 
     fn add(&mut self, page: Page, path: String, method: Method, access: Access) {
         let row = Row {
-            index: self.pages.len(),
+            index: self.rows.len(),
             path,
             exact: true,
             methods: vec![method],
             rule: Rule::new(access),
+            page,
         };
-        self.pages.push((page, row));
+        self.rows.push(row);
     }
 
     /// The rows, in the order of their indices.
-    pub fn rules(&self) -> Vec<Row> {
-        self.pages.iter().map(|(_, row)| row.clone()).collect()
+    pub fn rules(&self) -> &[Row] {
+        &self.rows
     }
 
     /// Serves the row of this index to a request that was admitted to it, with the proof of who it is from.
@@ -150,53 +154,21 @@ impl Endpoints {
     ) -> Result<Answer, Problem>
     where
         B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
+        B::Error: std::error::Error + 'static,
     {
-        let Some((page, row)) = self.pages.get(index) else {
+        let Some(row) = self.rows.get(index) else {
             return Err(Problem::new(Code::Internal, "Something went wrong.").because("no such row of endpoints"));
         };
-        match page {
-            Page::ApiWithoutSlash => Ok(add_slash(&row.path, &asked.parts)),
-            Page::Api => Ok(account::running()),
+        match row.page {
+            Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked.parts)),
+            Page::Api => Ok(status::running()),
             Page::Login => account::login(asked, services).await,
             Page::Refresh => account::refresh(asked, services).await,
             Page::Registration => account::register(asked, services).await,
             Page::Protected => account::protected(proof),
             Page::Me => account::me(proof),
             Page::Logout => account::logout(proof, asked, services).await,
-            Page::Jwks => jwks(services),
+            Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
         }
     }
-}
-
-/// To the same place with a slash behind. The path is the configuration's, never the client's: nobody is led elsewhere.
-fn add_slash(path: &str, parts: &Parts) -> Answer {
-    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let location =
-        HeaderValue::try_from(format!("{path}/{query}")).or_else(|_| HeaderValue::try_from(format!("{path}/")));
-    match location {
-        Ok(location) => answer::redirect(StatusCode::PERMANENT_REDIRECT, location),
-        // A path that is no header value is no path of a request either: nobody gets here.
-        Err(_) => answer::empty(StatusCode::NOT_FOUND),
-    }
-}
-
-/// The public keys (RFC 7517 section 8.5.1), which may be kept for a while: a new key is published that long before it signs.
-fn jwks(services: &Services) -> Result<Answer, Problem> {
-    let keys = services.keys.load();
-    if !keys.ready() {
-        return Err(Problem::new(
-            Code::NotReady,
-            "The signing keys are not loaded yet. Try again in a moment.",
-        )
-        .retry_after(1));
-    }
-    let body = keys.jwks(services.clock.unix_millis());
-    let content_type = HeaderValue::from_static("application/jwk-set+json");
-    let mut answer = answer::with_body(StatusCode::OK, content_type, Bytes::from(body));
-    let max_age = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
-    if let Ok(value) = HeaderValue::try_from(max_age) {
-        answer.headers_mut().insert(header::CACHE_CONTROL, value);
-    }
-    Ok(answer)
 }

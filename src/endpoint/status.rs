@@ -1,55 +1,91 @@
-//! What the admin listener shows: whether the gateway lives, whether it is ready, and its figures.
+//! What the gateway says of itself: that it runs, its public keys, its health and its figures.
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use serde::Serialize;
+use http::request::Parts;
+use serde_json::json;
 
 use crate::answer::{self, Answer};
+use crate::codes::Code;
+use crate::keyring::{JWKS_MAX_AGE, KeyRing};
+use crate::problem::Problem;
 
-/// Whether traffic should come here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What `/readyz` is told from.
+#[derive(Clone, Debug)]
 pub struct Health {
-    /// It should.
+    /// Whether requests that need a credential can be answered.
     pub ready: bool,
-    /// Why it should not.
+    /// Why not, or what is degraded.
     pub reasons: Vec<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
-    status: &'static str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    reasons: &'a [&'static str],
+/// `GET /api/`.
+pub(super) fn running() -> Answer {
+    answer::json(StatusCode::OK, &json!({ "JWT Server Application": "Running!" }))
 }
 
-/// `GET /healthz`: the process answers. Whether it is of use is `/readyz`'s to say: a gateway that is restarted because its
-/// store is away helps nobody.
+/// `GET /api`: to `/api/`, by a relative reference made of the configured path, so that nothing the client sends has a say
+/// in where it leads.
+pub(super) fn to_running(path: &str, parts: &Parts) -> Answer {
+    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::try_from(format!("{path}/{query}"));
+    match location.or_else(|_| HeaderValue::try_from(format!("{path}/"))) {
+        Ok(location) => answer::redirect(StatusCode::PERMANENT_REDIRECT, location),
+        // A path that is no header value is no path of a request either: nobody gets here.
+        Err(_) => answer::empty(StatusCode::NOT_FOUND),
+    }
+}
+
+/// `GET /.well-known/jwks.json` (RFC 7517 section 5): the public keys, never symmetric ones. They may be kept for a while:
+/// a new key is published that long before it signs. Keys that are not loaded yet are no empty set to be kept.
+pub(super) fn jwks(keys: &KeyRing, now: i64) -> Result<Answer, Problem> {
+    let keys = keys.load();
+    if !keys.ready() {
+        let problem = Problem::new(Code::NotReady, "The gateway is starting and has no signing key yet.");
+        return Err(problem.retry_after(1));
+    }
+    let kind = HeaderValue::from_static("application/jwk-set+json");
+    let mut answer = answer::with_body(StatusCode::OK, kind, Bytes::from(keys.jwks(now)));
+    let max_age = format!("public, max-age={}", JWKS_MAX_AGE.as_secs());
+    if let Ok(value) = HeaderValue::from_str(&max_age) {
+        answer.headers_mut().insert(header::CACHE_CONTROL, value);
+    }
+    Ok(answer)
+}
+
+/// `GET /healthz`: the process runs.
 pub fn healthz() -> Answer {
-    let document = Document {
-        status: "ok",
-        reasons: &[],
-    };
-    answer::json(StatusCode::OK, &document)
+    plain(StatusCode::OK, "ok\n".to_owned())
 }
 
-/// `GET /readyz`
+/// `GET /readyz`: whether to send requests here, and if not, why.
 pub fn readyz(health: &Health) -> Answer {
-    let (code, status) = match health.ready {
-        true => (StatusCode::OK, "ready"),
-        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    let status = if health.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
     };
-    let document = Document {
-        status,
-        reasons: &health.reasons,
+    let text = if health.reasons.is_empty() {
+        "ready\n".to_owned()
+    } else {
+        format!("{}\n", health.reasons.join("\n"))
     };
-    answer::json(code, &document)
+    plain(status, text)
 }
 
-/// `GET /metrics`: Prometheus' text format.
+/// `GET /metrics` (Prometheus text format 0.0.4).
 pub fn metrics(page: String) -> Answer {
-    let content_type = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    let mut answer = answer::with_body(StatusCode::OK, content_type, Bytes::from(page));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    answer::with_body(StatusCode::OK, kind, Bytes::from(page))
+}
+
+fn plain(status: StatusCode, text: String) -> Answer {
+    let mut answer = answer::with_body(
+        status,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+        Bytes::from(text),
+    );
     answer
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -72,6 +72,7 @@ impl Client {
         &self,
         authority: Option<&HeaderValue>,
         id: &RequestId,
+        trace: Option<&HeaderValue>,
         sent: &Forwarded,
     ) -> [(HeaderName, Option<HeaderValue>); 8] {
         let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
@@ -90,7 +91,7 @@ impl Client {
         } else {
             Some(own.address.clone())
         };
-        let [for_, proto_, host_, port_, prefix_, real_, id_, trace] = FORWARDED;
+        let [for_, proto_, host_, port_, prefix_, real_, id_, trace_] = FORWARDED;
         [
             (for_, chain),
             (proto_, Some(proto)),
@@ -100,7 +101,14 @@ impl Client {
             (prefix_, sent.prefix.clone()),
             (real_, real),
             (id_, id.id.clone()),
-            (trace, id.trace.clone()),
+            // Who traces already goes on with that trace; we add no span of our own.
+            (
+                trace_,
+                trace
+                    .filter(|trace| is_trace(trace))
+                    .cloned()
+                    .or_else(|| id.trace.clone()),
+            ),
         ]
     }
 
@@ -146,6 +154,24 @@ fn address(member: &str) -> Option<IpAddr> {
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
     parsed.ok().map(|address| address.to_canonical())
+}
+
+/// Whether a traceparent has the form of version 00 (W3C Trace Context, section 3.2.2).
+fn is_trace(trace: &HeaderValue) -> bool {
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = trace.as_bytes().split(|byte| *byte == b'-');
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(b"00"), Some(id), Some(span), Some(flags), None) => {
+            (id.len(), span.len(), flags.len()) == (32, 16, 2)
+                && hex(id)
+                && hex(span)
+                && hex(flags)
+                && !zero(id)
+                && !zero(span)
+        }
+        _ => false,
+    }
 }
 
 /// The answer of a `redirect` listener: pages move to https, anything that may carry a secret or change something does not

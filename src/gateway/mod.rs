@@ -146,6 +146,7 @@ impl Gateway {
                     body,
                     client: client.address,
                     secure: client.secure,
+                    body_within: snapshot.body_within,
                 };
                 snapshot
                     .endpoints
@@ -155,10 +156,7 @@ impl Gateway {
             }
             Destination::Route(entry) => {
                 let (parts, body) = message.take()?;
-                let worker = connection.worker();
-                let outgoing = self.outgoing(
-                    snapshot, parts, body, sifted, authority, &client, &permit, record, worker,
-                );
+                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
@@ -256,15 +254,15 @@ impl Gateway {
         client: &Client,
         permit: &Permit,
         record: &Record,
-        worker: &Worker,
     ) -> Outgoing<'a> {
         // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
         if record.preflight.is_some() {
             parts.headers.remove(header::AUTHORIZATION);
             parts.headers.remove(header::COOKIE);
         }
-        let authorization_counted = permit.proof().is_some() || self.is_ours(snapshot, &sifted, worker);
-        let forwarded = client.forwarded(authority.as_ref(), &record.id, &sifted.forwarded);
+        let authorization_counted = permit.proof().is_some() || Self::is_ours(snapshot, &sifted);
+        let trace = parts.headers.get(&TRACEPARENT);
+        let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
             method: parts.method,
             uri: parts.uri,
@@ -280,14 +278,11 @@ impl Gateway {
         }
     }
 
-    /// Whether the Authorization field holds a token that counts here, although this route did not ask for it: then it is
-    /// nothing that the backend should see either.
-    fn is_ours(&self, snapshot: &Snapshot, sifted: &Sifted, worker: &Worker) -> bool {
-        let now = self.clock.unix_millis();
+    /// Whether the Authorization field holds a token that says it is ours or a trusted issuer's, although this route did not
+    /// ask for it: good, expired or not to be judged yet, it is nothing that the backend should see.
+    fn is_ours(snapshot: &Snapshot, sifted: &Sifted) -> bool {
         match authn::shown(&sifted.authorization) {
-            Shown::Bearer(token) => {
-                worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
-            }
+            Shown::Bearer(token) => snapshot.verifier.is_named_in(token.as_bytes()),
             // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
             // would take is anybody's guess: none goes on.
             Shown::Several => true,
@@ -362,5 +357,7 @@ pub(crate) const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("traceparent"),
+    TRACEPARENT,
 ];
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

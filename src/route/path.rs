@@ -8,6 +8,7 @@ use super::transform::{self, class};
 
 /// Deeper than any sensible route; bounds the depth of the table.
 const MAX_SEGMENTS: usize = 64;
+const MAX_LENGTH: usize = 1024;
 
 /// A valid path of a route: begins with `/`, and means the same to every backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,9 @@ pub enum InvalidPath {
     /// Too many segments.
     #[error("a route's path has at most {MAX_SEGMENTS} segments")]
     TooDeep,
+    /// Too many bytes.
+    #[error("a route's path has at most {MAX_LENGTH} bytes")]
+    TooLong,
 }
 
 impl RoutePath {
@@ -95,6 +99,9 @@ impl FromStr for RoutePath {
         if !written.starts_with('/') {
             return Err(InvalidPath::NotAbsolute);
         }
+        if written.len() > MAX_LENGTH {
+            return Err(InvalidPath::TooLong);
+        }
         if !transform::escapes_are_whole(written.as_bytes()) {
             return Err(InvalidPath::BadEscape);
         }
@@ -108,7 +115,7 @@ impl FromStr for RoutePath {
             return Err(InvalidPath::TooDeep);
         }
         let decoded = String::from_utf8(decoded).map_err(|_| InvalidPath::BadEscape)?;
-        let forms = reading::forms_of(&decoded);
+        let forms = reading::forms_of(&decoded).ok_or(InvalidPath::TooLong)?;
         for (form, text) in &forms {
             // In the undecoded form `%` is ours; elsewhere it could be decoded once more.
             let percent = !form.and(Forms::ANY_DECODED).is_empty() && text.contains(&b'%');
@@ -250,6 +257,10 @@ mod tests {
             assert_eq!(bad.parse::<RoutePath>(), Err(why), "{bad}");
         }
         assert_eq!("/a".repeat(65).parse::<RoutePath>(), Err(InvalidPath::TooDeep));
+        assert_eq!(
+            format!("/{}", "a".repeat(1024)).parse::<RoutePath>(),
+            Err(InvalidPath::TooLong)
+        );
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Readings {
             let forms = forms.and(Forms::with(fold, nfkc));
             if !forms.is_empty() {
                 text.clear();
-                transform::normalize(path, fold, nfkc, &mut text);
+                transform::normalize(path, fold, nfkc, &mut text).ok_or(Code::AmbiguousTarget)?;
                 self.insert(&text, forms)?;
             }
         }
@@ -256,8 +256,8 @@ impl Readings {
     }
 }
 
-/// The texts a route's path is compared as, each with its forms, the canonical one first.
-pub(super) fn forms_of(decoded: &str) -> Vec<(Forms, Vec<u8>)> {
+/// The texts a route's path is compared as, each with its forms, the canonical one first. `None` if it is too long.
+pub(super) fn forms_of(decoded: &str) -> Option<Vec<(Forms, Vec<u8>)>> {
     let undecoded = transform::escaped(decoded);
     let mut keys: Vec<(Forms, Vec<u8>)> = Vec::with_capacity(1);
     for form in Forms::ALL.each() {
@@ -270,17 +270,19 @@ pub(super) fn forms_of(decoded: &str) -> Vec<(Forms, Vec<u8>)> {
             !form.and(Forms::ANY_FOLDED).is_empty(),
             !form.and(Forms::ANY_NFKC).is_empty(),
         );
-        transform::normalize(text, fold, nfkc, &mut key);
+        transform::normalize(text, fold, nfkc, &mut key)?;
         match keys.iter_mut().find(|(_, known)| *known == key) {
             Some((forms, _)) => *forms = forms.or(form),
             None => keys.push((form, key)),
         }
     }
-    keys
+    Some(keys)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -295,9 +297,9 @@ mod tests {
 
     #[test]
     fn a_lower_case_path_of_a_route_has_one_form() {
-        assert_eq!(forms_of("/orders"), [(Forms::ALL, b"/orders".to_vec())]);
-        assert_eq!(forms_of("/Orders").len(), 2);
-        assert_eq!(forms_of("/é").len(), 2);
-        assert_eq!(forms_of("/É").len(), 3);
+        assert_eq!(forms_of("/orders").unwrap(), [(Forms::ALL, b"/orders".to_vec())]);
+        assert_eq!(forms_of("/Orders").unwrap().len(), 2);
+        assert_eq!(forms_of("/é").unwrap().len(), 2);
+        assert_eq!(forms_of("/É").unwrap().len(), 3);
     }
 }

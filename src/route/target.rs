@@ -24,8 +24,8 @@ impl<'a> Target<'a> {
     /// character; in the path also a backslash, a broken escape, a control character or dot segment in any reading. The
     /// query takes no part in routing and is otherwise left to the backend.
     ///
-    /// [`Code::AmbiguousTarget`] is for paths with more readings than can be looked at, [`Code::TargetTooLong`] for
-    /// paths of more than 16 KiB.
+    /// [`Code::AmbiguousTarget`] is for paths with more readings than can be looked at, and for those of more than 4 KiB
+    /// that have letters beyond ASCII; [`Code::TargetTooLong`] for paths of more than 16 KiB.
     pub fn parse(received: &'a str) -> Result<Self, Code> {
         let (path, query) = match received.split_once('?') {
             Some((path, query)) => (path, Some(query)),

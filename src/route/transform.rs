@@ -2,7 +2,7 @@
 //!
 //! Paths are bytes here: a decoded path need not be UTF-8.
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 /// What a byte means for the readings. A path's classes are the union of its bytes' and tell which steps can change it.
 pub(super) mod class {
@@ -204,51 +204,90 @@ pub(super) fn overlong(path: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Longer texts are not normalized: this step is dear, and no file's path is longer on the systems there are.
+const MAX_NORMALIZED: usize = 4096;
+
 /// Letters folded and compatibility characters replaced (NFKC), as asked for, until neither changes anything. Bytes that
-/// are not UTF-8 stay as they are.
-pub(super) fn normalize(path: &[u8], fold: bool, nfkc: bool, out: &mut Vec<u8>) {
+/// are not UTF-8 stay as they are. `None` if the text is too long for that, or grows beyond measure.
+pub(super) fn normalize(path: &[u8], fold: bool, nfkc: bool, out: &mut Vec<u8>) -> Option<()> {
     let from = out.len();
-    if path.is_ascii() {
+    if path.is_ascii() || !fold && !nfkc {
         out.extend_from_slice(path);
         if fold {
             out.iter_mut().skip(from).for_each(u8::make_ascii_lowercase);
         }
-        return;
+        return Some(());
     }
-    let mut now = path.to_vec();
-    // One round is the rule; folding what NFKC brought forth and the other way round can need another.
+    let mut now = match fold {
+        true => map_text(path, fold_letters)?,
+        false => path.to_vec(),
+    };
+    // One round is the rule; NFKC can bring forth letters to be folded, and folding sequences to be composed.
     for _ in 0..4 {
-        let mut next = Vec::with_capacity(now.len());
-        for chunk in now.utf8_chunks() {
-            let folded;
-            let text = match fold {
-                true => {
-                    folded = fold_letters(chunk.valid());
-                    folded.as_str()
-                }
-                false => chunk.valid(),
-            };
-            match nfkc {
-                true => next.extend(text.nfkc().collect::<String>().bytes()),
-                false => next.extend_from_slice(text.as_bytes()),
-            }
-            next.extend_from_slice(chunk.invalid());
+        if nfkc {
+            now = map_text(&now, compose)?;
         }
+        if !(fold && nfkc) {
+            break;
+        }
+        let next = map_text(&now, fold_letters)?;
         if next == now {
             break;
         }
         now = next;
     }
     out.extend_from_slice(&now);
+    Some(())
+}
+
+fn map_text(path: &[u8], map: fn(&str, &mut Vec<u8>) -> Option<()>) -> Option<Vec<u8>> {
+    if path.len() > MAX_NORMALIZED {
+        return None;
+    }
+    let mut out = Vec::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        map(chunk.valid(), &mut out)?;
+        out.extend_from_slice(chunk.invalid());
+    }
+    (out.len() <= MAX_NORMALIZED).then_some(out)
+}
+
+/// There are characters that NFKC makes eighteen of. A few of them are fine.
+fn compose(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    if is_nfkc_quick(text.chars()) == IsNormalized::Yes {
+        out.extend_from_slice(text.as_bytes());
+        return Some(());
+    }
+    let most = out.len() + text.len() * 2 + 256;
+    let mut buffer = [0; 4];
+    for letter in text.nfkc() {
+        out.extend_from_slice(letter.encode_utf8(&mut buffer).as_bytes());
+        if out.len() > most {
+            return None;
+        }
+    }
+    Some(())
 }
 
 /// By way of upper case, so that everything is equal that any usual comparison without case takes for equal: `ß` and
 /// `SS`, `ſ` and `s`, `ı` and `I`.
-fn fold_letters(text: &str) -> String {
-    text.chars()
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .collect()
+fn fold_letters(text: &str, out: &mut Vec<u8>) -> Option<()> {
+    let mut buffer = [0; 4];
+    for letter in text.chars() {
+        if letter.is_ascii() {
+            out.extend_from_slice(letter.to_ascii_lowercase().encode_utf8(&mut buffer).as_bytes());
+            continue;
+        }
+        // Lower case first, for the capital `ẞ` has no upper case of its own.
+        let letters = letter
+            .to_lowercase()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase);
+        for folded in letters {
+            out.extend_from_slice(folded.encode_utf8(&mut buffer).as_bytes());
+        }
+    }
+    Some(())
 }
 
 fn map_escapes(path: &[u8], out: &mut Vec<u8>, mut each: impl FnMut(u8, &mut Vec<u8>)) {
@@ -319,17 +358,35 @@ mod tests {
         assert_eq!(apply(drop_parameters, "/a;b=c;d/e;/;"), "/a/e/");
         assert_eq!(apply(end, "/a?b#c"), "/a");
         assert_eq!(
-            apply(|path, out| normalize(path, true, false, out), "/ſTRAẞE%"),
+            apply(|path, out| normalize(path, true, false, out).unwrap(), "/ſTRAẞE%"),
             "/strasse%"
         );
         assert_eq!(
-            apply(|path, out| normalize(path, false, true, out), "/．．／Ａ"),
+            apply(|path, out| normalize(path, false, true, out).unwrap(), "/．．／Ａ"),
             "/../A"
         );
-        assert_eq!(apply(|path, out| normalize(path, true, true, out), "/Ⓐ"), "/a");
+        assert_eq!(apply(|path, out| normalize(path, true, true, out).unwrap(), "/Ⓐ"), "/a");
         let mut out = Vec::new();
         overlong(b"\xc0\xae\xe0\x80\xaf\xf0\x80\x80\xafx\xc1\x81\xc2\xae", &mut out);
         assert_eq!(out, b".//xA\xc2\xae");
+    }
+
+    #[test]
+    fn folding_a_letter_twice_is_folding_it_once() {
+        for letter in '\0'..=char::MAX {
+            let mut buffer = [0; 4];
+            let (mut once, mut twice) = (Vec::new(), Vec::new());
+            fold_letters(letter.encode_utf8(&mut buffer), &mut once).unwrap();
+            fold_letters(std::str::from_utf8(&once).unwrap(), &mut twice).unwrap();
+            assert_eq!(once, twice, "{letter:?}");
+        }
+    }
+
+    #[test]
+    fn what_grows_without_measure_is_not_normalized() {
+        let grown = |text: &str, times| normalize(text.repeat(times).as_bytes(), true, true, &mut Vec::new());
+        assert_eq!((grown("\u{fdfa}", 8), grown("\u{fdfa}", 30)), (Some(()), None));
+        assert_eq!((grown("é", 2048), grown("é", 2049)), (Some(()), None));
     }
 
     #[test]

@@ -180,13 +180,15 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         endpoints,
         upstreams,
         verifier: Arc::new(verifier),
+        body_within: config.timeouts.body_progress,
         access_log: config.log.access,
         endpoint_series: standing.metrics.route("(gateway)"),
         unrouted_series: standing.metrics.route("(none)"),
     })
 }
 
-fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
+/// The routes and endpoints of a configuration as one policy.
+pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
     let contradict = |error| StartError::new("the routes contradict each other", error, "`doorward check` says more");
     let mut entries = Vec::new();
     for route in &config.routes {
@@ -197,7 +199,7 @@ fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<P
     for row in endpoints.rules() {
         rules.push(EndpointRule {
             index: row.index,
-            path: pattern(&row)?,
+            path: pattern(row)?,
             methods: row.methods.to_vec(),
             rule: row.rule.clone(),
         });

@@ -6,6 +6,7 @@ mod assemble;
 mod drain;
 mod feed;
 mod reload;
+mod verify;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
@@ -30,6 +31,7 @@ use acceptor::{Port, Seats};
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use verify::{Findings, Lost, verify};
 
 /// Why the gateway could not be started: what failed, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +112,7 @@ impl Server {
             keys: parts.keys.clone(),
             stopped: stopped.clone(),
             clock,
+            accounts: Arc::clone(&parts.services.accounts),
         };
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {

@@ -12,10 +12,15 @@ use std::sync::{Mutex, MutexGuard};
 use crate::principal::{SessionId, UserId};
 use crate::store::*;
 
+/// Something that happens in between.
+pub(crate) type Step = Box<dyn FnOnce(&mut State) + Send>;
+
 #[derive(Default)]
 pub(crate) struct Fake {
     pub(crate) state: Mutex<State>,
     pub(crate) down: AtomicBool,
+    /// Happens just before the next session is opened.
+    pub(crate) before_opening: Mutex<Option<Step>>,
     pub(crate) calls: AtomicUsize,
 }
 
@@ -175,6 +180,9 @@ impl Users for Fake {
 impl Sessions for Fake {
     fn open_session(&self, new: NewSession, now: i64) -> Answer<'_, bool> {
         self.answer(move |state| {
+            if let Some(happens) = self.before_opening.lock().unwrap().take() {
+                happens(state);
+            }
             let user = state.users.get(&new.user).map(|(user, _)| user);
             if !user.is_some_and(|user| user.active && user.password == new.password_was) {
                 return false;

@@ -1,3 +1,4 @@
+//! Tests of this part.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,8 @@ struct Bench {
 
 fn bench(settings: Settings) -> Bench {
     let (fake, clock) = (Arc::new(Fake::default()), Clock::manual(1_000_000));
-    let throttle = LoginThrottle::new(Arc::clone(&fake) as Arc<dyn Store>, settings, clock.clone());
+    let store: Arc<dyn Store> = Arc::<Fake>::clone(&fake);
+    let throttle = LoginThrottle::new(store, settings, clock.clone());
     Bench { fake, clock, throttle }
 }
 

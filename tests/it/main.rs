@@ -1,8 +1,19 @@
 //! Tests from outside, against real servers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+
+mod accounts;
+mod cli;
+mod harness;
 mod path;
-#[path = "../support/postgres.rs"]
-mod postgres;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+
+use support::postgres;

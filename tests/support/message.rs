@@ -46,11 +46,14 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Hears of bytes as they come.
+type Observer = Box<dyn Fn(&[u8]) + Send>;
+
 /// A stream with what was read from it and not used yet, and with everything that ever came.
 pub struct Buffered<S> {
     pub stream: S,
     buffer: Vec<u8>,
-    on_bytes: Box<dyn Fn(&[u8]) + Send>,
+    on_bytes: Observer,
 }
 
 /// Why bytes that were needed did not come.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +15,8 @@ pub struct Process {
     name: String,
     child: Child,
     lines: Arc<Lines>,
+    /// They end with the program's outputs.
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// What the program has said so far, standard output and standard error together.
@@ -33,12 +35,15 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let lines = Arc::new(Lines::default());
-        follow(child.stdout.take().unwrap(), &lines);
-        follow(child.stderr.take().unwrap(), &lines);
+        let readers = vec![
+            follow(child.stdout.take().unwrap(), &lines),
+            follow(child.stderr.take().unwrap(), &lines),
+        ];
         Self {
             name: name.to_owned(),
             child,
             lines,
+            readers,
         }
     }
 
@@ -80,8 +85,13 @@ impl Process {
         kill_process(pid, signal).unwrap_or_else(|error| panic!("signal to {}: {error}", self.name));
     }
 
+    /// How it ended, if it has; then everything it said is there.
     pub fn has_exited(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        let status = self.child.try_wait().unwrap()?;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("a reader only reads");
+        }
+        Some(status)
     }
 
     /// How it ended; fails when it does not.
@@ -113,7 +123,7 @@ impl Drop for Process {
     }
 }
 
-fn follow(output: impl Read + Send + 'static, lines: &Arc<Lines>) {
+fn follow(output: impl Read + Send + 'static, lines: &Arc<Lines>) -> JoinHandle<()> {
     let lines = Arc::clone(lines);
     thread::spawn(move || {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
@@ -124,5 +134,5 @@ fn follow(output: impl Read + Send + 'static, lines: &Arc<Lines>) {
                 .push(String::from_utf8_lossy(&line).into_owned());
             lines.more.notify_all();
         }
-    });
+    })
 }

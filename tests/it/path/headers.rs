@@ -50,15 +50,22 @@ fn the_way_is_told_by_the_gateway() {
 }
 
 #[test]
-fn a_client_names_neither_its_request_nor_its_trace() {
+fn a_client_does_not_name_its_request_and_a_trace_that_is_none_is_not_continued() {
     let backend = Upstream::start();
     let gate = Gate::start(&open_to(&backend.url()));
     let trace = "00-11111111111111111111111111111111-2222222222222222-01";
-    let lines = format!("X-Request-Id: mine\r\nx_request_id: mine\r\ntraceparent: {trace}\r\n");
-    assert_eq!(gate.get("/", &lines).status, 200);
-    let request = last(&backend);
-    assert!(is_hex(request.header("x-request-id").unwrap(), 32));
-    assert_ne!(request.header("traceparent"), Some(trace));
+    for (sent, continued) in [
+        (trace, true),
+        ("00-00000000000000000000000000000000-2222222222222222-01", false),
+        ("00-11111111111111111111111111111111-2222222222222222", false),
+        ("mine", false),
+    ] {
+        let lines = format!("X-Request-Id: mine\r\nx_request_id: mine\r\ntraceparent: {sent}\r\n");
+        assert_eq!(gate.get("/", &lines).status, 200);
+        let request = last(&backend);
+        assert!(is_hex(request.header("x-request-id").unwrap(), 32));
+        assert_eq!(request.header("traceparent") == Some(sent), continued, "{sent}");
+    }
 }
 
 const TRUSTING: &str = "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\n";

@@ -1,0 +1,1 @@
+"""What `benches/peers/run` and `benches/peers/instructions` are made of."""

@@ -1,0 +1,56 @@
+"""Before anything is measured: does each proxy do the work that the figures are for?"""
+
+import http.client
+import time
+
+from . import tools
+from .material import ALGORITHMS, SUBJECT, damaged
+
+
+def ask(server, path, token=None, headers=None):
+    """Status, body and header fields of one request over TLS."""
+    connection = http.client.HTTPSConnection("localhost", server.port, context=server.tls(), timeout=10)
+    fields = dict(headers or {})
+    if token:
+        fields["Authorization"] = f"Bearer {token}"
+    connection.request("GET", path, headers=fields)
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    return answer.status, body, answer.headers
+
+
+def check(server, material):
+    def expect(what, found, wanted):
+        if found != wanted:
+            tools.fail(f"{server.name}: {what}: {found!r} instead of {wanted!r}")
+
+    forged = {"X-User": "mallory"}
+    status, body, _ = ask(server, "/open/seen", headers=forged)
+    expect("an open path with a forged X-User", (status, body), (200, "user=;"))
+    status, body, _ = ask(server, "/open/1k")
+    expect("1 KiB", (status, len(body)), (200, 1024))
+    status, body, _ = ask(server, "/open/64k")
+    expect("64 KiB", (status, len(body)), (200, 65536))
+    for algorithm in ALGORITHMS:
+        path = f"/{algorithm.lower()}/seen"
+        if algorithm.lower() not in server.can:
+            continue
+        good = material.token(algorithm)
+        other = next(name for name in ALGORITHMS if name != algorithm and name.lower() in server.can)
+        expired = material.token(algorithm, exp=int(time.time()) - 3600)
+        for what, token, wanted in (
+            ("no token", None, 401),
+            ("a damaged signature", damaged(good), 401),
+            ("an expired token", expired, 401),
+            ("another audience", material.token(algorithm, aud="other"), (401, 403)),
+            ("another role", material.token(algorithm, roles=["staff"]), 403),
+        ):
+            status = ask(server, path, token, forged)[0]
+            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+            expect(f"{algorithm}: {what}", status if status not in wanted else wanted, wanted)
+        # Doorward takes any of its issuers on any route, so only what the token says of itself is crossed here.
+        crossed = material.token(other, iss=f"https://{algorithm.lower()}.issuer.test")
+        expect(f"{algorithm}: signed by {other}", ask(server, path, crossed, forged)[0], 401)
+        status, body, _ = ask(server, path, good, forged)
+        expect(f"{algorithm}: a good token", (status, body), (200, f"user={SUBJECT};"))

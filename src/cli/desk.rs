@@ -1,0 +1,64 @@
+//! The administrator's desk for commands: opened over the configured store, its errors told with what to do about them.
+
+use std::sync::Arc;
+
+use super::Failure;
+use crate::account::{Administration, Error, Settings};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::password::{Pool, policy};
+use crate::server;
+use crate::store::Store;
+
+/// Opens the desk of a configuration, and the store under it.
+pub async fn open(config: &Config) -> Result<(Administration, Arc<dyn Store>), Failure> {
+    let store = server::open_store(config).await?;
+    let pool = Pool::start(config.passwords.clone(), Box::new(|_| {})).map_err(|error| {
+        let hint = "raise the limit of processes";
+        Failure::run("the password workers cannot be started", error, hint)
+    })?;
+    let settings: Settings = config.accounts.clone();
+    let desk = Administration::new(Arc::clone(&store), pool, settings, Clock::system());
+    Ok((desk, store))
+}
+
+/// An error of the desk, and what to do about it.
+pub fn failed(what: &str, error: Error) -> Failure {
+    let hint = match &error {
+        Error::NameTaken => "choose another name, or change that user: doorward user passwd, roles, activate",
+        Error::EmailTaken => "one address belongs to one user; doorward user list shows whose it is",
+        Error::EmailRequired => "give one with --email",
+        Error::InvalidUsername(_) => "choose another name",
+        Error::InvalidEmail(_) => "give the address alone, such as alice@example.com",
+        Error::InvalidRole(_) => "give the roles with commas between them, such as --roles user,admin",
+        Error::WeakPassword(_) => "choose a longer one, such as four words",
+        Error::NoSuchUser => "names are compared exactly; doorward user list shows all of them",
+        Error::SeveralUsers(_) => "say which one with --id N, in place of the name",
+        Error::StoreUnavailable(_) => {
+            "check [store], and whether the store runs; doorward migrate brings a schema up to date"
+        }
+        Error::Internal(_) => "check the rights of the store's user, and the table the cause names",
+        Error::Busy
+        | Error::InvalidCredentials
+        | Error::Inactive
+        | Error::TooManyAttempts { .. }
+        | Error::InvalidGrant
+        | Error::RegistrationClosed
+        | Error::NoSession
+        | Error::NotReady => "try again",
+    };
+    Failure::run(what, error, hint)
+}
+
+/// What speaks against a password that was taken all the same.
+pub fn warn(reasons: &[policy::Reason]) {
+    for reason in reasons {
+        eprintln!("warning: the password {reason}");
+    }
+}
+
+/// Roles with commas between them, one by one; nothing is no role.
+pub fn roles(text: &str) -> Vec<String> {
+    let roles = text.split(',').map(str::trim).filter(|role| !role.is_empty());
+    roles.map(str::to_owned).collect()
+}

@@ -1,0 +1,91 @@
+//! From what went wrong with an account to a problem: one exhaustive match.
+
+use std::borrow::Cow;
+
+use crate::account::Error;
+use crate::codes::Code;
+use crate::office::CallError;
+use crate::problem::{Challenge, Problem};
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::InvalidCredentials => {
+                Self::new(Code::InvalidCredentials, "The username and/or password are incorrect.")
+                    .challenged(Challenge::Bearer)
+            }
+            Error::Inactive => Self::new(Code::AccountInactive, "The account is not active."),
+            Error::TooManyAttempts { retry_after } => Self::new(
+                Code::TooManyAttempts,
+                format!("Too many failed logins. Try again in {retry_after} seconds."),
+            )
+            .retry_after(retry_after),
+            Error::InvalidGrant => Self::new(
+                Code::InvalidGrant,
+                "The refresh token is not valid any more. Log in again.",
+            )
+            .challenged(Challenge::Bearer),
+            Error::RegistrationClosed => {
+                Self::new(Code::RegistrationClosed, "Accounts are made by an administrator here.")
+            }
+            Error::NameTaken => Self::new(Code::UserExists, "An account of this name exists already."),
+            Error::EmailTaken => Self::new(Code::UserExists, "An account with this e-mail address exists already."),
+            Error::EmailRequired => Self::new(
+                Code::InvalidRequest,
+                "`email` is missing: every account needs an e-mail address.",
+            ),
+            Error::InvalidUsername(faults) => with_reasons(Code::InvalidUsername, "The username", &faults),
+            Error::WeakPassword(reasons) => with_reasons(Code::WeakPassword, "The password", &reasons),
+            Error::InvalidEmail(why) => Self::new(Code::InvalidRequest, why.to_string()),
+            Error::InvalidRole(why) => Self::new(Code::InvalidRequest, why.to_string()),
+            Error::NoSession => {
+                Self::new(Code::InvalidToken, "The token belongs to no session.").challenged(Challenge::InvalidToken)
+            }
+            Error::NoSuchUser => Self::new(Code::NotFound, "There is no such account."),
+            Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
+            Error::Busy => busy(),
+            Error::StoreUnavailable(cause) => unavailable().because(cause),
+            Error::NotReady => {
+                Self::new(Code::NotReady, "The gateway is starting and has no signing key yet.").retry_after(1)
+            }
+            Error::Internal(cause) => internal().because(cause),
+        }
+    }
+}
+
+/// The office did not finish what asks the store alone.
+pub(super) fn late_store(error: CallError) -> Problem {
+    match error {
+        CallError::Full | CallError::Deadline => unavailable().because(error),
+        CallError::Broken => internal().because(error),
+    }
+}
+
+/// The office did not finish what waits for a hash.
+pub(super) fn late_hash(error: CallError) -> Problem {
+    match error {
+        CallError::Full | CallError::Deadline => busy().because(error),
+        CallError::Broken => internal().because(error),
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(Code::Busy, "Too many logins at once. Try again in a moment.").retry_after(1)
+}
+
+fn unavailable() -> Problem {
+    let text = "The user store does not answer. Try again in a moment.";
+    Problem::new(Code::StoreUnavailable, text).retry_after(1)
+}
+
+fn internal() -> Problem {
+    Problem::new(Code::Internal, "The gateway made a mistake.")
+}
+
+/// All reasons at once: in the text for people, one by one for programs.
+fn with_reasons(code: Code, what: &str, reasons: &[impl ToString]) -> Problem {
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    let mut problem = Problem::new(code, format!("{what} {}.", reasons.join("; it ")));
+    problem.reasons = reasons.into_iter().map(Cow::Owned).collect();
+    problem
+}

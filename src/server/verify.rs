@@ -1,0 +1,207 @@
+//! What `serve` would find out at start, found out without starting anything.
+
+use http::Method;
+
+use super::{StartError, assemble};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::endpoint::{Endpoints, Row};
+use crate::keyring::{self, KeyRing};
+use crate::route::{Entry, Host, HostPattern, Match, MethodSet, PathPattern, Table};
+use crate::store;
+use crate::telemetry::Metrics;
+use crate::tls::{Certificates, ServerTls};
+use crate::token::{self, Verifier};
+use crate::upstream::Upstreams;
+
+/// A certificate that ends within this many seconds is worth a warning: 14 days.
+const SOON: i64 = 14 * 86_400;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What would keep the gateway from starting.
+    pub problems: Vec<StartError>,
+    /// What is allowed and likely not meant.
+    pub warnings: Vec<String>,
+    /// What routes lose to the gateway's own URLs.
+    pub lost: Vec<Lost>,
+}
+
+/// URLs that lie within a route and are answered by the gateway itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The host as a route names it; `None`: all that none names.
+    pub host: Option<String>,
+    /// The route's name.
+    pub route: String,
+    /// Its path.
+    pub path: String,
+    /// The URLs: methods and path; a star stands for everything below.
+    pub urls: Vec<String>,
+}
+
+/// Tries what start would do with files, keys, routes and upstreams: everything, whatever the rest found.
+pub fn verify(config: &Config, clock: &Clock) -> Findings {
+    let mut findings = Findings::default();
+    certificates(config, clock, &mut findings);
+    tokens(config, &mut findings);
+    for (index, upstream) in config.upstreams.iter().enumerate() {
+        if let Err(error) = Upstreams::rebuild(&Upstreams::default(), std::slice::from_ref(upstream)) {
+            let what = format!("upstreams[{index}] ({}) cannot be used", upstream.name);
+            findings
+                .problems
+                .push(StartError::new(what, described(&error), error.hint()));
+        }
+    }
+    if let Err(error) = store::check(&config.store) {
+        findings
+            .problems
+            .push(StartError::new("the store cannot be used", error, "check [store]"));
+    }
+    let endpoints = Endpoints::new(&config.endpoints);
+    match assemble::policy(config, &endpoints, &Metrics::new(1)) {
+        Ok(_) => findings.lost = lost(config, endpoints.rules()),
+        Err(error) => findings.problems.push(error),
+    }
+    findings
+}
+
+fn described(error: &crate::tls::Error) -> String {
+    match error.file() {
+        Some(file) => format!("{}: {}", file.display(), error.cause()),
+        None => error.cause().to_owned(),
+    }
+}
+
+/// Each pair of files by itself, so that all that are wrong are told. A certificate that is made at start is not made here.
+fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
+    let Certificates::Files(files) = &config.tls.certificates else {
+        return;
+    };
+    for (index, pair) in files.iter().enumerate() {
+        let alone = crate::tls::Settings {
+            certificates: Certificates::Files(vec![pair.clone()]),
+            ..config.tls.clone()
+        };
+        match ServerTls::new(&alone, clock.clone()) {
+            Ok(tls) => findings.warnings.extend(tls.expiry().iter().filter_map(|expiry| {
+                let left = expiry.not_after.saturating_sub(clock.unix_seconds());
+                let name = pair.cert.display();
+                match left {
+                    ..=0 => Some(format!("the certificate in {name} has expired")),
+                    1..SOON => Some(format!("the certificate in {name} expires in {} days", left / 86_400)),
+                    _ => None,
+                }
+            })),
+            Err(error) => {
+                let what = format!("tls.certificates[{index}] cannot be used");
+                findings
+                    .problems
+                    .push(StartError::new(what, described(&error), error.hint()));
+            }
+        }
+    }
+}
+
+/// Our own secret, and each trusted issuer by itself.
+fn tokens(config: &Config, findings: &mut Findings) {
+    if let Some(Err(error)) = config
+        .tokens
+        .secret
+        .as_ref()
+        .map(|secret| keyring::from_secret(secret.expose()))
+    {
+        let hint = "put at least 32 random bytes there";
+        findings
+            .problems
+            .push(StartError::new("tokens.secret_file cannot be used", error, hint));
+    }
+    for (index, issuer) in config.tokens.trusted_issuers.iter().enumerate() {
+        let alone = token::Settings {
+            trusted_issuers: vec![issuer.clone()],
+            ..config.tokens.clone()
+        };
+        match Verifier::new(&alone, KeyRing::new(), &config.admin.role) {
+            Ok((_, notes)) => findings.warnings.extend(notes),
+            Err(error) => {
+                let what = format!("tokens.trusted_issuers[{index}] cannot be used");
+                let hint = "check its jwks_file, key_file or secret_file, and its algorithms";
+                findings.problems.push(StartError::new(what, error, hint));
+            }
+        }
+    }
+}
+
+/// Which of the gateway's own URLs each route would have got, host by host.
+fn lost(config: &Config, rows: &[Row]) -> Vec<Lost> {
+    let Some(table) = routes_alone(config) else {
+        return Vec::new();
+    };
+    let mut names: Vec<Option<&str>> = vec![None];
+    for name in config.routes.iter().flat_map(|route| &route.hosts) {
+        if !names.contains(&Some(name.as_str())) {
+            names.push(Some(name));
+        }
+    }
+    names
+        .into_iter()
+        .flat_map(|name| lost_on(name, config, &table, rows))
+        .collect()
+}
+
+fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[Row]) -> Vec<Lost> {
+    // A wildcard stands for the hosts that only it matches.
+    let example = name.map(|name| name.replacen('*', "any", 1));
+    let host = example.as_deref().and_then(|name| Host::parse(name).ok());
+    let ours = &config.endpoints.hosts;
+    let is_ours = |host: &Host<'_>| ours.iter().any(|own| own == host.name());
+    if !ours.is_empty() && !host.as_ref().is_some_and(is_ours) {
+        return Vec::new();
+    }
+    let mut lost: Vec<Lost> = Vec::new();
+    for row in rows {
+        let methods = row.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
+        let url = format!("{methods} {}{}", row.path, if row.exact { "" } else { "/*" });
+        let found =
+            row.methods
+                .iter()
+                .find_map(|method| match table.find(host.as_ref(), method, row.path.as_bytes()) {
+                    Match::Found(index) => config.routes.get(*index),
+                    Match::MethodNotAllowed(_) | Match::NotFound => None,
+                });
+        let Some(route) = found else { continue };
+        match lost.iter_mut().find(|lost| lost.route == route.name) {
+            Some(lost) => lost.urls.push(url),
+            None => lost.push(Lost {
+                host: name.map(str::to_owned),
+                route: route.name.clone(),
+                path: route.path.clone(),
+                urls: vec![url],
+            }),
+        }
+    }
+    lost
+}
+
+/// The routes as if the gateway had no URLs of its own. `None`: they are no table, which is a problem told elsewhere.
+fn routes_alone(config: &Config) -> Option<Table<usize>> {
+    let entries = config.routes.iter().enumerate().map(|(index, route)| {
+        let hosts = route
+            .hosts
+            .iter()
+            .map(|host| host.parse::<HostPattern>().ok())
+            .collect::<Option<_>>()?;
+        let methods = route
+            .methods
+            .as_ref()
+            .map(|methods| MethodSet::new(methods.iter().cloned()));
+        Some(Entry {
+            hosts,
+            pattern: PathPattern::prefix(&route.path).ok()?,
+            methods,
+            value: index,
+        })
+    });
+    Table::new(entries.collect::<Option<_>>()?).ok()
+}

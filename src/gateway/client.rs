@@ -125,24 +125,6 @@ impl Client {
     }
 }
 
-/// Whether a traceparent has the form of version 00 (W3C Trace Context, section 3.2.2).
-fn is_trace(trace: &HeaderValue) -> bool {
-    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
-    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let mut parts = trace.as_bytes().split(|byte| *byte == b'-');
-    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(b"00"), Some(id), Some(span), Some(flags), None) => {
-            (id.len(), span.len(), flags.len()) == (32, 16, 2)
-                && hex(id)
-                && hex(span)
-                && hex(flags)
-                && !zero(id)
-                && !zero(span)
-        }
-        _ => false,
-    }
-}
-
 /// What is left of a chain of forwarding proxies: from the right, the first address that is not a trusted one. What
 /// cannot be read ends the walk at the last address that could (an attacker writes on the left).
 fn walk(lines: &[HeaderValue], trusted: &Networks) -> Option<IpAddr> {
@@ -172,6 +154,24 @@ fn address(member: &str) -> Option<IpAddr> {
         .parse::<IpAddr>()
         .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
     parsed.ok().map(|address| address.to_canonical())
+}
+
+/// Whether a traceparent has the form of version 00 (W3C Trace Context, section 3.2.2).
+fn is_trace(trace: &HeaderValue) -> bool {
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    let hex = |part: &[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let mut parts = trace.as_bytes().split(|byte| *byte == b'-');
+    match (parts.next(), parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(b"00"), Some(id), Some(span), Some(flags), None) => {
+            (id.len(), span.len(), flags.len()) == (32, 16, 2)
+                && hex(id)
+                && hex(span)
+                && hex(flags)
+                && !zero(id)
+                && !zero(span)
+        }
+        _ => false,
+    }
 }
 
 /// The answer of a `redirect` listener: pages move to https, anything that may carry a secret or change something does not

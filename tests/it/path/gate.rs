@@ -204,11 +204,20 @@ certificates = [{{ cert = {:?}, key = {:?} }}]
 
     /// SIGHUP; gives back how the reload ended, once it has.
     pub fn reload(&self) -> bool {
+        let count = || {
+            ["ok", "refused"]
+                .map(|result| self.metric(&format!("doorward_config_reloads_total{{result={result:?}}}")))
+                .iter()
+                .sum::<f64>()
+        };
+        let before = count();
         let mark = self.process.mark();
         self.process.signal(Signal::HUP);
         let line = self.process.wait_for_line_after(mark, |line| {
             line.contains("the configuration was reloaded") || line.contains("the configuration was not reloaded")
         });
+        // It is counted a moment after it is told.
+        until("the reload is counted", || (count() > before).then_some(()));
         line.contains("the configuration was reloaded")
     }
 

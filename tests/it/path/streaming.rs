@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -10,8 +12,10 @@ use http::Method;
 use super::gate::{Gate, open_to};
 use crate::support::PATIENCE;
 use crate::support::client::Protocol;
-use crate::support::reply::Gate as Barrier;
 use crate::support::until;
+
+/// Whether the backend may read.
+type Barrier = Arc<AtomicBool>;
 
 const MIB: u64 = 1 << 20;
 
@@ -112,7 +116,7 @@ fn serve(mut stream: &TcpStream, barrier: &Barrier) -> Option<()> {
 }
 
 fn wait(barrier: &Barrier) {
-    until("the barrier", || barrier.is_open().then_some(()));
+    until("the barrier", || barrier.load(Ordering::SeqCst).then_some(()));
 }
 
 struct Reader<'s> {
@@ -149,9 +153,7 @@ fn gate(barrier: &Barrier) -> Gate {
 }
 
 fn open() -> Barrier {
-    let barrier = Barrier::new();
-    barrier.open();
-    barrier
+    Arc::new(AtomicBool::new(true))
 }
 
 fn connect(gate: &Gate) -> TcpStream {
@@ -269,7 +271,7 @@ fn large_bodies_pass_over_tls_and_http_2() {
 
 #[test]
 fn who_does_not_read_is_not_read_for() {
-    let barrier = Barrier::new();
+    let barrier = Barrier::default();
     let gate = gate(&barrier);
     let size = 256 * MIB;
     let before = gate.memory("VmHWM");
@@ -294,7 +296,7 @@ fn who_does_not_read_is_not_read_for() {
         taken / MIB
     );
     // It goes on where it stopped, with nothing lost.
-    barrier.open();
+    barrier.store(true, Ordering::SeqCst);
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     while sent < size {
         let count = (size - sent).min(piece.len() as u64) as usize;

@@ -21,6 +21,7 @@ use crate::support::PATIENCE;
 use crate::support::certificates::{Authority, Certificate, CertificateFiles};
 use crate::support::client::{Client, Protocol};
 use crate::support::raw::RawClient;
+use crate::support::until;
 use crate::support::upstream::Upstream;
 
 /// Takes any certificate: which one is shown is what the tests are about.
@@ -316,7 +317,10 @@ fn a_new_certificate_is_shown_after_sighup_and_nobody_is_cut_off() {
     );
     assert!(gate.reload());
     assert!(shown(gate.address(), "localhost", &client(BOTH, &[])) == der(&new));
-    let accepted = gate.metric(r#"doorward_tls_handshakes_total{result="ok"}"#);
+    // A client's handshake is over before ours is: the count of these four is awaited.
+    let handshakes = r#"doorward_tls_handshakes_total{result="ok"}"#;
+    until("four handshakes", || (gate.metric(handshakes) == 4.0).then_some(()));
+    let accepted = 4.0;
     assert_eq!(open.send(request).response().status, 200);
     http2.get("/").expect(200);
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What is known about a connection, for the requests on it and for the registry of deadlines.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 

@@ -11,6 +11,7 @@ use super::gate::{Gate, open_to, route, upstream};
 use crate::support::PATIENCE;
 use crate::support::raw::RawClient;
 use crate::support::reply::Reply;
+use crate::support::until;
 use crate::support::upstream::Upstream;
 
 const SHORT: &str = "[timeouts]\nfirst_byte = \"1s\"\nhandshake = \"1s\"\nheader_read = \"1s\"\nbody_progress = \"1s\"\nidle = \"1s\"\n";
@@ -80,7 +81,9 @@ fn every_phase_has_its_deadline_and_the_others_are_served() {
         busy.join().unwrap();
     });
     assert!(served.load(Ordering::Relaxed) > 10);
-    assert_eq!(gate.metric(r#"doorward_tls_handshakes_total{result="timeout"}"#), 1.0);
+    until("the handshake is counted", || {
+        (gate.metric(r#"doorward_tls_handshakes_total{result="timeout"}"#) == 1.0).then_some(())
+    });
 }
 
 #[test]

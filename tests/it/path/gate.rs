@@ -9,7 +9,7 @@ use std::process::{Command, ExitStatus};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::certificates::{Authority, Certificate};
+use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol};
 use crate::support::issuer::Issuer;
 use crate::support::process::Process;
@@ -150,11 +150,7 @@ certificates = [{{ cert = {:?}, key = {:?} }}]
         &self.issuer
     }
 
-    /// Another certificate of the authority that [`Gate::with_tls`] trusts.
-    pub fn certificate(&self, names: &[&str]) -> Certificate {
-        self.authority.server(names)
-    }
-
+    /// Whose certificate [`Gate::with_tls`] shows.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }

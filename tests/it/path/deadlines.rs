@@ -46,6 +46,7 @@ fn every_phase_has_its_deadline_and_the_others_are_served() {
     let backend = Upstream::start();
     let gate = Gate::with_tls(&(open_to(&backend.url()) + SHORT));
     let (plain, tls) = (gate.address(), gate.listener(1));
+    let descriptors = gate.descriptors();
     let done = AtomicBool::new(false);
     let served = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -81,6 +82,10 @@ fn every_phase_has_its_deadline_and_the_others_are_served() {
         busy.join().unwrap();
     });
     assert!(served.load(Ordering::Relaxed) > 10);
+    // Of all of them, only connections to the upstream are kept.
+    until("no descriptor is left behind", || {
+        (gate.descriptors() <= descriptors + 4).then_some(())
+    });
     until("the handshake is counted", || {
         (gate.metric(r#"doorward_tls_handshakes_total{result="timeout"}"#) == 1.0).then_some(())
     });

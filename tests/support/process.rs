@@ -76,7 +76,12 @@ impl Process {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{} never said it; it said {said:#?}", self.name);
-            said = self.lines.more.wait_timeout(said, left).unwrap().0;
+            said = self
+                .lines
+                .more
+                .wait_timeout(said, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

@@ -1,5 +1,7 @@
 //! A gateway as a child process, with its configuration, its issuer and what it says.
 
+#![allow(dead_code, reason = "what a gate can tell is wider than what each test asks")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;

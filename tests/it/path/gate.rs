@@ -11,7 +11,7 @@ use std::process::{Command, ExitStatus};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::certificates::{Authority, Certificate};
+use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol};
 use crate::support::issuer::Issuer;
 use crate::support::process::Process;
@@ -152,11 +152,7 @@ certificates = [{{ cert = {:?}, key = {:?} }}]
         &self.issuer
     }
 
-    /// Another certificate of the authority that [`Gate::with_tls`] trusts.
-    pub fn certificate(&self, names: &[&str]) -> Certificate {
-        self.authority.server(names)
-    }
-
+    /// Whose certificate [`Gate::with_tls`] shows.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }

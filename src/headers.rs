@@ -151,7 +151,7 @@ impl Reserved {
             return false;
         }
         if *name == header::CONNECTION {
-            doomed.extend(tokens(value).filter_map(|token| HeaderName::from_bytes(token).ok()));
+            doomed.extend(options(value));
             return true;
         }
         if *name == header::UPGRADE {
@@ -226,24 +226,21 @@ pub fn sift_response(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the cookies of these names out of the Cookie fields; a field that is empty then goes as a whole.
+/// Takes the cookies of these names out of the Cookie fields, and makes one field of those that HTTP/2 has split (RFC 9113
+/// section 8.2.3); a field that is empty then goes as a whole.
 pub fn strip_cookies(headers: &mut HeaderMap, own: &[&str]) {
     let is_own = |pair: &[u8]| {
-        own.iter().any(|name| {
-            pair.strip_prefix(name.as_bytes())
-                .is_some_and(|rest| matches!(rest.first(), None | Some(b'=' | b' ')))
-        })
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii();
+        own.iter().any(|own| own.as_bytes() == name)
     };
     let fields: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
-    if !fields.iter().any(|field| pairs(field).any(is_own)) {
+    if fields.len() == 1 && !fields.iter().any(|field| pairs(field).any(is_own)) {
         return;
     }
     headers.remove(header::COOKIE);
-    for field in fields {
-        let kept: Vec<&[u8]> = pairs(&field).filter(|pair| !is_own(pair)).collect();
-        if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(b"; ".as_slice()))) {
-            headers.append(header::COOKIE, value);
-        }
+    let kept: Vec<&[u8]> = fields.iter().flat_map(pairs).filter(|pair| !is_own(pair)).collect();
+    if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(b"; ".as_slice()))) {
+        headers.insert(header::COOKIE, value);
     }
 }
 
@@ -253,6 +250,15 @@ fn pairs(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
         .split(|byte| *byte == b';')
         .map(<[u8]>::trim_ascii)
         .filter(|pair| !pair.is_empty())
+}
+
+/// The fields that `Connection` names. Host and the framing fields are never connection options (RFC 9110 section 7.6.1):
+/// who names them wants us to lose sight of them.
+fn options(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
+    const NEVER: [HeaderName; 3] = [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING];
+    tokens(value)
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !NEVER.contains(name))
 }
 
 /// The members of a comma-separated field (RFC 9110 section 5.6.1).
@@ -382,6 +388,13 @@ mod tests {
         ]);
         strip_cookies(&mut headers, &["__Host-doorward"]);
         assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        let mut headers = map(&[
+            ("cookie", "a=1"),
+            ("cookie", "__Host-doorward\t=x; b=2"),
+            ("cookie", "c"),
+        ]);
+        strip_cookies(&mut headers, &["__Host-doorward"]);
+        assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2; c"]);
         let mut headers = map(&[("cookie", "a=1;b=2")]);
         strip_cookies(&mut headers, &["__Host-doorward"]);
         assert_eq!(headers["cookie"], "a=1;b=2");

@@ -151,7 +151,7 @@ impl CredentialKind {
 pub struct Person {
     /// Who vouches for them.
     pub issuer: Issuer,
-    /// The issuer's name for them (`sub`).
+    /// The issuer's name for them (`sub`), with the issuer's prefix where it has one: `X-User-Id`.
     pub subject: String,
     /// The local user, where there is one.
     pub user: Option<UserId>,

@@ -19,11 +19,12 @@ const FIGURES: Duration = Duration::from_secs(5);
 pub fn run(places: &Places) -> Result<(), Failure> {
     let sources = places.sources();
     let config = places.load()?.config;
+    // Held to the end: the server lets go of it before it is told that it has stopped.
     let logging = start_logging(&config)?;
     let office = OfficeRuntime::start()?;
     let result = office.block_on(async {
         let signals = Signals::listen()?;
-        let server = Server::start(config, office.office(), Some(logging), Clock::system()).await?;
+        let server = Server::start(config, office.office(), Some(Arc::clone(&logging)), Clock::system()).await?;
         announce(&server);
         signals.obeyed_by(server, &sources).await
     });

@@ -81,7 +81,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    let form: LoginForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let form: LoginForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     if form.password.expose().len() > MAX_PASSWORD_BYTES {
         return Err(Problem::new(
             Code::InvalidRequest,
@@ -100,7 +100,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.refresh(&form.refresh_token, asked.client).await };
     let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;
@@ -113,7 +113,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body).await?;
+    let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     let registrant = Registrant {
         username: form.username,
         password: form.password,
@@ -148,7 +148,7 @@ where
 {
     let person = Arc::clone(local(proof)?);
     // Clients send `{}` or nothing; what it is does not matter, that it is read keeps the connection.
-    body::read(&asked.parts.headers, asked.body).await?;
+    body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.logout(&person, asked.client).await };
     services

@@ -3,6 +3,8 @@
 //! Its Content-Type is not looked at: browser clients in the field send JSON as text/plain. What is wrong is told in
 //! general words, never with the value that was sent: it may be a password.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header;
@@ -26,17 +28,28 @@ pub(super) trait Form: DeserializeOwned {
 }
 
 /// Reads the body as this form: one JSON object (RFC 8259) with each of its members once; others are ignored.
-pub(super) async fn read_json<F, B>(headers: &HeaderMap, body: B) -> Result<F, Problem>
+pub(super) async fn read_json<F, B>(headers: &HeaderMap, body: B, within: Duration) -> Result<F, Problem>
 where
     F: Form,
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    parse(read(headers, body).await?.expose())
+    parse(read(headers, body, within).await?.expose())
 }
 
-/// Reads a body whole.
-pub(super) async fn read<B>(headers: &HeaderMap, mut body: B) -> Result<Secret<Vec<u8>>, Problem>
+/// Reads a body whole, however slowly its bytes drip, within this time.
+pub(super) async fn read<B>(headers: &HeaderMap, body: B, within: Duration) -> Result<Secret<Vec<u8>>, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let late = || Problem::new(Code::RequestTimeout, "The body did not arrive in time.").closing();
+    tokio::time::timeout(within, read_all(headers, body))
+        .await
+        .unwrap_or_else(|_| Err(late()))
+}
+
+async fn read_all<B>(headers: &HeaderMap, mut body: B) -> Result<Secret<Vec<u8>>, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
@@ -191,12 +204,17 @@ mod tests {
         assert!(problem(b"{\"name\":\"\xff\"}").detail.contains("UTF-8"));
     }
 
+    const WITHIN: Duration = Duration::from_secs(5);
+
     fn read_now(
         headers: &HeaderMap,
         body: impl Body<Data = Bytes, Error = std::convert::Infallible> + Unpin,
     ) -> Result<usize, Code> {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let read = runtime.block_on(read(headers, body));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let read = runtime.block_on(read(headers, body, WITHIN));
         read.map(|bytes| bytes.expose().len()).map_err(|problem| problem.code)
     }
 

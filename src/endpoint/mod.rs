@@ -1,7 +1,7 @@
 //! The gateway's own URLs: their table, with the rule of each, and what each does. JSON in, JSON out.
 //!
 //! Whether a request may have a row is decided where all requests are decided, in `admission`, by the row's rule; who gets
-//! here was admitted. A new endpoint is a [`Page`], a row in [`Endpoints::new`] and a function.
+//! here was admitted. A new endpoint is a `Page`, a row in [`Endpoints::new`] and a function.
 //!
 //! What needs the store or a hash is handed to the office and awaited: nothing here waits on a worker but for the body of
 //! the request.
@@ -17,6 +17,7 @@ mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
@@ -63,6 +64,8 @@ pub struct Asked<B = Incoming> {
     pub client: IpAddr,
     /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
+    /// How long the whole body may take to arrive.
+    pub body_within: Duration,
 }
 
 /// The table.

@@ -62,6 +62,7 @@ impl Gate {
             body: Full::new(Bytes::from(body.to_owned())),
             client: CLIENT,
             secure: true,
+            body_within: std::time::Duration::from_secs(5),
         };
         let serving = self.endpoints.serve(row.unwrap().index, proof, asked, &self.services);
         let worker = tokio::runtime::Builder::new_current_thread()

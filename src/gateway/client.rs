@@ -1,6 +1,6 @@
 //! Who is calling, as far as addresses go: the peer, or what a trusted proxy says about the client behind it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
@@ -10,6 +10,7 @@ use super::{Connection, FORWARDED, RequestId};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::headers::{Authorization, Forwarded, Sifted};
+use crate::net::Networks;
 use crate::problem::Problem;
 use crate::route::Host;
 
@@ -33,10 +34,10 @@ pub(super) struct ConnectionValues {
 
 impl Client {
     /// The client behind a connection. Forwarding headers are believed only where the peer is trusted.
-    pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: bool) -> Self {
+    pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: &Networks) -> Self {
         let peer = connection.peer().ip().to_canonical();
         let values = connection.values().clone();
-        if !trusted {
+        if !trusted.contain(peer) {
             let secure = connection.is_secure();
             return Self {
                 address: peer,
@@ -49,7 +50,7 @@ impl Client {
             Some(proto) => proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss"),
             None => connection.is_secure(),
         };
-        let address = connection.walk(&forwarded.client).unwrap_or(peer);
+        let address = walk(&forwarded.client, trusted).unwrap_or(peer);
         Self {
             address,
             secure,
@@ -122,6 +123,37 @@ impl Client {
         }
         HeaderValue::from_bytes(&chain).ok()
     }
+}
+
+/// What is left of a chain of forwarding proxies: from the right, the first address that is not a trusted one. What
+/// cannot be read ends the walk at the last address that could (an attacker writes on the left).
+fn walk(lines: &[HeaderValue], trusted: &Networks) -> Option<IpAddr> {
+    let mut client = None;
+    for line in lines.iter().rev() {
+        for member in line.to_str().ok()?.rsplit(',') {
+            let Some(address) = address(member.trim()) else {
+                return client;
+            };
+            client = Some(address);
+            if !trusted.contain(address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// A member of X-Forwarded-For: an address, perhaps with a port, perhaps in brackets.
+fn address(member: &str) -> Option<IpAddr> {
+    let bare = member
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+        .map(|(address, _)| address);
+    let text = bare.unwrap_or(member);
+    let parsed = text
+        .parse::<IpAddr>()
+        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
+    parsed.ok().map(|address| address.to_canonical())
 }
 
 /// Whether a traceparent has the form of version 00 (W3C Trace Context, section 3.2.2).

@@ -1,6 +1,6 @@
 //! What is known about a connection, for the requests on it and for the registry of deadlines.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,6 @@ use http::header::HeaderValue;
 
 use super::Worker;
 use super::client::ConnectionValues;
-use crate::net::Networks;
 use crate::proxy::{Exchange, Progress};
 use crate::registry::{Entry, Observed, Phase};
 use crate::wire::{self, Violation, WireState};
@@ -45,8 +44,6 @@ pub struct Facts {
     pub protocol: Protocol,
     /// The port that a redirect leads to.
     pub redirect_port: u16,
-    /// Whose word about a client counts.
-    pub trusted: Arc<Networks>,
 }
 
 /// Where a connection stands; the registry looks at it.
@@ -217,24 +214,6 @@ impl Connection {
         wire.take_violation()
     }
 
-    /// What is left of a chain of forwarding proxies: from the right, the first address that is not a trusted one. What
-    /// cannot be read ends the walk at the last address that could (an attacker writes on the left).
-    pub fn walk(&self, lines: &[HeaderValue]) -> Option<IpAddr> {
-        let mut client = None;
-        for line in lines.iter().rev() {
-            for member in line.to_str().ok()?.rsplit(',') {
-                let Some(address) = address(member.trim()) else {
-                    return client;
-                };
-                client = Some(address);
-                if !self.facts.trusted.contain(address) {
-                    return client;
-                }
-            }
-        }
-        client
-    }
-
     /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.
     pub fn is_read(&self) -> bool {
         self.state.wire.get().is_none_or(|wire| wire.request_is_complete())
@@ -248,17 +227,4 @@ impl Connection {
     pub(super) fn values(&self) -> &ConnectionValues {
         &self.values
     }
-}
-
-/// A member of X-Forwarded-For: an address, perhaps with a port, perhaps in brackets.
-fn address(member: &str) -> Option<IpAddr> {
-    let bare = member
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-        .map(|(address, _)| address);
-    let text = bare.unwrap_or(member);
-    let parsed = text
-        .parse::<IpAddr>()
-        .or_else(|_| text.parse::<SocketAddr>().map(|socket| socket.ip()));
-    parsed.ok().map(|address| address.to_canonical())
 }

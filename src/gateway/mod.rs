@@ -113,7 +113,7 @@ impl Gateway {
         // Headers: one walk, before anything could trust them.
         let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
-        let client = Client::of(connection, &sifted.forwarded, trusted);
+        let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
         record.client = Some(client.address);
         record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
@@ -146,6 +146,7 @@ impl Gateway {
                     body,
                     client: client.address,
                     secure: client.secure,
+                    body_within: snapshot.body_within,
                 };
                 snapshot
                     .endpoints
@@ -155,10 +156,7 @@ impl Gateway {
             }
             Destination::Route(entry) => {
                 let (parts, body) = message.take()?;
-                let worker = connection.worker();
-                let outgoing = self.outgoing(
-                    snapshot, parts, body, sifted, authority, &client, &permit, record, worker,
-                );
+                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
@@ -256,14 +254,13 @@ impl Gateway {
         client: &Client,
         permit: &Permit,
         record: &Record,
-        worker: &Worker,
     ) -> Outgoing<'a> {
         // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
         if record.preflight.is_some() {
             parts.headers.remove(header::AUTHORIZATION);
             parts.headers.remove(header::COOKIE);
         }
-        let authorization_counted = permit.proof().is_some() || self.is_ours(snapshot, &sifted, worker);
+        let authorization_counted = permit.proof().is_some() || Self::is_ours(snapshot, &sifted);
         let trace = parts.headers.get(&TRACEPARENT);
         let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
@@ -281,14 +278,11 @@ impl Gateway {
         }
     }
 
-    /// Whether the Authorization field holds a token that counts here, although this route did not ask for it: then it is
-    /// nothing that the backend should see either.
-    fn is_ours(&self, snapshot: &Snapshot, sifted: &Sifted, worker: &Worker) -> bool {
-        let now = self.clock.unix_millis();
+    /// Whether the Authorization field holds a token that says it is ours or a trusted issuer's, although this route did not
+    /// ask for it: good, expired or not to be judged yet, it is nothing that the backend should see.
+    fn is_ours(snapshot: &Snapshot, sifted: &Sifted) -> bool {
         match authn::shown(&sifted.authorization) {
-            Shown::Bearer(token) => {
-                worker.remembered(|remembered| self.authenticator.counts(token, &snapshot.verifier, remembered, now))
-            }
+            Shown::Bearer(token) => snapshot.verifier.is_named_in(token.as_bytes()),
             // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
             // would take is anybody's guess: none goes on.
             Shown::Several => true,

@@ -1,6 +1,7 @@
 //! The configuration a request sees: made as a whole by `server`, never changed, replaced as a whole.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admission::Policy;
 use crate::answer::cors;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub upstreams: Upstreams,
     /// Issuers, audiences, algorithms.
     pub verifier: Arc<Verifier>,
+    /// How long the whole body of a request to an endpoint may take.
+    pub body_within: Duration,
     /// Whether each request writes a line.
     pub access_log: bool,
     /// The figures of our own endpoints.

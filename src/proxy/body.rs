@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -50,6 +51,8 @@ pub struct Exchange {
     /// Of the connection, where the exchange is one of several on it.
     connection: Option<Arc<Progress>>,
     fault: Mutex<Option<BodyFault>>,
+    /// How long the upstream has for its head (milliseconds); 0: nobody waits for one.
+    answer_within: AtomicU64,
 }
 
 /// What an exchange tells the registry.
@@ -57,7 +60,10 @@ pub struct Exchange {
 pub struct Progress {
     frames: AtomicU64,
     active: AtomicU32,
-    waiting_for_client: AtomicBool,
+    /// The request's body is waiting for the client to send.
+    sending: AtomicBool,
+    /// The answer's body is waiting for the client to take what is there.
+    taking: AtomicBool,
 }
 
 impl Progress {
@@ -71,9 +77,9 @@ impl Progress {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Whether a body is waiting for the client to send.
+    /// Whether it is the client's turn: to send more of its body, or to take more of the answer's.
     pub fn waits_for_client(&self) -> bool {
-        self.waiting_for_client.load(Ordering::Relaxed)
+        self.sending.load(Ordering::Relaxed) || self.taking.load(Ordering::Relaxed)
     }
 }
 
@@ -89,6 +95,7 @@ impl Exchange {
             progress,
             connection,
             fault: Mutex::new(None),
+            answer_within: AtomicU64::new(0),
         })
     }
 
@@ -102,6 +109,19 @@ impl Exchange {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the wait for the head of the upstream's answer.
+    pub fn await_answer(&self, within: Duration) {
+        let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX).max(1);
+        self.answer_within.store(within_ms, Ordering::Relaxed);
+        self.entry.await_answer(within);
+    }
+
+    /// Ends that wait.
+    pub fn answered(&self) {
+        self.answer_within.store(0, Ordering::Relaxed);
+        self.entry.answered();
+    }
+
     fn fail(&self, fault: BodyFault) -> BodyFault {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
         fault
@@ -109,6 +129,20 @@ impl Exchange {
 
     fn moved(&self) {
         self.progress.frames.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A piece of the request's body moved. The upstream's time for its answer begins anew: a long upload is no slow answer.
+    fn sent(&self) {
+        self.moved();
+        let within_ms = self.answer_within.load(Ordering::Relaxed);
+        if within_ms > 0 {
+            self.entry.await_answer(Duration::from_millis(within_ms));
+        }
+    }
+
+    /// Whether it is one of several on its connection, as on HTTP/2.
+    fn is_stream(&self) -> bool {
+        self.connection.is_some()
     }
 
     fn is_over(&self) -> bool {
@@ -159,13 +193,13 @@ impl Body for RequestBody {
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         this.exchange
             .progress
-            .waiting_for_client
+            .sending
             .store(polled.is_pending(), Ordering::Relaxed);
         let Poll::Ready(frame) = polled else {
             this.exchange.entry.register(Waiter::Reader, cx.waker());
             return Poll::Pending;
         };
-        this.exchange.moved();
+        this.exchange.sent();
         Poll::Ready(match frame {
             None => None,
             Some(Err(error)) => Some(Err(this.exchange.fail(fault_of(&error)))),
@@ -202,17 +236,41 @@ fn fault_of(error: &(dyn std::error::Error + 'static)) -> BodyFault {
     Violation::find(error).map_or(BodyFault::Broken, BodyFault::Violation)
 }
 
+/// The largest piece that an HTTP/2 stream gets at once. hyper asks for the next one when the client's window has taken enough
+/// of those before: that is the only sign of life of a slow reader, so pieces must not be so large that it comes too seldom.
+const PIECE: usize = 16 * 1024;
+
 /// The upstream's body on its way to the client.
 #[derive(Debug)]
 pub struct RelayBody {
     upstream: upstream::Body<RequestBody>,
     exchange: Arc<Exchange>,
+    /// What is left of a frame that is passed on in pieces.
+    rest: Bytes,
 }
 
 impl RelayBody {
     /// Relays `upstream` for as long as the exchange may last.
     pub fn new(upstream: upstream::Body<RequestBody>, exchange: Arc<Exchange>) -> Self {
-        Self { upstream, exchange }
+        // Until it is asked for more it is the client who has the turn: a window that was never opened is never asked for.
+        exchange.progress.taking.store(true, Ordering::Relaxed);
+        Self {
+            upstream,
+            exchange,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// What of this frame may go on now; the rest stays here.
+    fn piece(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) if self.exchange.is_stream() && data.len() > PIECE => {
+                self.rest = data.split_off(PIECE);
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
+        }
     }
 }
 
@@ -237,7 +295,15 @@ impl Body for RelayBody {
         if this.exchange.is_over() {
             return Poll::Ready(Some(Err(RelayError::Cut)));
         }
-        let polled = Pin::new(&mut this.upstream).poll_frame(cx);
+        let polled = if this.rest.is_empty() {
+            Pin::new(&mut this.upstream).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
+        };
+        this.exchange
+            .progress
+            .taking
+            .store(polled.is_ready(), Ordering::Relaxed);
         match polled {
             Poll::Pending => {
                 this.exchange.entry.register(Waiter::Owner, cx.waker());
@@ -245,16 +311,23 @@ impl Body for RelayBody {
             }
             Poll::Ready(frame) => {
                 this.exchange.moved();
-                Poll::Ready(frame.map(|frame| frame.map_err(RelayError::Upstream)))
+                let frame = frame.map(|frame| frame.map_err(RelayError::Upstream));
+                Poll::Ready(frame.map(|frame| frame.map(|frame| this.piece(frame))))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.upstream.is_end_stream()
+        self.rest.is_empty() && self.upstream.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.upstream.size_hint()
+        let mut hint = self.upstream.size_hint();
+        let rest = u64::try_from(self.rest.len()).unwrap_or(u64::MAX);
+        match hint.exact() {
+            Some(exact) => hint.set_exact(exact.saturating_add(rest)),
+            None => hint.set_lower(hint.lower().saturating_add(rest)),
+        }
+        hint
     }
 }

@@ -68,12 +68,22 @@ pub async fn forward(
         return Err(Error::Client(super::BodyFault::TooLarge));
     }
     let request = write_request(permit, entry, outgoing, &exchange)?;
-    exchange.entry().await_answer(upstream.settings().response_timeout);
+    exchange.await_answer(upstream.settings().response_timeout);
     let answered = upstream.send_unless(request, hint, overdue(&exchange)).await;
-    exchange.entry().answered();
+    exchange.answered();
     match answered {
         Ok(response) => Ok(relay(response, route, exchange)),
-        Err(error) => Err(exchange.fault().map_or(Error::Upstream(error), Error::Client)),
+        Err(error) => Err(whose(error, &exchange)),
+    }
+}
+
+/// Whose fault it was that there is no answer. Of the two who wait for an exchange that is cut, the one who waits for the
+/// answer may be woken first: then nobody has yet said that it was the client's body that had stopped.
+fn whose(error: upstream::Error, exchange: &Exchange) -> Error {
+    match (exchange.fault(), exchange.entry().cut()) {
+        (Some(fault), _) => Error::Client(fault),
+        (None, Some(Cut::Deadline)) => Error::Client(super::BodyFault::Stalled),
+        (None, Some(Cut::Upstream | Cut::Drain) | None) => Error::Upstream(error),
     }
 }
 

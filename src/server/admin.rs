@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use super::StartError;
+use crate::account::Accounts;
 use crate::answer::{self, Answer};
 use crate::clock::Clock;
 use crate::codes::Code;
@@ -40,6 +41,8 @@ pub struct State {
     pub stopped: watch::Receiver<bool>,
     /// The time.
     pub clock: Clock,
+    /// Tells the figures that only it knows.
+    pub accounts: Arc<Accounts>,
 }
 
 /// The running listener.
@@ -112,7 +115,10 @@ fn answer(request: &Request<Incoming>, state: &State, metrics: &Metrics) -> Answ
     match request.uri().path() {
         "/healthz" => status::healthz(),
         "/readyz" => status::readyz(&health(state)),
-        "/metrics" => status::metrics(metrics.render()),
+        "/metrics" => {
+            state.accounts.tell_figures();
+            status::metrics(metrics.render())
+        }
         _ => answer::problem(&Problem::new(
             Code::NotFound,
             "Here are /healthz, /readyz and /metrics.",

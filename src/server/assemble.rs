@@ -180,6 +180,7 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         endpoints,
         upstreams,
         verifier: Arc::new(verifier),
+        body_within: config.timeouts.body_progress,
         access_log: config.log.access,
         endpoint_series: standing.metrics.route("(gateway)"),
         unrouted_series: standing.metrics.route("(none)"),

@@ -158,7 +158,6 @@ impl Feed {
         let work = [
             self.store.forget_changes(now).await,
             self.store.forget_sessions(now - day).await,
-            self.store.forget_failures(now - day).await,
         ];
         for error in work.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "expired rows could not be deleted yet");

@@ -53,6 +53,15 @@ impl StartError {
             hint: hint.into(),
         }
     }
+
+    /// Certificates that cannot be used: which file it is about is half of what helps.
+    fn of_certificates(error: &crate::tls::Error) -> Self {
+        let cause = match error.file() {
+            Some(file) => format!("{}: {}", file.display(), error.cause()),
+            None => error.cause().to_owned(),
+        };
+        Self::new("the certificates cannot be used", cause, error.hint())
+    }
 }
 
 /// A gateway that runs.
@@ -86,8 +95,7 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(config.workers));
-        let tls = ServerTls::new(&config.tls, clock.clone())
-            .map_err(|error| StartError::new("the certificates cannot be used", error.cause(), error.hint()))?;
+        let tls = ServerTls::new(&config.tls, clock.clone()).map_err(|error| StartError::of_certificates(&error))?;
         let parts = assemble::Parts::new(&config, office, &clock, &metrics).await?;
         let snapshot = assemble::snapshot(&config, &parts, None)?;
         let gateway = Arc::new(Gateway {
@@ -104,6 +112,7 @@ impl Server {
             keys: parts.keys.clone(),
             stopped: stopped.clone(),
             clock,
+            accounts: Arc::clone(&parts.services.accounts),
         };
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {
@@ -258,7 +267,6 @@ fn tuning(config: &Config) -> Tuning {
         deadlines: config.timeouts,
         wire: crate::wire::Settings::new(header_bytes).unwrap_or_default(),
         header_bytes: u32::try_from(header_bytes).unwrap_or(u32::MAX),
-        trusted: Arc::new(config.trusted_proxies.clone()),
     }
 }
 

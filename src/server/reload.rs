@@ -47,23 +47,47 @@ impl Server {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
         };
+        let asked = config.clone();
+        let config = reloadable(&self.config, config);
         let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
         // The last step that can fail, and it changes nothing when it does.
         self.tls
             .reload(&config.tls)
-            .map_err(|error| super::StartError::new("the certificates cannot be used", error.cause(), error.hint()))?;
+            .map_err(|error| super::StartError::of_certificates(&error))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats
             .set_limits(config.limits.connections, config.limits.connections_per_address);
-        for section in needs_restart(&self.config, &config) {
+        for section in needs_restart(&self.config, &asked) {
             tracing::warn!(
                 section,
                 "a change in this section needs a restart and is not in force yet"
             );
         }
-        self.config = Config { ..config };
+        self.config = config;
         Ok(())
+    }
+}
+
+/// The new configuration, with the old one's sections where only a restart brings another into force: what we issue and
+/// what we accept must not come apart.
+fn reloadable(running: &Config, new: Config) -> Config {
+    let running = running.clone();
+    Config {
+        data_dir: running.data_dir,
+        workers: running.workers,
+        listeners: running.listeners,
+        admin: running.admin,
+        store: running.store,
+        accounts: running.accounts,
+        passwords: running.passwords,
+        throttle: running.throttle,
+        log: running.log,
+        tokens: crate::token::Settings {
+            trusted_issuers: new.tokens.trusted_issuers,
+            ..running.tokens
+        },
+        ..new
     }
 }
 
@@ -102,4 +126,27 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
             .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())),
         tokens.cache,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        config::load(&Sources::from_str("test.toml", text)).unwrap().config
+    }
+
+    #[test]
+    fn what_is_issued_and_what_is_accepted_stay_together() {
+        let old = config("[tokens]\nissuer = \"https://old.example.com\"");
+        let asked = config(
+            "[tokens]\nissuer = \"https://new.example.com\"\n[limits]\nconnections = 7\n[admin]\nrole = \"boss\"",
+        );
+        let now = reloadable(&old, asked.clone());
+        assert_eq!(now.tokens.issuer, "https://old.example.com");
+        assert_eq!(now.admin, old.admin);
+        assert_eq!(now.limits.connections, 7);
+        assert_eq!(needs_restart(&old, &asked), ["admin", "accounts", "tokens"]);
+        assert!(needs_restart(&now, &old).is_empty());
+    }
 }

@@ -13,7 +13,6 @@ use tokio_rustls::TlsAcceptor;
 
 use super::acceptor::Accepted;
 use crate::gateway::{self, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
-use crate::net::Networks;
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
 use crate::telemetry::TlsResult;
 use crate::tls::{ALPN_H2, ServerTls};
@@ -40,8 +39,6 @@ pub struct Tuning {
     pub wire: wire::Settings,
     /// The same, for HTTP/2.
     pub header_bytes: u32,
-    /// Whose word about a client counts.
-    pub trusted: Arc<Networks>,
 }
 
 /// HTTP/2 settings that are no matter of configuration. The window of a stream is what a client may send before a slow
@@ -101,7 +98,6 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         local,
         protocol: port.protocol,
         redirect_port: port.redirect_port,
-        trusted: Arc::clone(&tuning.trusted),
     };
     let Ok(stream) = TcpStream::from_std(stream) else {
         return;

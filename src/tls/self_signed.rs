@@ -3,7 +3,7 @@
 //! It is not an authority (CA:FALSE), so trusting it trusts nothing else, and it is its own trust anchor:
 //! `curl --cacert <folder>/localhost.pem https://localhost:8443`.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -28,18 +28,38 @@ pub(super) fn ensure(folder: &Path, clock: &Clock) -> Result<CertificateFiles, E
         cert: folder.join("localhost.pem"),
         key: folder.join("localhost.key"),
     };
+    if lasts(&files, clock) {
+        return Ok(files);
+    }
+    // Several that start at once on one folder: one makes them, the others find them made.
+    let _alone = alone(folder).map_err(|error| unwritable(&files, &error))?;
     if !lasts(&files, clock) {
         let (cert, key) = make(clock)
             .map_err(|error| Error::in_file(&files.cert, format!("cannot be made: {error}"), "set tls.certificates"))?;
-        store(folder, &files, &cert, &key).map_err(|error| {
-            Error::in_file(
-                &files.cert,
-                format!("cannot be written: {error}"),
-                "make data_dir writable for the user the gateway runs as, or set tls.certificates",
-            )
-        })?;
+        store(folder, &files, &cert, &key).map_err(|error| unwritable(&files, &error))?;
     }
     Ok(files)
+}
+
+/// Holds the folder for as long as what this returns lives.
+fn alone(folder: &Path) -> io::Result<File> {
+    fs::create_dir_all(folder)?;
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join("localhost.lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+fn unwritable(files: &CertificateFiles, error: &io::Error) -> Error {
+    Error::in_file(
+        &files.cert,
+        format!("cannot be written: {error}"),
+        "make data_dir writable for the user the gateway runs as, or set tls.certificates",
+    )
 }
 
 /// Whether the certificate and key exist, belong together, and have time left. What a crash left half written does not.

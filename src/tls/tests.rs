@@ -281,7 +281,7 @@ fn the_self_signed_certificate_is_kept_until_it_is_close_to_its_end() {
     let tls = ServerTls::new(&settings, clock.clone()).unwrap();
     let first = leaf(&cert);
     assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 3);
     let [expiry] = tls.expiry().try_into().unwrap();
     assert_eq!(expiry.name, "localhost");
     assert!(expiry.not_after > clock.unix_seconds() + 395 * 86_400);

@@ -108,7 +108,7 @@ impl External {
         claims.check_audience(&self.settings.audience)?;
         let person = Person {
             issuer: Issuer::External(Arc::clone(&self.name)),
-            subject: claims.text("sub")?.to_owned(),
+            subject: self.shown(claims.text("sub")?),
             user: None,
             name: self.user_name(&claims)?,
             roles: self.roles(&claims)?,
@@ -121,6 +121,14 @@ impl External {
             credential: CredentialKind::ExternalBearer,
         };
         Ok((person, times.window(self.leeway, false)))
+    }
+
+    /// A name of this issuer's as it is shown: never to be taken for one of ours.
+    fn shown(&self, name: &str) -> String {
+        match &self.settings.users {
+            UserMapping::Prefixed(prefix) => format!("{prefix}{name}"),
+            UserMapping::AsIs => name.to_owned(),
+        }
     }
 
     fn user_name(&self, claims: &Claims<'_>) -> Result<String, Error> {

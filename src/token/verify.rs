@@ -96,6 +96,12 @@ impl Verifier {
         self.ring.generation()
     }
 
+    /// Whether a token says that it is ours or a trusted issuer's, good or not. Nothing is verified.
+    pub fn is_named_in(&self, token: &[u8]) -> bool {
+        let named = Compact::parse(token, self.max_length).and_then(|token| peek_issuer(&token.payload));
+        named.is_ok_and(|issuer| issuer == self.issuer || self.external.iter().any(|known| known.issuer() == issuer))
+    }
+
     /// `iss` of our own tokens.
     pub fn issuer(&self) -> &str {
         &self.issuer

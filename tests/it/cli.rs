@@ -1,13 +1,5 @@
 //! The commands, as people and scripts run them: exit statuses, what is said, and what is left behind.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::as_conversions
-)]
-
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -53,12 +53,12 @@ impl Process {
 
     /// Everything said so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.said.lock().unwrap().clone()
+        self.lines.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many lines were said so far: a mark for [`Process::wait_for_line_after`].
     pub fn mark(&self) -> usize {
-        self.lines.said.lock().unwrap().len()
+        self.lines.said.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// The first line that passes, said already or yet to come.
@@ -69,14 +69,19 @@ impl Process {
     /// The first line after the mark that passes.
     pub fn wait_for_line_after(&self, mark: usize, wanted: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut said = self.lines.said.lock().unwrap();
+        let mut said = self.lines.said.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(line) = said.iter().skip(mark).find(|line| wanted(line)) {
                 return line.clone();
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{} never said it; it said {said:#?}", self.name);
-            said = self.lines.more.wait_timeout(said, left).unwrap().0;
+            said = self
+                .lines
+                .more
+                .wait_timeout(said, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 

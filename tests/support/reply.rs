@@ -213,7 +213,7 @@ impl Gate {
         self.state.1.notify_all();
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         *self.state.0.lock().unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -141,13 +141,23 @@ impl Upstream {
 
     /// Answers the next request that has no scripted reply yet with this.
     pub fn next(&self, reply: Reply) -> &Self {
-        self.shared.seen.lock().unwrap().script.push_back(reply);
+        self.shared
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .script
+            .push_back(reply);
         self
     }
 
     /// Every request whose head has come so far.
     pub fn requests(&self) -> Vec<Request> {
-        self.shared.seen.lock().unwrap().requests.clone()
+        self.shared
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .requests
+            .clone()
     }
 
     /// The only request so far; fails when there are none or more.
@@ -158,7 +168,12 @@ impl Upstream {
     }
 
     pub fn connections(&self) -> Vec<Connection> {
-        self.shared.seen.lock().unwrap().connections.clone()
+        self.shared
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .connections
+            .clone()
     }
 
     /// Waits until this many requests have come with their whole bodies; gives back all.
@@ -185,7 +200,7 @@ impl Upstream {
 
     /// Closes every open connection at once, as a restart of the backend would.
     pub fn drop_connections(&self) {
-        for (_, socket) in &self.shared.seen.lock().unwrap().open {
+        for (_, socket) in &self.shared.seen.lock().unwrap_or_else(PoisonError::into_inner).open {
             socket.shutdown();
         }
     }
@@ -221,7 +236,11 @@ impl Shared {
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {
-        self.seen.lock().unwrap().requests.clone()
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .requests
+            .clone()
     }
 
     pub(super) fn complete_requests(&self, count: usize) -> Vec<Request> {
@@ -231,12 +250,16 @@ impl Shared {
     }
 
     pub(super) fn script(&self, reply: Reply) {
-        self.seen.lock().unwrap().script.push_back(reply);
+        self.seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .script
+            .push_back(reply);
     }
 
     /// Writes the request down; gives back its number.
     pub(super) fn record(&self, request: Request) -> usize {
-        let mut seen = self.seen.lock().unwrap();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.requests.push(request);
         self.changed.notify_all();
         seen.requests.len() - 1
@@ -244,12 +267,17 @@ impl Shared {
 
     /// The scripted reply, or the handler's.
     pub(super) fn reply_to(&self, request: &Request) -> Reply {
-        let scripted = self.seen.lock().unwrap().script.pop_front();
+        let scripted = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .script
+            .pop_front();
         scripted.unwrap_or_else(|| (self.handler)(request))
     }
 
     fn change(&self, change: impl FnOnce(&mut Seen)) {
-        change(&mut self.seen.lock().unwrap());
+        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
         self.changed.notify_all();
     }
 
@@ -259,7 +287,7 @@ impl Shared {
 
     fn wait_for<T>(&self, what: &str, found: impl Fn(&Seen) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        let mut seen = self.seen.lock().unwrap();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(found) = found(&seen) {
                 return found;
@@ -298,7 +326,7 @@ fn accept_until_stopped(shared: &Arc<Shared>, accept: impl Fn() -> io::Result<So
         }));
     }
     // A connection that was accepted just before the stop may have missed the shutdown.
-    for (_, socket) in &shared.seen.lock().unwrap().open {
+    for (_, socket) in &shared.seen.lock().unwrap_or_else(PoisonError::into_inner).open {
         socket.shutdown();
     }
     for thread in threads {
@@ -316,7 +344,7 @@ fn converse(shared: &Arc<Shared>, connection: usize, socket: Socket) {
         let mut request = parse_head(connection, head);
         let number = shared.record(request.clone());
         let early = {
-            let seen = shared.seen.lock().unwrap();
+            let seen = shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.script.front().is_some_and(|reply| reply.early)
         };
         let mut go_on = true;

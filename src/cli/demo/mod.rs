@@ -60,7 +60,7 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
         let logging = serve::start_logging(&config)?;
         let people = make_people(&config).await?;
         let described = config.clone();
-        let server = Server::start(config, office.office(), Some(logging), Clock::system()).await?;
+        let server = Server::start(config, office.office(), Some(Arc::clone(&logging)), Clock::system()).await?;
         wait_until_ready(&server).await?;
         drop(progress);
         terminal::print(&introduction(&server, &described, &people))?;

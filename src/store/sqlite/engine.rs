@@ -169,13 +169,14 @@ fn create(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
+    // Only a file that is not there is opened here. POSIX locks belong to the process: closing any descriptor of the
+    // file, this one too, would drop those of SQLite's own, and the next program that looks at the database from outside
+    // would find nobody there, fold the WAL in and unlink it under our hands.
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Several that open a new file at once may find it locked, and SQLite does not wait here by itself.

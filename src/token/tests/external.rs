@@ -66,7 +66,10 @@ fn keys_come_from_a_set_a_file_or_a_secret() {
         let verifier = trusting(trusted(KeySource::JwksFile(path), &[algorithm]));
         let token = forge(&key, &header(algorithm, Some("a")), &their_claims().to_string());
         let person = verifier.verify(token.as_bytes(), NOW).unwrap().person;
-        assert_eq!((person.name.as_str(), person.subject.as_str()), ("idp:alice", "u-1"));
+        assert_eq!(
+            (person.name.as_str(), person.subject.as_str()),
+            ("idp:alice", "idp:u-1")
+        );
         assert_eq!(person.issuer, Issuer::External(THEIRS.into()));
         assert_eq!((person.user, person.session, person.email.as_ref()), (None, None, None));
         assert_eq!(

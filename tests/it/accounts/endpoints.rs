@@ -15,7 +15,6 @@ on_both!(
     the_public_keys_verify_and_hold_nothing_else,
     another_issuers_people_are_not_ours,
     the_admin_role_is_given_by_command_only,
-    #[ignore = "admission refuses them at our own endpoints too: Policy::decide should ask for header values on routes only"]
     names_that_no_header_can_carry_still_have_an_account,
 );
 

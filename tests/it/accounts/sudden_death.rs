@@ -165,3 +165,22 @@ fn pid(gateway: &Gateway) -> rustix::process::Pid {
     let id = i32::try_from(gateway.process.id()).unwrap();
     rustix::process::Pid::from_raw(id).unwrap()
 }
+
+/// A program that looks at the store from outside and goes away again must not take the gateway's hold on the file with it:
+/// once the last look from outside folded the log in and unlinked it, and what came after was lost.
+#[test]
+fn a_look_from_outside_loses_nothing() {
+    let world = World::new(Kind::Sqlite);
+    let mut gateway = world.gateway("");
+    gateway.register("before");
+    world.doorward(&["user", "list"], "");
+    gateway.register("after");
+    assert_eq!(
+        world.count("SELECT count(*) FROM users WHERE username IN ('before', 'after')"),
+        2
+    );
+    gateway.kill();
+    gateway = world.gateway("");
+    gateway.login("before");
+    gateway.login("after");
+}

@@ -133,6 +133,15 @@ impl<'c> World<'c> {
         fs::write(more.path(), configuration).unwrap();
         let (_, more) = more.keep().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        // What the developer's own environment says, and what it says to these tests, must not reach the gateway.
+        for (name, _) in std::env::vars_os() {
+            let foreign = name
+                .to_str()
+                .is_some_and(|name| name.starts_with("DOORWARD_") || name == "DATABASE_URL" || name == "PORT");
+            if foreign {
+                command.env_remove(name);
+            }
+        }
         command
             .args(arguments)
             .arg("--config")

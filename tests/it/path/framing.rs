@@ -1,7 +1,10 @@
 //! Messages that two readers could take for different ones: refused, with nothing of them at the upstream.
 
+use http::Method;
+
 use super::assert_problem;
 use super::gate::{Gate, open_to};
+use crate::support::client::Protocol;
 use crate::support::raw::RawClient;
 use crate::support::upstream::Upstream;
 
@@ -322,4 +325,38 @@ fn what_is_unusual_and_right_passes() {
         let bytes = String::from_utf8(connection.bytes).unwrap();
         assert!(!bytes.replace("\r\n", "").contains(['\r', '\n']), "{bytes:?}");
     }
+}
+
+#[test]
+fn http_2_requests_name_one_host_and_open_no_tunnel() {
+    let backend = Upstream::start();
+    let gate = Gate::with_tls(&open_to(&backend.url()));
+    let client = gate.tls_client(Protocol::Http2);
+    let ask = |host: &str| {
+        client
+            .request(Method::GET, "/")
+            .host("a.test")
+            .header("host", host)
+            .send()
+    };
+    assert_eq!(ask("a.test").status, 200);
+    let response = ask("b.test");
+    assert_eq!(
+        (response.status, response.json()["error"].as_str()),
+        (400, Some("invalid_host"))
+    );
+    let twice = client.request(Method::GET, "/").host("a.test").header("host", "a.test");
+    assert_eq!(twice.header("host", "a.test").send().status, 400);
+    assert_eq!(client.request(Method::TRACE, "/").send().status, 405);
+    // CONNECT a:443, to the end of the stream: `:method` in full, `:authority`.
+    let mut tunnel = RawClient::connect_tls(gate.listener(1), "localhost", gate.authority().trusting_client(&["h2"]));
+    tunnel
+        .send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .send([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    let fields = [&[0x02, 7][..], b"CONNECT", &[0x01, 5], b"a:443"].concat();
+    tunnel.send([0, 0, fields.len() as u8, 1, 5, 0, 0, 0, 1]).send(&fields);
+    // The next request on the same connection: refused or not, the first one opened nothing.
+    tunnel.send([0, 0, 6, 1, 5, 0, 0, 0, 3, 0x82, 0x87, 0x84, 0x41, 1, b'a']);
+    let seen = backend.wait_for(2);
+    assert!(seen.iter().all(|request| request.method == "GET"), "{seen:#?}");
 }

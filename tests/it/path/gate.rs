@@ -1,5 +1,7 @@
 //! A gateway as a child process, with its configuration, its issuer and what it says.
 
+#![allow(dead_code, reason = "what a gate can tell is wider than what each test asks")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -9,7 +11,7 @@ use std::process::{Command, ExitStatus};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::certificates::{Authority, Certificate};
+use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol};
 use crate::support::issuer::Issuer;
 use crate::support::process::Process;
@@ -150,11 +152,7 @@ certificates = [{{ cert = {:?}, key = {:?} }}]
         &self.issuer
     }
 
-    /// Another certificate of the authority that [`Gate::with_tls`] trusts.
-    pub fn certificate(&self, names: &[&str]) -> Certificate {
-        self.authority.server(names)
-    }
-
+    /// Whose certificate [`Gate::with_tls`] shows.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
@@ -202,11 +200,20 @@ certificates = [{{ cert = {:?}, key = {:?} }}]
 
     /// SIGHUP; gives back how the reload ended, once it has.
     pub fn reload(&self) -> bool {
+        let count = || {
+            ["ok", "refused"]
+                .map(|result| self.metric(&format!("doorward_config_reloads_total{{result={result:?}}}")))
+                .iter()
+                .sum::<f64>()
+        };
+        let before = count();
         let mark = self.process.mark();
         self.process.signal(Signal::HUP);
         let line = self.process.wait_for_line_after(mark, |line| {
             line.contains("the configuration was reloaded") || line.contains("the configuration was not reloaded")
         });
+        // It is counted a moment after it is told.
+        until("the reload is counted", || (count() > before).then_some(()));
         line.contains("the configuration was reloaded")
     }
 

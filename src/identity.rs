@@ -112,6 +112,8 @@ mod tests {
             issued_at: 0,
             expires_at: 0,
             credential: CredentialKind::Bearer,
+            limit: None,
+            subject_prefix: 0,
         }
     }
 

@@ -94,6 +94,15 @@ impl Roles {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// Those of them that `limit` allows; without a limit, all.
+    #[must_use]
+    pub fn within(&self, limit: Option<&Self>) -> Self {
+        match limit {
+            Some(limit) => Self(self.0.iter().filter(|role| limit.contains(role)).cloned().collect()),
+            None => self.clone(),
+        }
+    }
 }
 
 impl<S: Into<String>> FromIterator<S> for Roles {
@@ -171,6 +180,17 @@ pub struct Person {
     pub expires_at: i64,
     /// What was shown.
     pub credential: CredentialKind,
+    /// The only roles this credential gives, whatever its owner has (an API key's); `None`: all of them.
+    pub limit: Option<Roles>,
+    /// How many bytes of `subject` are the prefix that an issuer's people carry here.
+    pub subject_prefix: usize,
+}
+
+impl Person {
+    /// The subject as the issuer itself wrote it.
+    pub fn bare_subject(&self) -> &str {
+        self.subject.get(self.subject_prefix..).unwrap_or(&self.subject)
+    }
 }
 
 /// Who a request is from. "Nobody in particular" is a principal too: public is a decision, not a bypass.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::principal::SessionId;
 use crate::revocation::roles_in_force;
 use crate::secret::Secret;
-use crate::store::{NewSession, User};
+use crate::store::{NewSession, SessionKind, User};
 use crate::token::{self, AccessToken, Subject};
 
 use super::{Accounts, Error};
@@ -77,6 +77,9 @@ impl Accounts {
             expires_at,
             idle_until,
             password_was: user.password.clone(),
+            kind: SessionKind::Token,
+            client: None,
+            address: None,
         };
         let store = self.books.store();
         let opened = self.books.ask("open_session", store.open_session(session, now)).await?;

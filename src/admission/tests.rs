@@ -84,6 +84,8 @@ fn known(roles: &[&str]) -> Outcome {
         issued_at: 0,
         expires_at: i64::MAX,
         credential: CredentialKind::Bearer,
+        limit: None,
+        subject_prefix: 0,
     }))))
 }
 

@@ -21,6 +21,8 @@ fn person(roles: &str) -> Principal {
         issued_at: 0,
         expires_at: 1,
         credential: CredentialKind::Bearer,
+        limit: None,
+        subject_prefix: 0,
     }))
 }
 

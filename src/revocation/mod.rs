@@ -16,7 +16,7 @@ use foldhash::fast::RandomState;
 use papaya::HashMap;
 
 use crate::principal::{Issuer, Person, Roles, SessionId, UserId};
-use crate::store::{Change, User};
+use crate::store::{Ban, Banned, Change, User};
 
 #[cfg(test)]
 mod tests;
@@ -55,6 +55,8 @@ struct Shared {
     sessions: HashMap<SessionId, i64, RandomState>,
     users: HashMap<UserId, Overlay, RandomState>,
     census: ArcSwapOption<Taken>,
+    /// Of other issuers: what is refused, of tokens issued up to when, and until when that must be remembered.
+    bans: HashMap<Ban, (i64, i64), RandomState>,
     generation: AtomicU64,
     ready: AtomicBool,
     polled_at: AtomicI64,
@@ -148,6 +150,9 @@ impl Revocations {
                 }
                 Change::AllUsers { until } => applied.census = applied.census.max(Some(*until)),
                 Change::Keys => applied.keys = true,
+                // Whoever remembers API keys asks anew; nothing is known about them here.
+                Change::ApiKey { .. } => {}
+                Change::Banned { ban, at, until } => self.remember_ban(ban, *at, *until),
             }
         }
         if !changes.is_empty() {
@@ -181,6 +186,7 @@ impl Revocations {
         let before = self.len();
         shared.sessions.pin().retain(|_, until| *until > now);
         shared.users.pin().retain(|_, overlay| overlay.until > now);
+        shared.bans.pin().retain(|_, (_, until)| *until > now);
         if shared.census.load().as_ref().is_some_and(|taken| taken.until <= now) {
             shared.census.store(None);
             self.changed();
@@ -194,7 +200,7 @@ impl Revocations {
 
     /// How many entries are remembered.
     pub fn len(&self) -> usize {
-        self.0.sessions.len() + self.0.users.len()
+        self.0.sessions.len() + self.0.users.len() + self.0.bans.len()
     }
 
     /// Whether there is none.
@@ -204,10 +210,30 @@ impl Revocations {
 
     /// What became of this person since their credential was issued.
     pub fn verdict(&self, person: &Person) -> Standing {
-        match person.issuer {
+        match &person.issuer {
             Issuer::Local => self.local_verdict(person),
-            // Nothing is known about other issuers' people yet; bans of a subject or a `jti` belong here.
-            Issuer::External(_) => Standing::Good,
+            Issuer::External(issuer) => self.external_verdict(issuer, person),
+        }
+    }
+
+    fn external_verdict(&self, issuer: &str, person: &Person) -> Standing {
+        let bans = self.0.bans.pin();
+        if bans.is_empty() {
+            return Standing::Good;
+        }
+        let of = |banned| Ban {
+            issuer: issuer.to_owned(),
+            banned,
+        };
+        let token = person.token_id.as_ref().map(|id| of(Banned::Token(id.clone())));
+        if token.is_some_and(|token| bans.contains_key(&token)) {
+            return Standing::Ended;
+        }
+        let subject = of(Banned::Subject(person.bare_subject().to_owned()));
+        let issued_at = person.issued_at.saturating_mul(1000);
+        match bans.get(&subject) {
+            Some((at, _)) if issued_at <= *at => Standing::Ended,
+            Some(_) | None => Standing::Good,
         }
     }
 
@@ -224,7 +250,7 @@ impl Revocations {
             Some(State::In(now)) if now.describes(person) => Standing::Good,
             Some(State::In(now)) => Standing::Changed(Arc::new(Person {
                 name: now.name.clone(),
-                roles: now.roles.clone(),
+                roles: now.roles.within(person.limit.as_ref()),
                 email: now.email.clone(),
                 ..person.clone()
             })),
@@ -262,6 +288,15 @@ impl Revocations {
         self.0.users.pin().update_or_insert(user, merge, overlay);
     }
 
+    fn remember_ban(&self, ban: &Ban, at: i64, until: i64) {
+        let bans = self.0.bans.pin();
+        bans.update_or_insert(
+            ban.clone(),
+            |(known_at, known_until)| (at.max(*known_at), until.max(*known_until)),
+            (at, until),
+        );
+    }
+
     /// After the maps: a reader that sees the new number sees what it stands for.
     fn changed(&self) {
         self.0.generation.fetch_add(1, Ordering::Release);
@@ -283,7 +318,9 @@ impl State {
 
 impl InForce {
     fn describes(&self, person: &Person) -> bool {
-        self.name == person.name && self.roles == person.roles && self.email == person.email
+        self.name == person.name
+            && self.roles.within(person.limit.as_ref()) == person.roles
+            && self.email == person.email
     }
 }
 

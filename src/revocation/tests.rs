@@ -17,6 +17,8 @@ fn person(user: i64, session: u8) -> Person {
         issued_at: 1_000,
         expires_at: 1_900,
         credential: CredentialKind::Bearer,
+        limit: None,
+        subject_prefix: 0,
     }
 }
 
@@ -232,4 +234,71 @@ fn ready_and_age_come_from_the_reader_of_the_feed() {
     assert!(known.ready());
     assert_eq!(known.age(12_500), Some(Duration::from_millis(500)));
     assert_eq!(known.age(0), Some(Duration::ZERO), "a clock that went back is no age");
+}
+
+#[test]
+fn a_banned_subject_is_out_with_what_was_issued_before_and_a_banned_token_for_good() {
+    let revocations = Revocations::new();
+    let external = |subject: &str, issued_at: i64, token: &str| Person {
+        issuer: Issuer::External("https://idp.example".into()),
+        subject: format!("idp:{subject}"),
+        subject_prefix: 4,
+        user: None,
+        issued_at,
+        token_id: Some(token.to_owned()),
+        ..person(1, 1)
+    };
+    let ban = |issuer: &str, banned| Change::Banned {
+        ban: Ban {
+            issuer: issuer.to_owned(),
+            banned,
+        },
+        at: 5_000,
+        until: 1_000_000,
+    };
+    assert_eq!(revocations.verdict(&external("m", 5, "a")), Standing::Good);
+    let before = revocations.generation();
+    let changes = [
+        ban("https://idp.example", Banned::Subject("m".to_owned())),
+        ban("https://other.example", Banned::Subject("n".to_owned())),
+        ban("https://idp.example", Banned::Token("t".to_owned())),
+    ];
+    let _ = revocations.apply(&changes, "admin");
+    assert!(revocations.generation() > before);
+    assert_eq!(revocations.verdict(&external("m", 5, "a")), Standing::Ended);
+    assert_eq!(revocations.verdict(&external("m", 6, "a")), Standing::Good);
+    assert_eq!(
+        revocations.verdict(&external("n", 5, "a")),
+        Standing::Good,
+        "another issuer's"
+    );
+    assert_eq!(revocations.verdict(&external("n", 9, "t")), Standing::Ended);
+    revocations.sweep(1_000_000);
+    assert_eq!(revocations.verdict(&external("m", 5, "a")), Standing::Good);
+}
+
+#[test]
+fn a_limited_credential_never_gets_more_roles_than_its_limit() {
+    let revocations = Revocations::new();
+    let limited = Person {
+        roles: Roles::from_column("user"),
+        limit: Some(Roles::from_column("user,ops")),
+        ..person(1, 1)
+    };
+    let with = |roles: &str| User {
+        roles: roles.to_owned(),
+        ..row(1)
+    };
+    let apply = |roles| {
+        let change = change(with(roles));
+        let _ = revocations.apply(&[change], "admin");
+        match revocations.verdict(&limited) {
+            Standing::Good => "as it was".to_owned(),
+            Standing::Changed(person) => person.roles.to_column(),
+            Standing::Ended => "ended".to_owned(),
+        }
+    };
+    assert_eq!(apply("user,boss"), "as it was");
+    assert_eq!(apply("boss,ops"), "ops");
+    assert_eq!(apply("boss"), "");
 }

@@ -1,9 +1,9 @@
 //! From rows of the change feed to changes: the part that both stores share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::migration::unhex16;
-use super::{Change, User};
+use super::{Ban, Change, User};
 use crate::principal::{SessionId, UserId};
 
 /// More users than this in one reading are not named: reading all is cheaper, and bounded.
@@ -15,12 +15,14 @@ pub(super) enum Told {
     User(UserId, i64),
     Users(i64),
     Keys,
+    ApiKey(String),
+    Banned(Ban, i64, i64),
 }
 
 impl Told {
     /// Reads a row. A kind that a newer release writes is passed over, it does not concern this one; nor does a session
     /// with a name that none can have. One unreadable row must not keep the rest from being told.
-    pub(super) fn new(kind: &str, subject: &str, until: i64) -> Option<Self> {
+    pub(super) fn new(kind: &str, subject: &str, at: i64, until: i64) -> Option<Self> {
         match kind {
             "session" => unhex16(subject).map(|id| Self::Session(SessionId(id), until)),
             "user" => Some(
@@ -30,6 +32,8 @@ impl Told {
             ),
             "users" => Some(Self::Users(until)),
             "keys" => Some(Self::Keys),
+            "api_key" => Some(Self::ApiKey(subject.to_owned())),
+            "external_subject" | "external_token" => Ban::read(kind, subject).map(|ban| Self::Banned(ban, at, until)),
             _ => None,
         }
     }
@@ -42,6 +46,8 @@ pub(super) struct Gathered {
     users: BTreeMap<UserId, i64>,
     all_users: Option<i64>,
     keys: bool,
+    api_keys: BTreeSet<String>,
+    bans: BTreeMap<Ban, (i64, i64)>,
 }
 
 /// Puts together what was told, each subject with its latest `until`.
@@ -59,6 +65,13 @@ pub(super) fn gather(told: Vec<Told>) -> Gathered {
             }
             Told::Users(until) => gathered.all_users = gathered.all_users.max(Some(until)),
             Told::Keys => gathered.keys = true,
+            Told::ApiKey(id) => {
+                gathered.api_keys.insert(id);
+            }
+            Told::Banned(ban, at, until) => {
+                let latest = gathered.bans.entry(ban).or_insert((at, until));
+                *latest = (at.max(latest.0), until.max(latest.1));
+            }
         }
     }
     if gathered.users.len() > MANY {
@@ -88,7 +101,11 @@ impl Gathered {
             Change::User { user, state, until }
         });
         let keys = self.keys.then_some(Change::Keys);
-        sessions.chain(all_users).chain(users).chain(keys).collect()
+        let api_keys = self.api_keys.into_iter().map(|id| Change::ApiKey { id });
+        let bans = self.bans.into_iter();
+        let bans = bans.map(|(ban, (at, until))| Change::Banned { ban, at, until });
+        let rest = api_keys.chain(bans);
+        sessions.chain(all_users).chain(users).chain(keys).chain(rest).collect()
     }
 }
 
@@ -107,7 +124,7 @@ mod tests {
             ("x", "", 1),
         ]
         .into_iter()
-        .filter_map(|(kind, subject, until)| Told::new(kind, subject, until));
+        .filter_map(|(kind, subject, until)| Told::new(kind, subject, 0, until));
         let changes = gather(told.collect()).with_states(Vec::new());
         let session = SessionId([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
         assert_eq!(
@@ -121,6 +138,20 @@ mod tests {
                 },
             ]
         );
+    }
+
+    #[test]
+    fn a_ban_is_told_with_its_latest_time_and_reads_what_it_writes() {
+        let ban = Ban {
+            issuer: "https://idp.example \"x\"".to_owned(),
+            banned: crate::store::Banned::Subject("a\nb".to_owned()),
+        };
+        let told = [(5, 9), (7, 8)]
+            .into_iter()
+            .filter_map(|(at, until)| Told::new(ban.kind(), &ban.subject(), at, until));
+        let changes = gather(told.collect()).with_states(Vec::new());
+        assert_eq!(changes, [Change::Banned { ban, at: 7, until: 9 }]);
+        assert!(Told::new("external_token", "[\"one\"]", 0, 1).is_none());
     }
 
     #[test]
@@ -138,7 +169,7 @@ mod tests {
         ];
         let told = told
             .into_iter()
-            .filter_map(|(kind, subject)| Told::new(kind, subject, 1));
+            .filter_map(|(kind, subject)| Told::new(kind, subject, 0, 1));
         assert_eq!(
             gather(told.collect()).with_states(Vec::new()),
             [Change::AllUsers { until: 1 }]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::principal::{SessionId, UserId};
 
+mod credentials;
 mod feed;
 mod migration;
 mod name;
@@ -17,6 +18,7 @@ mod postgres;
 mod settings;
 mod sqlite;
 
+pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
 pub use name::name_key;
 pub use settings::{Location, Settings};
 
@@ -196,6 +198,36 @@ pub struct NewSession {
     pub idle_until: i64,
     /// The hash that was verified at login: the session is opened only while the row still holds it and is active.
     pub password_was: String,
+    /// What carries it.
+    pub kind: SessionKind,
+    /// The program it was opened with (User-Agent, shortened), for its owner's list.
+    pub client: Option<String>,
+    /// The address it was opened from.
+    pub address: Option<String>,
+}
+
+/// What carries a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionKind {
+    /// A family of refresh tokens.
+    Token,
+    /// A browser's cookie.
+    Browser,
+}
+
+impl SessionKind {
+    /// The word in the store and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Browser => "browser",
+        }
+    }
+
+    /// What a row says; a word of a later release counts as the kind that gives least.
+    fn of(word: &str) -> Self {
+        if word == "browser" { Self::Browser } else { Self::Token }
+    }
 }
 
 /// A row of `sessions`.
@@ -227,6 +259,14 @@ pub struct Session {
     pub idle_until: i64,
     /// When it was ended.
     pub revoked_at: Option<i64>,
+    /// What carries it.
+    pub kind: SessionKind,
+    /// The program it was opened with.
+    pub client: Option<String>,
+    /// The address it was last used from, as far as the store was told.
+    pub address: Option<String>,
+    /// When the store was last told that it is in use: at its opening, a rotation, a renewal.
+    pub seen_at: i64,
 }
 
 /// A rotation of a refresh token, prepared by the caller from what [`Sessions::session`] said.
@@ -257,6 +297,19 @@ pub trait Sessions: Send + Sync {
     /// Ends a session and tells the change feed; `until`: when its last access token will have expired. Idempotent;
     /// false: there was none that lived.
     fn end_session(&self, id: SessionId, now: i64, until: i64) -> Answer<'_, bool>;
+    /// Renews a browser's session: it was seen at `now`, from this address, and lives on. The session and its user as they
+    /// are now; `None`: it has ended, or its user is gone or inactive. Durable before it answers.
+    fn renew_session<'a>(
+        &'a self,
+        id: SessionId,
+        now: i64,
+        idle_until: i64,
+        address: Option<&'a str>,
+    ) -> Answer<'a, Option<(Session, User)>>;
+    /// Ends the living sessions of a user, but for one, and tells the change feed; how many.
+    fn end_sessions_of(&self, user: UserId, keep: Option<SessionId>, now: i64, until: i64) -> Answer<'_, u64>;
+    /// Living sessions of all users in the order of their ids, after `after`, at most `limit`.
+    fn sessions_after(&self, after: Option<SessionId>, limit: u32, now: i64) -> Answer<'_, Vec<Session>>;
     /// The living sessions of a user, newest first.
     fn sessions_of(&self, user: UserId, now: i64) -> Answer<'_, Vec<Session>>;
     /// Deletes sessions that ended before `before`, a bounded number at a time; how many.
@@ -317,6 +370,20 @@ pub enum Change {
     },
     /// The signing keys changed.
     Keys,
+    /// Something about this API key changed, or it is gone: what is known of it must be read anew.
+    ApiKey {
+        /// Which.
+        id: String,
+    },
+    /// Tokens of another issuer are refused.
+    Banned {
+        /// Which.
+        ban: Ban,
+        /// Tokens issued up to then are meant (Unix milliseconds); of one token, it is without meaning.
+        at: i64,
+        /// Until when this must be remembered.
+        until: i64,
+    },
 }
 
 /// How far a reader of the feed has come. Opaque; each store has its own kind of position.
@@ -333,6 +400,8 @@ pub trait Changes: Send + Sync {
     fn changes_since(&self, horizon: Horizon, now: i64) -> Answer<'_, (Vec<Change>, Horizon)>;
     /// Waits until something may have changed, or for ever: a hint, never needed for correctness. Cancel-safe.
     fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// Writes a ban of another issuer's tokens into the feed; durable before it answers.
+    fn ban<'a>(&'a self, ban: &'a Ban, now: i64, until: i64) -> Answer<'a, ()>;
     /// Deletes expired changes, a bounded number at a time; how many.
     fn forget_changes(&self, now: i64) -> Answer<'_, u64>;
 }
@@ -385,6 +454,6 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A complete store.
-pub trait Store: Users + Sessions + Keys + Changes + Throttle + Upkeep {}
+pub trait Store: Users + Sessions + ApiKeys + Tickets + Keys + Changes + Throttle + Upkeep {}
 
-impl<S: Users + Sessions + Keys + Changes + Throttle + Upkeep> Store for S {}
+impl<S: Users + Sessions + ApiKeys + Tickets + Keys + Changes + Throttle + Upkeep> Store for S {}

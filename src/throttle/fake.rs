@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) users: BTreeMap<UserId, (User, String)>,
     pub(crate) sessions: BTreeMap<SessionId, Session>,
     pub(crate) failures: Vec<([u8; 32], i64)>,
+    pub(crate) api_keys: BTreeMap<String, ApiKey>,
+    pub(crate) tickets: BTreeMap<[u8; 32], Ticket>,
 }
 
 impl Fake {
@@ -201,6 +203,10 @@ impl Sessions for Fake {
                 expires_at: new.expires_at,
                 idle_until: new.idle_until,
                 revoked_at: None,
+                kind: new.kind,
+                client: new.client,
+                address: new.address,
+                seen_at: now,
             };
             state.sessions.insert(new.id, session);
             true
@@ -236,6 +242,41 @@ impl Sessions for Fake {
             let living =
                 |session: &&Session| session.user == user && session.revoked_at.is_none() && session.expires_at > now;
             state.sessions.values().filter(living).cloned().collect()
+        })
+    }
+    fn renew_session<'a>(
+        &'a self,
+        id: SessionId,
+        now: i64,
+        idle_until: i64,
+        address: Option<&'a str>,
+    ) -> Answer<'a, Option<(Session, User)>> {
+        self.answer(move |state| {
+            let session = state.sessions.get_mut(&id)?;
+            let lives = session.revoked_at.is_none() && session.expires_at > now && session.idle_until > now;
+            let user = state.users.get(&session.user).map(|(user, _)| user.clone());
+            let user = user.filter(|user| user.active && lives)?;
+            session.idle_until = session.idle_until.max(idle_until);
+            session.seen_at = now;
+            session.address = address.map(str::to_owned).or(session.address.take());
+            Some((session.clone(), user))
+        })
+    }
+    fn end_sessions_of(&self, user: UserId, keep: Option<SessionId>, now: i64, _: i64) -> Answer<'_, u64> {
+        self.answer(move |state| {
+            let living = |session: &&Session| session.user == user && session.revoked_at.is_none();
+            let before = state.sessions.values().filter(living).count();
+            end(state, now, |session| session.user == user && Some(session.id) != keep);
+            u64::try_from(before - state.sessions.values().filter(living).count()).unwrap()
+        })
+    }
+    fn sessions_after(&self, after: Option<SessionId>, limit: u32, now: i64) -> Answer<'_, Vec<Session>> {
+        self.answer(move |state| {
+            let living = |session: &&Session| {
+                Some(session.id) > after && session.revoked_at.is_none() && session.expires_at > now
+            };
+            let limit = limit.try_into().unwrap();
+            state.sessions.values().filter(living).take(limit).cloned().collect()
         })
     }
     fn forget_sessions(&self, before: i64) -> Answer<'_, u64> {
@@ -281,6 +322,83 @@ impl Throttle for Fake {
     }
 }
 
+impl ApiKeys for Fake {
+    fn create_api_key(&self, key: NewApiKey, at_most: u32, now: i64) -> Answer<'_, bool> {
+        self.answer(move |state| {
+            let active = state.users.get(&key.user).is_some_and(|(user, _)| user.active);
+            let living = |known: &&ApiKey| known.user == key.user && known.revoked_at.is_none();
+            let has = state.api_keys.values().filter(living).count();
+            if !active || has >= at_most.try_into().unwrap() {
+                return false;
+            }
+            let row = ApiKey {
+                id: key.id.clone(),
+                user: key.user,
+                name: key.name,
+                hash: key.hash,
+                roles: key.roles,
+                created_at: now,
+                expires_at: key.expires_at,
+                revoked_at: None,
+            };
+            state.api_keys.insert(key.id, row).is_none()
+        })
+    }
+    fn api_key<'a>(&'a self, id: &'a str) -> Answer<'a, Option<(ApiKey, Option<User>)>> {
+        self.answer(move |state| {
+            let key = state.api_keys.get(id)?.clone();
+            let owner = state.users.get(&key.user).map(|(user, _)| user.clone());
+            Some((key, owner))
+        })
+    }
+    fn api_keys_of(&self, user: UserId) -> Answer<'_, Vec<ApiKey>> {
+        self.answer(move |state| {
+            let living = |key: &&ApiKey| key.user == user && key.revoked_at.is_none();
+            state.api_keys.values().filter(living).cloned().collect()
+        })
+    }
+    fn revoke_api_key<'a>(&'a self, id: &'a str, owner: Option<UserId>, now: i64) -> Answer<'a, bool> {
+        self.answer(move |state| match state.api_keys.get_mut(id) {
+            Some(key) if key.revoked_at.is_none() && owner.is_none_or(|owner| owner == key.user) => {
+                key.revoked_at = Some(now);
+                true
+            }
+            _ => false,
+        })
+    }
+}
+
+impl Tickets for Fake {
+    fn add_ticket(&self, ticket: Ticket) -> Answer<'_, ()> {
+        self.answer(move |state| {
+            state.tickets.insert(ticket.hash, ticket);
+        })
+    }
+    fn take_ticket(&self, hash: [u8; 32], now: i64) -> Answer<'_, Option<(Ticket, User)>> {
+        self.answer(move |state| {
+            let ticket = state.tickets.remove(&hash)?;
+            let ended = |id| {
+                state
+                    .sessions
+                    .get(&id)
+                    .is_none_or(|session| session.revoked_at.is_some())
+            };
+            if ticket.expires_at <= now || ticket.not_after <= now || ticket.session.is_some_and(ended) {
+                return None;
+            }
+            let user = state.users.get(&ticket.user).map(|(user, _)| user.clone());
+            user.filter(|user| user.active).map(|user| (ticket, user))
+        })
+    }
+    fn forget_tickets(&self, now: i64) -> Answer<'_, u64> {
+        self.answer(move |state| {
+            let had = state.tickets.len();
+            state.tickets.retain(|_, ticket| ticket.expires_at > now);
+            u64::try_from(had - state.tickets.len()).unwrap()
+        })
+    }
+}
+
 impl Keys for Fake {
     fn keys(&self) -> Answer<'_, Vec<StoredKey>> {
         self.answer(|_| Vec::new())
@@ -299,6 +417,9 @@ impl Changes for Fake {
     }
     fn notified(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(std::future::pending())
+    }
+    fn ban<'a>(&'a self, _: &'a Ban, _: i64, _: i64) -> Answer<'a, ()> {
+        self.answer(|_| ())
     }
     fn forget_changes(&self, _: i64) -> Answer<'_, u64> {
         self.answer(|_| 0)

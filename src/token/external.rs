@@ -119,15 +119,21 @@ impl External {
             issued_at: times.issued_at.unwrap_or(0),
             expires_at: times.expires_at,
             credential: CredentialKind::ExternalBearer,
+            limit: None,
+            subject_prefix: self.prefix().len(),
         };
         Ok((person, times.window(self.leeway, false)))
     }
 
     /// A name of this issuer's as it is shown: never to be taken for one of ours.
     fn shown(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix())
+    }
+
+    fn prefix(&self) -> &str {
         match &self.settings.users {
-            UserMapping::Prefixed(prefix) => format!("{prefix}{name}"),
-            UserMapping::AsIs => name.to_owned(),
+            UserMapping::Prefixed(prefix) => prefix,
+            UserMapping::AsIs => "",
         }
     }
 

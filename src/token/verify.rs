@@ -163,6 +163,8 @@ impl Verifier {
             issued_at: times.issued_at.ok_or(Error::BadClaim("iat"))?,
             expires_at: times.expires_at,
             credential: CredentialKind::Bearer,
+            limit: None,
+            subject_prefix: 0,
         };
         Ok((person, times.window(self.leeway, true)))
     }

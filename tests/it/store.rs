@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward::principal::{SessionId, UserId};
+use doorward::principal::{CredentialKind, SessionId, UserId};
 use doorward::secret::Secret;
 use doorward::store::{
-    Change, Created, Error, Horizon, Location, NewPassword, NewSession, NewUser, Rotation, Settings, Store, StoredKey,
-    UserChange, name_key, open,
+    Ban, Banned, Change, Created, Error, Horizon, Location, NewApiKey, NewPassword, NewSession, NewUser, Rotation,
+    SessionKind, Settings, Store, StoredKey, Ticket, UserChange, name_key, open,
 };
 
 use crate::postgres::{Cluster, Database};
@@ -102,7 +102,8 @@ impl Bench {
                 Change::SessionEnded { until, .. } | Change::User { until, .. } | Change::AllUsers { until } => {
                     *until = 0
                 }
-                Change::Keys => (),
+                Change::Banned { until, .. } => *until = 0,
+                Change::Keys | Change::ApiKey { .. } => (),
             }
         }
         changes
@@ -184,6 +185,9 @@ fn new_session(user: UserId, number: u8) -> NewSession {
         expires_at: NOW + 10 * HOUR,
         idle_until: NOW + HOUR,
         password_was: "hash".to_owned(),
+        kind: SessionKind::Browser,
+        client: Some("curl/8".to_owned()),
+        address: Some("192.0.2.1".to_owned()),
     }
 }
 
@@ -208,6 +212,12 @@ on_both!(
     a_name_written_by_another_hand_counts,
     a_session_is_opened_rotated_and_ended,
     a_session_is_opened_only_for_the_password_that_was_checked,
+    a_browsers_session_is_renewed_while_it_and_its_user_live,
+    all_sessions_of_a_user_end_but_one,
+    an_api_key_is_made_found_told_of_and_goes_with_its_owner,
+    twenty_keys_at_once_keep_to_the_limit,
+    a_ticket_is_good_once,
+    a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,
     ten_replicas_agree_on_one_key,
     failures_are_counted_in_a_window,
@@ -452,6 +462,200 @@ async fn a_session_is_opened_only_for_the_password_that_was_checked(postgres: bo
     bench.sql("UPDATE users SET is_active = NULL");
     assert!(!bench.store.open_session(new_session(user, 1), NOW).await.unwrap());
     assert_eq!(bench.sql("SELECT count(*) FROM gateway_sessions"), "0");
+}
+
+async fn a_browsers_session_is_renewed_while_it_and_its_user_live(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let user = bench.user("alice").await;
+    let id = bench.session(user, 1).await;
+    let (store, later) = (&bench.store, NOW + HOUR - 1);
+    let renewed = store.renew_session(id, later, later + HOUR, Some("192.0.2.9")).await;
+    let (session, row) = renewed.unwrap().expect("it lives");
+    assert_eq!(
+        (session.kind, session.seen_at, row.id),
+        (SessionKind::Browser, later, user)
+    );
+    assert_eq!(session.client.as_deref(), Some("curl/8"));
+    assert_eq!(session.address.as_deref(), Some("192.0.2.9"));
+    assert_eq!(session.idle_until, later + HOUR);
+    // Who asks with an older clock shortens nothing, and without an address changes none.
+    let (session, _) = store.renew_session(id, NOW, NOW + 1, None).await.unwrap().unwrap();
+    assert_eq!(
+        (session.idle_until, session.address.as_deref()),
+        (later + HOUR, Some("192.0.2.9"))
+    );
+    let listed = store.sessions_after(None, 10, later).await.unwrap();
+    assert_eq!(listed.iter().map(|session| session.id).collect::<Vec<_>>(), [id]);
+    assert!(store.sessions_after(Some(id), 10, later).await.unwrap().is_empty());
+    assert!(
+        store
+            .renew_session(id, later + HOUR, i64::MAX, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let change = UserChange {
+        active: Some(false),
+        ..UserChange::default()
+    };
+    store.change_user(user, change, NOW).await.unwrap();
+    assert!(
+        store
+            .renew_session(id, later, later + HOUR, None)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+async fn all_sessions_of_a_user_end_but_one(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let (user, other) = (bench.user("alice").await, bench.user("bob").await);
+    let mut ids = Vec::new();
+    for number in 1..=3 {
+        ids.push(bench.session(user, number).await);
+    }
+    let strange = bench.session(other, 9).await;
+    let horizon = bench.horizon().await;
+    let ended = bench.store.end_sessions_of(user, Some(ids[1]), NOW, NOW + HOUR).await;
+    assert_eq!(ended.unwrap(), 2);
+    let mut told: Vec<_> = bench
+        .since(horizon)
+        .await
+        .into_iter()
+        .map(|change| match change {
+            Change::SessionEnded { session, .. } => session,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    told.sort();
+    assert_eq!(told, [ids[0], ids[2]]);
+    assert_eq!(
+        bench.store.end_sessions_of(user, None, NOW, NOW + HOUR).await.unwrap(),
+        1
+    );
+    assert_eq!(bench.store.sessions_of(other, NOW).await.unwrap()[0].id, strange);
+}
+
+fn api_key(user: UserId, id: &str) -> NewApiKey {
+    NewApiKey {
+        id: id.to_owned(),
+        user,
+        name: "build server".to_owned(),
+        hash: [7; 32],
+        roles: Some("user".to_owned()),
+        expires_at: Some(NOW + HOUR),
+    }
+}
+
+async fn an_api_key_is_made_found_told_of_and_goes_with_its_owner(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let (user, other) = (bench.user("alice").await, bench.user("bob").await);
+    let store = &bench.store;
+    assert!(store.create_api_key(api_key(user, "one"), 2, NOW).await.unwrap());
+    assert!(store.create_api_key(api_key(user, "two"), 2, NOW).await.unwrap());
+    assert!(
+        !store.create_api_key(api_key(user, "three"), 2, NOW).await.unwrap(),
+        "two at most"
+    );
+    assert!(!store.create_api_key(api_key(UserId(99), "four"), 2, NOW).await.unwrap());
+    let (key, owner) = store.api_key("one").await.unwrap().expect("it was made");
+    assert_eq!(
+        (key.hash, key.roles.as_deref(), key.user),
+        ([7; 32], Some("user"), user)
+    );
+    assert_eq!(owner.unwrap().username, "alice");
+    let horizon = bench.horizon().await;
+    assert!(
+        !store.revoke_api_key("one", Some(other), NOW).await.unwrap(),
+        "not theirs"
+    );
+    assert!(store.revoke_api_key("one", Some(user), NOW).await.unwrap());
+    assert!(!store.revoke_api_key("one", None, NOW).await.unwrap(), "once");
+    assert_eq!(bench.since(horizon).await, [Change::ApiKey { id: "one".to_owned() }]);
+    assert_eq!(store.api_key("one").await.unwrap().unwrap().0.revoked_at, Some(NOW));
+    let left = store.api_keys_of(user).await.unwrap();
+    assert_eq!(left.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["two"]);
+    // Plain SQL counts, and who is deleted leaves nothing to whoever gets the id next.
+    let horizon = bench.horizon().await;
+    bench.sql("UPDATE gateway_api_keys SET roles = NULL WHERE id = 'two'");
+    assert_eq!(bench.since(horizon).await, [Change::ApiKey { id: "two".to_owned() }]);
+    bench.sql("DELETE FROM users WHERE username = 'alice'");
+    assert!(store.api_key("two").await.unwrap().is_none());
+}
+
+async fn twenty_keys_at_once_keep_to_the_limit(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let user = bench.user("alice").await;
+    let made = (0..20).map(|number| {
+        let store = Arc::clone(&bench.store);
+        tokio::spawn(async move { store.create_api_key(api_key(user, &format!("{number}")), 5, NOW).await })
+    });
+    let mut count = 0;
+    for made in made.collect::<Vec<_>>() {
+        count += usize::from(made.await.unwrap().unwrap());
+    }
+    assert_eq!(count, 5);
+}
+
+async fn a_ticket_is_good_once(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let user = bench.user("alice").await;
+    let session = bench.session(user, 1).await;
+    let ticket = |number: u8| Ticket {
+        hash: [number; 32],
+        user,
+        credential: CredentialKind::Bearer,
+        session: Some(session),
+        api_key: None,
+        roles: Some("user".to_owned()),
+        not_after: NOW + HOUR,
+        expires_at: NOW + 30_000,
+    };
+    for number in 1..=4 {
+        bench.store.add_ticket(ticket(number)).await.unwrap();
+    }
+    let takers = (0..10).map(|_| {
+        let store = Arc::clone(&bench.store);
+        tokio::spawn(async move { store.take_ticket([1; 32], NOW).await.unwrap() })
+    });
+    let mut taken = Vec::new();
+    for taker in takers.collect::<Vec<_>>() {
+        taken.extend(taker.await.unwrap());
+    }
+    assert_eq!(taken.len(), 1, "of ten who show it at once, one gets in");
+    assert_eq!((&taken[0].0, taken[0].1.username.as_str()), (&ticket(1), "alice"));
+    assert!(
+        bench.store.take_ticket([2; 32], NOW + 30_000).await.unwrap().is_none(),
+        "expired"
+    );
+    bench.store.end_session(session, NOW, NOW + HOUR).await.unwrap();
+    assert!(
+        bench.store.take_ticket([3; 32], NOW).await.unwrap().is_none(),
+        "its session ended"
+    );
+    assert_eq!(bench.store.forget_tickets(NOW + 30_000).await.unwrap(), 1);
+    assert!(
+        bench.store.take_ticket([9; 32], NOW).await.unwrap().is_none(),
+        "never made"
+    );
+}
+
+async fn a_ban_is_told_until_it_ends(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let ban = |banned| Ban {
+        issuer: "https://idp.example".to_owned(),
+        banned,
+    };
+    let horizon = bench.horizon().await;
+    let subject = ban(Banned::Subject("mallory \"m\"".to_owned()));
+    bench.store.ban(&subject, NOW, NOW + HOUR).await.unwrap();
+    let token = ban(Banned::Token("j1".to_owned()));
+    bench.store.ban(&token, NOW + 1, NOW + HOUR).await.unwrap();
+    let told = bench.since(horizon).await;
+    let expected = [(subject, NOW), (token, NOW + 1)].map(|(ban, at)| Change::Banned { ban, at, until: 0 });
+    assert_eq!(told, expected);
+    assert_eq!(bench.store.all_changes(NOW + HOUR).await.unwrap().0, []);
 }
 
 async fn old_sessions_are_forgotten(postgres: bool) {
@@ -789,10 +993,10 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == 1 && !migrated.took_over));
-    assert_eq!(place.sql("SELECT version FROM gateway_schema"), "1");
+    assert!(migrated.iter().all(|migrated| migrated.to == 2 && !migrated.took_over));
+    assert_eq!(place.sql("SELECT version FROM gateway_schema ORDER BY version"), "1\n2");
     let store = open(&settings(location)).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 1);
+    assert_eq!(store.schema_version().await.unwrap(), 2);
     store.ping().await.unwrap();
 }
 

@@ -18,7 +18,7 @@ use super::error::{Failure, Harm};
 use super::link::{CALL, Params, read};
 use super::{Postgres, SELECT_USER, column, user};
 use crate::store::feed::{self, Told};
-use crate::store::{Answer, Change, Changes, Error, Horizon, User};
+use crate::store::{Answer, Ban, Change, Changes, Error, Horizon, User};
 
 /// How long the answer to a poll may take: the failure detector.
 const POLL: Duration = Duration::from_secs(1);
@@ -67,6 +67,23 @@ impl Changes for Postgres {
             AbortOnDrop(tokio::spawn(listening))
         });
         Box::pin(self.feed.notify.notified())
+    }
+
+    fn ban<'a>(&'a self, ban: &'a Ban, now: i64, until: i64) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let sql = "INSERT INTO gateway_changes (kind, subject, at, until) VALUES ($1, $2, $3, $4) \
+                RETURNING pg_notify('gateway_changes', '')::text";
+            let params: Params<'_> = &[
+                (&ban.kind(), Type::TEXT),
+                (&ban.subject(), Type::TEXT),
+                (&now, Type::INT8),
+                (&until, Type::INT8),
+            ];
+            let work = self.link.begin().await?;
+            work.execute(sql, params).await?;
+            work.commit().await?;
+            Ok(())
+        })
     }
 
     fn forget_changes(&self, now: i64) -> Answer<'_, u64> {
@@ -127,7 +144,7 @@ struct Position {
 
 /// The horizon and the rows are of one snapshot, so one statement reads both, and the horizon also where no row matches.
 const SELECT: &str = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, \
-    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, c.kind, c.subject, c.until, c.xid, c.seq \
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint, c.kind, c.subject, c.until, c.xid, c.seq, c.at \
     FROM (VALUES (1)) AS always LEFT JOIN LATERAL (SELECT * FROM gateway_changes \
     WHERE (xid, seq) > ($1, $2) AND until > $3 ORDER BY xid, seq LIMIT $4) AS c ON true ORDER BY c.xid, c.seq";
 
@@ -153,7 +170,7 @@ async fn collect(line: &Line, since: Option<Horizon>, now: i64) -> Result<(Vec<T
                 });
             }
             if let Some(kind) = column::<Option<&str>>(row, 2)? {
-                told.extend(Told::new(kind, column(row, 3)?, column(row, 4)?));
+                told.extend(Told::new(kind, column(row, 3)?, column(row, 7)?, column(row, 4)?));
                 after = (column(row, 5)?, column(row, 6)?);
             }
         }

@@ -8,6 +8,7 @@ use tokio_postgres::types::FromSql;
 use super::{Error, User};
 use crate::principal::UserId;
 
+mod api_keys;
 mod changes;
 mod connector;
 mod error;
@@ -15,6 +16,7 @@ mod keys;
 mod link;
 mod sessions;
 mod throttle;
+mod tickets;
 mod tls;
 mod upkeep;
 mod users;

@@ -9,12 +9,20 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "users, sessions, changes",
-    sql: include_str!("../../../migrations/postgres/0001_users_sessions_changes.sql"),
-    min_compatible: 1,
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "users, sessions, changes",
+        sql: include_str!("../../../migrations/postgres/0001_users_sessions_changes.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 2,
+        name: "browser sessions, API keys, tickets",
+        sql: include_str!("../../../migrations/postgres/0002_browser_sessions_api_keys_tickets.sql"),
+        min_compatible: 1,
+    },
+];
 
 /// The oldest server that knows `pg_current_xact_id`.
 const OLDEST_SERVER: i32 = 130_000;

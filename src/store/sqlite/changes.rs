@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Sqlite, select_user};
 use crate::principal::UserId;
 use crate::store::feed::{self, Told};
-use crate::store::{Answer, Change, Changes, Error, Horizon};
+use crate::store::{Answer, Ban, Change, Changes, Error, Horizon};
 
 /// How often the file is looked at for another's commit.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -45,6 +45,19 @@ impl Changes for Sqlite {
         })
     }
 
+    fn ban<'a>(&'a self, ban: &'a Ban, now: i64, until: i64) -> Answer<'a, ()> {
+        let (kind, subject) = (ban.kind(), ban.subject());
+        Box::pin(async move {
+            let written = self.writer.write(move |connection| {
+                let sql = "INSERT INTO gateway_changes (kind, subject, at, until) VALUES (?1, ?2, ?3, ?4)";
+                Ok(connection
+                    .prepare_cached(sql)?
+                    .execute(params![kind, subject, now, until])?)
+            });
+            written.await.map(|_| ())
+        })
+    }
+
     fn forget_changes(&self, now: i64) -> Answer<'_, u64> {
         Box::pin(async move {
             let forgotten = self.writer.write(move |connection| {
@@ -67,13 +80,13 @@ fn read(connection: &Connection, since: Option<Horizon>, now: i64) -> Result<(Ve
     // A horizon ahead of the file: a backup was put in its place.
     let since = since.filter(|since| since.0 <= newest);
     let (after, alive) = since.map_or((-1, now), |horizon| (horizon.0, i64::MIN));
-    let sql = "SELECT kind, subject, until FROM gateway_changes WHERE seq > ?1 AND until > ?2 ORDER BY seq";
+    let sql = "SELECT kind, subject, until, at FROM gateway_changes WHERE seq > ?1 AND until > ?2 ORDER BY seq";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![after, alive])?;
     let mut told = Vec::new();
     while let Some(row) = rows.next()? {
         let (kind, subject): (String, String) = (row.get(0)?, row.get(1)?);
-        told.extend(Told::new(&kind, &subject, row.get(2)?));
+        told.extend(Told::new(&kind, &subject, row.get(3)?, row.get(2)?));
     }
     let gathered = feed::gather(told);
     let mut states = Vec::new();

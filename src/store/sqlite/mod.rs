@@ -9,11 +9,13 @@ use rusqlite::{Connection, Row};
 use super::{Error, User};
 use crate::principal::UserId;
 
+mod api_keys;
 mod changes;
 mod engine;
 mod keys;
 mod sessions;
 mod throttle;
+mod tickets;
 mod upkeep;
 mod users;
 

@@ -7,12 +7,20 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "users, sessions, changes",
-    sql: include_str!("../../../migrations/sqlite/0001_users_sessions_changes.sql"),
-    min_compatible: 1,
-}];
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "users, sessions, changes",
+        sql: include_str!("../../../migrations/sqlite/0001_users_sessions_changes.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 2,
+        name: "browser sessions, API keys, tickets",
+        sql: include_str!("../../../migrations/sqlite/0002_browser_sessions_api_keys_tickets.sql"),
+        min_compatible: 1,
+    },
+];
 
 impl Upkeep for Sqlite {
     fn migrate<'a>(&'a self, progress: &'a (dyn Fn(&str) + Send + Sync)) -> Answer<'a, Migrated> {

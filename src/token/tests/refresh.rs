@@ -18,6 +18,10 @@ fn open(minted: &Minted) -> Session {
         expires_at: NOW + 1_000_000,
         idle_until: NOW + 500_000,
         revoked_at: None,
+        kind: crate::store::SessionKind::Token,
+        client: None,
+        address: None,
+        seen_at: 0,
     }
 }
 

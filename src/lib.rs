@@ -86,6 +86,7 @@ pub mod admission;
 pub mod authn;
 pub mod throttle;
 
+pub mod session;
 pub mod token;
 
 pub mod keyring;

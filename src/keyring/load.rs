@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::store::{Keys, StoredKey};
 
+use super::sealing::SEALING;
 use super::{Algorithm, Error, RingKey, SigningKey, signing_key_from_pem};
 
 /// The keys in the store, a first one made if there is none of this algorithm that still verifies. Ten replicas that
@@ -32,7 +33,8 @@ pub async fn load_or_create(store: &dyn Keys, algorithm: Algorithm, clock: &Cloc
 
 /// Keys as the store has them. One that cannot be read is an error: what it signed would stop counting without a word.
 pub fn from_store(stored: &[StoredKey]) -> Result<Vec<RingKey>, Error> {
-    stored.iter().map(from_stored).collect()
+    let signing = stored.iter().filter(|key| key.algorithm != SEALING);
+    signing.map(from_stored).collect()
 }
 
 fn from_stored(stored: &StoredKey) -> Result<RingKey, Error> {

@@ -15,6 +15,7 @@ mod jwk;
 mod load;
 mod pem;
 mod ring;
+mod sealing;
 mod signing;
 mod verifying;
 
@@ -28,6 +29,7 @@ pub use jwk::{Imported, from_jwk_set};
 pub use load::{from_pem_files, from_secret, from_store, load_or_create};
 pub use pem::{public_keys_from_pem, signing_key_from_pem};
 pub use ring::{JWKS_MAX_AGE, KeyInfo, KeyRing, KeySet, KeyState, RingKey};
+pub use sealing::{SealingKeys, load_or_create_sealing, new_sealing_key};
 pub use signing::SigningKey;
 pub use verifying::VerifyingKey;
 

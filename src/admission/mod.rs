@@ -9,6 +9,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub use crate::authn::Counts as Credentials;
 pub use policy::{Destination, EndpointRule, InvalidPolicy, Permit, Policy, Question, RouteEntry};
 pub use refusal::Refusal;
 pub use route::*;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use http::Method;
 
 use super::{Credentials, Preflight, Refusal, Route};
-use crate::authn::{Outcome, Proof};
+use crate::authn::{Fault, Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
-use crate::principal::Principal;
+use crate::principal::{CredentialKind, Principal};
 use crate::route::{
     Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
 };
@@ -53,6 +53,8 @@ pub struct EndpointRule {
     pub methods: Vec<Method>,
     /// Who may use it.
     pub rule: Rule,
+    /// Which credentials count.
+    pub credentials: Credentials,
 }
 
 /// Where an admitted request goes.
@@ -79,6 +81,8 @@ pub struct Question<'a> {
     pub preflight: bool,
     /// The client's address, if something trustworthy tells.
     pub client: Option<IpAddr>,
+    /// Whether a page of another site may have set this off: unsafe or an upgrade, and nothing says where it comes from.
+    pub cross_site: bool,
 }
 
 /// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
@@ -118,7 +122,13 @@ struct Place {
 #[derive(Debug)]
 enum Kind {
     Route(Arc<RouteEntry>),
-    Endpoint(usize),
+    Endpoint(OwnPlace),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct OwnPlace {
+    index: usize,
+    credentials: Credentials,
 }
 
 /// The routes do not make a policy.
@@ -157,7 +167,10 @@ impl Policy {
                 methods: Some(MethodSet::new(endpoint.methods)),
                 value: Place {
                     rule: endpoint.rule,
-                    kind: Kind::Endpoint(endpoint.index),
+                    kind: Kind::Endpoint(OwnPlace {
+                        index: endpoint.index,
+                        credentials: endpoint.credentials,
+                    }),
                 },
             });
         }
@@ -216,7 +229,7 @@ impl Policy {
         }
         let destination = match &place.kind {
             Kind::Endpoint(_) if question.preflight => Destination::Preflight,
-            Kind::Endpoint(index) => Destination::Endpoint(*index),
+            Kind::Endpoint(own) => Destination::Endpoint(own.index),
             Kind::Route(entry) if question.preflight && entry.route.preflight == Preflight::Answer => {
                 Destination::Preflight
             }
@@ -279,7 +292,11 @@ impl Place {
             Access::Authenticated | Access::Optional => match authenticate(self.credentials()) {
                 Outcome::Anonymous => None,
                 Outcome::Known(proof) => Some(proof),
-                Outcome::Bad(fault) => {
+                outcome @ (Outcome::Bad(_) | Outcome::Ask(_)) => {
+                    let fault = match outcome {
+                        Outcome::Bad(fault) => fault,
+                        Outcome::Ask(_) | Outcome::Anonymous | Outcome::Known(_) => Fault::Unresolved,
+                    };
                     // What the rule says to anybody comes first: who may not come from here is not asked for a token.
                     return Err(match authz::decide(&self.rule, &Principal::Anonymous, &facts) {
                         Decision::NetworkNotAllowed => Refusal::NetworkNotAllowed,
@@ -296,6 +313,9 @@ impl Place {
             Principal::Known(Arc::clone(&proof.person))
         });
         match authz::decide(&self.rule, &principal, &facts) {
+            Decision::Allowed if question.cross_site && self.minds_cross_site(proof.as_deref()) => {
+                Err(Refusal::CrossSite)
+            }
             Decision::Allowed => Ok(proof),
             Decision::NeedsCredentials => Err(Refusal::CredentialsRequired),
             Decision::MissingRole(_) => Err(Refusal::MissingRole),
@@ -303,6 +323,16 @@ impl Place {
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
             Decision::Denied => Err(Refusal::Denied),
         }
+    }
+
+    /// A cookie goes along with whatever page sets a request off; any other credential was put there on purpose.
+    fn minds_cross_site(&self, proof: Option<&Proof>) -> bool {
+        let by_cookie = proof.is_some_and(|proof| proof.person.credential == CredentialKind::Session);
+        let allowed = match &self.kind {
+            Kind::Route(entry) => entry.route.cross_site_allowed,
+            Kind::Endpoint(_) => false,
+        };
+        by_cookie && !allowed
     }
 
     /// A preflight carries no credential and gets none of its own: only what holds for everybody is asked.
@@ -349,12 +379,7 @@ impl Place {
     fn credentials(&self) -> Credentials {
         match &self.kind {
             Kind::Route(entry) => entry.route.credentials,
-            // Our own API takes bearer tokens only: it never reads the cookie.
-            Kind::Endpoint(_) => Credentials {
-                bearer: true,
-                session: false,
-                basic: false,
-            },
+            Kind::Endpoint(endpoint) => endpoint.credentials,
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Refusal {
     ClientUnknown,
     /// The route is closed.
     Denied,
+    /// The cookie alone says who it is, and a page of another site may have set the request off.
+    CrossSite,
     /// No header can carry who this is.
     NotRepresentable(NotRepresentable),
 }
@@ -41,13 +43,15 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
             Self::Ambiguous => Code::AmbiguousTarget,
             Self::CredentialsRequired => Code::CredentialsRequired,
-            Self::BadCredential(Fault::Several) => Code::InvalidRequest,
+            Self::BadCredential(Fault::Several | Fault::SeveralCookies) => Code::InvalidRequest,
             Self::BadCredential(Fault::NotReady) => Code::NotReady,
+            Self::BadCredential(Fault::Unresolved) => Code::StoreUnavailable,
             Self::BadCredential(Fault::Malformed | Fault::Invalid(_) | Fault::Ended) => Code::InvalidToken,
             Self::MissingRole => Code::InsufficientRole,
             Self::NetworkNotAllowed => Code::NetworkNotAllowed,
             Self::ClientUnknown => Code::ClientUnknown,
             Self::Denied => Code::AccessDenied,
+            Self::CrossSite => Code::CrossSiteRequest,
             Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
         }
     }
@@ -75,6 +79,7 @@ impl From<Refusal> for Problem {
             Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
             Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
             Refusal::Denied => problem("This address is closed."),
+            Refusal::CrossSite => problem("This request may have been set off by a page of another site."),
             Refusal::NotRepresentable(what) => {
                 problem("Your account holds characters that cannot be passed on to the application.").because(what)
             }
@@ -87,6 +92,7 @@ fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Pr
         Fault::Several => {
             problem("More than one Authorization header was sent; send one.").challenged(Challenge::InvalidRequest)
         }
+        Fault::SeveralCookies => problem("More than one session cookie was sent; log in again."),
         Fault::Malformed => problem("The Authorization header holds no token.").challenged(Challenge::InvalidToken),
         Fault::Invalid(why) => problem("The access token is not valid. Log in again.")
             .challenged(Challenge::InvalidToken)
@@ -95,5 +101,6 @@ fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Pr
             .challenged(Challenge::InvalidToken)
             .because("ended"),
         Fault::NotReady => problem("The gateway is starting and cannot verify tokens yet.").retry_after(1),
+        Fault::Unresolved => problem("This credential cannot be verified right now. Try again.").retry_after(1),
     }
 }

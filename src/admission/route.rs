@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Method};
 
+use crate::authn::Counts as Credentials;
 use crate::authz::Rule;
 
 /// One `[[routes]]` entry.
@@ -39,17 +40,6 @@ pub struct Route {
     pub cross_site_allowed: bool,
     /// Whether two readings on different routes are refused whoever asks.
     pub refuse_ambiguous: bool,
-}
-
-/// Which credentials count on a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// A bearer token, or an API key as one.
-    pub bearer: bool,
-    /// The browser's cookie.
-    pub session: bool,
-    /// An API key as the password of Basic.
-    pub basic: bool,
 }
 
 /// What the backend sees as Host.

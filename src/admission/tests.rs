@@ -57,6 +57,11 @@ fn policy(routes: Vec<Route>) -> Policy {
             roles_all: Vec::new(),
             networks: None,
         },
+        credentials: Credentials {
+            bearer: true,
+            session: false,
+            basic: false,
+        },
     };
     Policy::new(entries, [login], &[]).unwrap()
 }
@@ -101,6 +106,7 @@ fn ask(policy: &Policy, method: &str, target: &str, outcome: &Outcome) -> String
         target: &target,
         method: &method,
         preflight: false,
+        cross_site: false,
         client: "10.0.0.1".parse().ok(),
     };
     match policy.admit(&question, |_| outcome.clone()).0 {
@@ -231,6 +237,7 @@ fn a_preflight_asks_for_nobody_and_networks_still_hold() {
             method: &Method::GET,
             preflight: true,
             client,
+            cross_site: false,
         };
         house
             .admit(&question, |_| panic!("a preflight carries no credential"))

@@ -2,67 +2,30 @@
 
 use std::sync::Arc;
 
-use super::{Fault, Outcome, Proof, Shown};
-use crate::keyring::KeyRing;
+use super::{Fault, Look, Outcome, Proof};
 use crate::revocation::Revocations;
-use crate::telemetry::Metrics;
-use crate::token::{self, Cache, Source, Verifier};
+use crate::token::{self, Cache, Source};
 
 /// One worker's memory of verified tokens, each with what a backend is told about its person.
 pub type Remembered = Cache<Arc<Proof>>;
 
-/// Judges credentials; a handle that all workers share.
-#[derive(Clone, Debug)]
-pub struct Authenticator {
-    keys: KeyRing,
-    revocations: Revocations,
-}
-
-impl Authenticator {
-    /// Judges by these keys and revocations.
-    pub fn new(keys: KeyRing, revocations: Revocations) -> Self {
-        Self { keys, revocations }
-    }
-
-    /// The keys of our own tokens.
-    pub fn keys(&self) -> &KeyRing {
-        &self.keys
-    }
-
-    /// Who shows this, at `now` (Unix milliseconds). From memory alone: no store, no wait.
-    pub fn check(
-        &self,
-        shown: &Shown<'_>,
-        verifier: &Arc<Verifier>,
-        remembered: &mut Remembered,
-        now: i64,
-        metrics: &Metrics,
-        worker: usize,
-    ) -> Outcome {
-        let token = match shown {
-            Shown::Nothing | Shown::OtherScheme => return Outcome::Anonymous,
-            Shown::Several => return Outcome::Bad(Fault::Several),
-            Shown::BrokenBearer => return Outcome::Bad(Fault::Malformed),
-            Shown::Bearer(token) => token,
-        };
-        // Until the first complete load nobody can say that a token was not revoked.
-        if !self.revocations.ready() || !self.keys.load().ready() {
-            return Outcome::Bad(Fault::NotReady);
+/// Who shows this token.
+pub(super) fn check(token: &str, revocations: &Revocations, look: &mut Look<'_>) -> Outcome {
+    let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));
+    let (source, answer) = look
+        .remembered
+        .verify(look.verifier, revocations, token.as_bytes(), look.now, prepare);
+    look.metrics.token_cache(look.worker, source == Source::Hit);
+    match answer {
+        Ok(accepted) => {
+            if source == Source::Miss {
+                look.metrics.token_verification(look.worker, "ok");
+            }
+            Outcome::Known(Arc::clone(&accepted.prepared))
         }
-        let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));
-        let (source, answer) = remembered.verify(verifier, &self.revocations, token.as_bytes(), now, prepare);
-        metrics.token_cache(worker, source == Source::Hit);
-        match answer {
-            Ok(accepted) => {
-                if source == Source::Miss {
-                    metrics.token_verification(worker, "ok");
-                }
-                Outcome::Known(Arc::clone(&accepted.prepared))
-            }
-            Err(error) => {
-                metrics.token_verification(worker, error.label());
-                Outcome::Bad(fault(&error))
-            }
+        Err(error) => {
+            look.metrics.token_verification(look.worker, error.label());
+            Outcome::Bad(fault(&error))
         }
     }
 }

@@ -1,18 +1,28 @@
 //! Who is it? Finds the credential a request shows and verifies it.
 //!
-//! A new kind of credential is one file here and one variant of [`Shown`].
+//! From memory alone wherever that can decide ([`Authenticator::check`]); what it cannot decide is a [`Pending`] question that
+//! the [`Resolver`] puts to the store once. A new kind of credential is one file here and one variant of [`Shown`] or
+//! [`Presented`].
 
+pub mod api_key;
+mod basic;
 mod bearer;
+mod browser;
+mod check;
+mod resolve;
+mod shown;
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-
-use crate::headers::Authorization;
 use crate::identity;
 use crate::principal::Person;
 
-pub use bearer::{Authenticator, Remembered};
+pub use api_key::ApiKeys;
+pub use bearer::Remembered;
+pub use browser::write_ticket;
+pub use check::{Authenticator, Look, Presented};
+pub use resolve::{Pending, Resolved, Resolver, Settings, Tools};
+pub use shown::{Counts, Shown, holds_api_key, shown};
 
 /// A verified credential: the person, and what a backend is told about them.
 #[derive(Debug)]
@@ -31,21 +41,6 @@ impl Proof {
     }
 }
 
-/// What a request shows, as far as it could be read without verifying anything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown<'a> {
-    /// Nothing that could count here.
-    Nothing,
-    /// `Authorization: Bearer` and the token.
-    Bearer(&'a str),
-    /// `Authorization: Bearer` and something that cannot be a token.
-    BrokenBearer,
-    /// Several Authorization fields.
-    Several,
-    /// Another authentication scheme: none of our business.
-    OtherScheme,
-}
-
 /// What came of looking at a credential.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -55,6 +50,8 @@ pub enum Outcome {
     Known(Arc<Proof>),
     /// A credential that is no good.
     Bad(Fault),
+    /// Memory cannot decide: the store must be asked.
+    Ask(Pending),
 }
 
 /// Why a credential is no good.
@@ -62,14 +59,18 @@ pub enum Outcome {
 pub enum Fault {
     /// More than one was sent: which one counts is anybody's guess.
     Several,
+    /// More than one session cookie was sent.
+    SeveralCookies,
     /// It is not a token at all.
     Malformed,
     /// It is a token, and does not hold; the text is for the log.
     Invalid(&'static str),
     /// It belongs to a session that has ended, or to a user who may not come in any more.
     Ended,
-    /// Nothing is wrong with it that we could tell: keys and revocations are not loaded yet.
+    /// Nothing is wrong with it that we could tell: keys and revocations are not loaded yet, or are too old to go by.
     NotReady,
+    /// Only the store can tell, and it does not answer.
+    Unresolved,
 }
 
 impl Fault {
@@ -77,70 +78,12 @@ impl Fault {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Several => "several",
+            Self::SeveralCookies => "several_cookies",
             Self::Malformed => "malformed",
             Self::Invalid(why) => why,
             Self::Ended => "ended",
             Self::NotReady => "not_ready",
+            Self::Unresolved => "unresolved",
         }
-    }
-}
-
-/// Reads the Authorization field (RFC 9110 section 11.6.2, RFC 6750 section 2.1).
-pub fn shown(authorization: &Authorization) -> Shown<'_> {
-    match authorization {
-        Authorization::None => Shown::Nothing,
-        Authorization::Several => Shown::Several,
-        Authorization::One(value) => read(value),
-    }
-}
-
-fn read(value: &HeaderValue) -> Shown<'_> {
-    let bytes = value.as_bytes();
-    let (scheme, rest) = bytes.split_at_checked(6).unwrap_or((bytes, &[]));
-    if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Shown::OtherScheme;
-    }
-    match rest.first() {
-        None => return Shown::BrokenBearer,
-        Some(b' ') => {}
-        // "BearerX …" is the name of another scheme.
-        Some(_) => return Shown::OtherScheme,
-    }
-    match std::str::from_utf8(rest.trim_ascii()) {
-        Ok(token) if is_token68(token) => Shown::Bearer(token),
-        Ok(_) | Err(_) => Shown::BrokenBearer,
-    }
-}
-
-/// `b64token` of RFC 6750 section 2.1.
-fn is_token68(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
-    !body.is_empty()
-        && body
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scheme_is_read_as_the_rfc_has_it() {
-        for (field, expected) in [
-            ("Bearer a.b.c", Shown::Bearer("a.b.c")),
-            ("bEARER  a.b.c ", Shown::Bearer("a.b.c")),
-            ("Bearer", Shown::BrokenBearer),
-            ("Bearer ", Shown::BrokenBearer),
-            ("Bearer a b", Shown::BrokenBearer),
-            ("Bearer a,b", Shown::BrokenBearer),
-            ("Bearera.b.c", Shown::OtherScheme),
-            ("Basic YTpi", Shown::OtherScheme),
-            ("", Shown::OtherScheme),
-        ] {
-            assert_eq!(read(&HeaderValue::from_static(field)), expected, "{field:?}");
-        }
-        assert_eq!(shown(&Authorization::Several), Shown::Several);
-        assert_eq!(shown(&Authorization::None), Shown::Nothing);
     }
 }

@@ -23,17 +23,12 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 }
 
 /// The table.
-const LATER: [Later; 28] = [
+const LATER: [Later; 24] = [
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
     later("listeners[].proxy_protocol", &[], "the PROXY protocol"),
     later("tls.client_ca", &[], "mutual TLS with clients"),
     later("tls.client_auth", &[], "mutual TLS with clients"),
     later("routes[].client_auth", &["none"], "mutual TLS with clients"),
-    later(
-        "store.max_staleness",
-        &[],
-        "a limit on what a replica without its store goes on with",
-    ),
     later(
         "tokens.key_files",
         &[],
@@ -59,7 +54,6 @@ const LATER: [Later; 28] = [
         "registration with a confirmed address",
     ),
     later("mail", &[], "mail"),
-    later("cookies", &[], "the browser's cookie"),
     later("forward_auth", &[], "forward-auth"),
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.format", &[], "the log as JSON"),
@@ -67,9 +61,7 @@ const LATER: [Later; 28] = [
     later("upstreams[].balance", &[], "the choice of a server by load or client"),
     later("upstreams[].retries", &[], "further retries"),
     later("upstreams[].health", &[], "health checks of upstreams"),
-    later("routes[].credentials", &["bearer", "session"], "API keys with Basic"),
     later("routes[].rate_limit", &[], "rate limits"),
-    later("routes[].cross_site", &[], "the browser's cookie"),
     later("routes[].shadow", &[], "routes that are decided and not enforced"),
     later("policy_tests", &[], "policy tests"),
 ];

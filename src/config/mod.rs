@@ -25,8 +25,8 @@ use std::path::{Path, PathBuf};
 pub use self::problem::{Problem, Problems, Severity};
 use crate::net::Networks;
 use crate::{
-    account, admission, answer, endpoint, identity, password, registry, store, telemetry, throttle, tls, token,
-    upstream,
+    account, admission, answer, endpoint, identity, password, registry, session, store, telemetry, throttle, tls,
+    token, upstream,
 };
 
 /// The file that is read where none is named and this one exists.
@@ -105,6 +105,8 @@ pub struct Config {
     pub throttle: throttle::Settings,
     /// `[cors]`.
     pub cors: answer::cors::Settings,
+    /// `[cookies]`.
+    pub cookies: session::Settings,
     /// `[identity_headers]`.
     pub identity: identity::Settings,
     /// `[log]`.

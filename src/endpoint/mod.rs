@@ -27,7 +27,7 @@ use hyper::body::Incoming;
 
 use crate::account::Accounts;
 use crate::answer::Answer;
-use crate::authn::Proof;
+use crate::authn::{Counts, Proof, Resolver};
 use crate::authz::{Access, Rule};
 use crate::clock::Clock;
 use crate::codes::Code;
@@ -43,6 +43,8 @@ pub use settings::*;
 pub struct Services {
     /// Operations on accounts; on the office's side.
     pub accounts: Arc<Accounts>,
+    /// Browsers' cookies.
+    pub resolver: Resolver,
     /// The way there.
     pub office: Office,
     /// The keys that are published.
@@ -68,6 +70,13 @@ pub struct Asked<B = Incoming> {
     pub body_within: Duration,
 }
 
+/// What counts at our own URLs, where anything does. Basic does not: it is for machines at applications.
+const SHOWN: Counts = Counts {
+    bearer: true,
+    session: true,
+    basic: false,
+};
+
 /// The table.
 #[derive(Debug)]
 pub struct Endpoints {
@@ -87,6 +96,8 @@ pub struct Row {
     pub methods: Vec<Method>,
     /// Who may have it.
     pub rule: Rule,
+    /// Which credentials count.
+    pub credentials: Counts,
     page: Page,
 }
 
@@ -134,6 +145,7 @@ impl Endpoints {
             exact: true,
             methods: vec![method],
             rule: Rule::new(access),
+            credentials: SHOWN,
             page,
         };
         self.rows.push(row);

@@ -13,6 +13,7 @@ use super::*;
 use crate::account::Registration;
 use crate::account::tests::{Bench, PASSWORD, Wish, bench, hashed};
 use crate::answer;
+use crate::authn;
 use crate::office::OfficeRuntime;
 use crate::principal::{Issuer, Person};
 use crate::throttle::fake::Fake;
@@ -30,7 +31,22 @@ struct Gate {
 fn gate(wish: Wish) -> Gate {
     let office = OfficeRuntime::start().unwrap();
     let (bench, fake) = bench(wish);
+    let resolver = Resolver::new(authn::Tools {
+        store: fake.clone(),
+        office: office.office(),
+        api_keys: authn::ApiKeys::default(),
+        sealer: crate::session::Sealer::new(crate::keyring::SealingKeys::default()),
+        clock: bench.clock.clone(),
+        metrics: Arc::clone(&bench.metrics),
+        settings: authn::Settings {
+            admin_role: "doorward-admin".to_owned(),
+            cookie: crate::session::CookieName::default(),
+            cookie_life: Duration::from_secs(900),
+            idle: Duration::from_secs(3600),
+        },
+    });
     let services = Services {
+        resolver,
         accounts: Arc::clone(&bench.accounts),
         office: office.office(),
         keys: bench.keys.clone(),

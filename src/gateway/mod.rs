@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod client;
 mod connection;
+mod credentials;
 mod record;
 mod rest;
 mod snapshot;
@@ -18,21 +19,22 @@ use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
 
-use crate::admission::{Credentials, Destination, Permit, Question};
+use crate::admission::{Destination, Permit};
 use crate::answer::{self, cors};
-use crate::authn::{self, Authenticator, Outcome, Shown};
+use crate::authn::{self, Authenticator, Resolver};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Outgoing};
-use crate::route::{Host, Target};
+use crate::session;
 use crate::telemetry::Metrics;
 
 pub use body::Body;
 pub use client::Client;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
+use credentials::Asked;
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
 
@@ -45,6 +47,8 @@ pub struct Gateway {
     pub snapshot: ArcSwap<Snapshot>,
     /// Verifies credentials.
     pub authenticator: Authenticator,
+    /// Asks the store about those that memory cannot judge.
+    pub resolver: Resolver,
     /// What our own endpoints work with.
     pub services: endpoint::Services,
     /// The figures.
@@ -80,6 +84,9 @@ impl Gateway {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
             rest::mark(&mut response, go_on, connection);
+        }
+        if let Some(cookie) = record.cookie.take() {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         let seen = Seen {
             method: &method,
@@ -126,16 +133,19 @@ impl Gateway {
         let target = address::target(&parts.method, &uri)?;
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
         // Admission: the one decision.
-        let permit = self.admit(
+        let asked = Asked {
             snapshot,
             parts,
-            &sifted,
-            host.as_ref(),
-            &target,
-            &client,
+            shown: authn::shown(&sifted.authorization),
+            cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
+            ticket: parts.uri.query().and_then(session::ticket),
+            cross_site: credentials::is_cross_site(parts, &sifted, authority.as_ref(), &client, &snapshot.cors),
+            host: host.as_ref(),
+            target: &target,
+            client: &client,
             connection,
-            record,
-        )?;
+        };
+        let permit = self.admit_asking(&asked, record).await?;
         match permit.destination() {
             Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
             Destination::Endpoint(index) => {
@@ -170,80 +180,6 @@ impl Gateway {
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
-    fn admit(
-        &self,
-        snapshot: &Snapshot,
-        parts: &Parts,
-        sifted: &Sifted,
-        host: Option<&Host<'_>>,
-        target: &Target<'_>,
-        client: &Client,
-        connection: &Connection,
-        record: &mut Record,
-    ) -> Result<Permit, Problem> {
-        let asked = record.preflight.clone();
-        let question = Question {
-            host,
-            target,
-            method: asked.as_ref().unwrap_or(&parts.method),
-            preflight: asked.is_some(),
-            client: Some(client.address),
-        };
-        let mut known: Option<(Credentials, Outcome)> = None;
-        let (decision, entry) = snapshot.policy.admit(&question, |credentials| {
-            // The credential is looked at once, however many rules ask, but anew where others count.
-            match &known {
-                Some((counted, outcome)) if *counted == credentials => outcome.clone(),
-                Some(_) | None => {
-                    let outcome = self.authenticate(snapshot, sifted, credentials, connection);
-                    known = Some((credentials, outcome.clone()));
-                    outcome
-                }
-            }
-        });
-        record.route = entry;
-        record.decided = true;
-        match decision {
-            Ok(permit) => {
-                record.permitted = true;
-                record.proof = permit.proof().cloned();
-                Ok(permit)
-            }
-            Err(refusal) => {
-                if let Some((_, Outcome::Known(proof))) = known {
-                    record.proof = Some(proof);
-                }
-                Err(Problem::from(refusal))
-            }
-        }
-    }
-
-    fn authenticate(
-        &self,
-        snapshot: &Snapshot,
-        sifted: &Sifted,
-        count: Credentials,
-        connection: &Connection,
-    ) -> Outcome {
-        let shown = if count.bearer {
-            authn::shown(&sifted.authorization)
-        } else {
-            Shown::Nothing
-        };
-        let now = self.clock.unix_millis();
-        connection.worker().remembered(|remembered| {
-            self.authenticator.check(
-                &shown,
-                &snapshot.verifier,
-                remembered,
-                now,
-                &self.metrics,
-                connection.worker().index(),
-            )
-        })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
     fn outgoing<'a>(
         &self,
         snapshot: &'a Snapshot,
@@ -260,7 +196,8 @@ impl Gateway {
             parts.headers.remove(header::AUTHORIZATION);
             parts.headers.remove(header::COOKIE);
         }
-        let authorization_counted = permit.proof().is_some() || Self::is_ours(snapshot, &sifted);
+        let strip_authorization = credentials::strips_authorization(snapshot, &sifted, permit);
+        let strip_ticket = parts.uri.query().is_some_and(|query| session::ticket(query).is_some());
         let trace = parts.headers.get(&TRACEPARENT);
         let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
         Outgoing {
@@ -270,23 +207,12 @@ impl Gateway {
             body,
             authority,
             forwarded,
-            authorization_counted,
+            strip_authorization,
+            strip_ticket,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
             identity: &snapshot.identity,
             reserved: &snapshot.reserved,
-        }
-    }
-
-    /// Whether the Authorization field holds a token that says it is ours or a trusted issuer's, although this route did not
-    /// ask for it: good, expired or not to be judged yet, it is nothing that the backend should see.
-    fn is_ours(snapshot: &Snapshot, sifted: &Sifted) -> bool {
-        match authn::shown(&sifted.authorization) {
-            Shown::Bearer(token) => snapshot.verifier.is_named_in(token.as_bytes()),
-            // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
-            // would take is anybody's guess: none goes on.
-            Shown::Several => true,
-            Shown::Nothing | Shown::BrokenBearer | Shown::OtherScheme => false,
         }
     }
 

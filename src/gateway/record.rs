@@ -24,6 +24,8 @@ pub(super) struct Record {
     pub(super) proof: Option<Arc<Proof>>,
     pub(super) client: Option<IpAddr>,
     pub(super) id: RequestId,
+    /// A renewed cookie, to be set with the answer.
+    pub(super) cookie: Option<HeaderValue>,
 }
 
 /// What the log says of the request itself.

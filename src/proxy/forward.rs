@@ -16,10 +16,8 @@ use crate::headers::{self, Reserved};
 use crate::identity;
 use crate::registry::{Cut, Waiter};
 use crate::route::{RoutePath, Target};
+use crate::session;
 use crate::upstream::{self, Upstream};
-
-/// The gateway's own cookies: no backend gets to see them.
-const OWN_COOKIES: &[&str] = &["__Host-doorward", "__Secure-doorward"];
 
 /// A request as it is about to be sent on: what the client sent, less what the walk over its headers took out.
 #[derive(Debug)]
@@ -36,8 +34,10 @@ pub struct Outgoing<'a> {
     pub authority: Option<HeaderValue>,
     /// The forwarding headers, each with its name.
     pub forwarded: [(HeaderName, Option<HeaderValue>); 8],
-    /// Whether the Authorization field counted as a credential here.
-    pub authorization_counted: bool,
+    /// Whether the Authorization field is nothing for the backend: it counted here, or would have elsewhere.
+    pub strip_authorization: bool,
+    /// Whether a ticket is to be taken off the query.
+    pub strip_ticket: bool,
     /// Whether there is a Cookie field.
     pub cookie: bool,
     /// Whether the client takes trailers.
@@ -115,11 +115,11 @@ fn write_request(
         ..
     } = outgoing;
     headers.reserve(12);
-    if outgoing.authorization_counted && !route.forward_token {
+    if outgoing.strip_authorization {
         headers.remove(header::AUTHORIZATION);
     }
     if outgoing.cookie {
-        headers::strip_cookies(&mut headers, OWN_COOKIES);
+        headers::strip_cookies(&mut headers, session::OWN);
     }
     match &route.host_header {
         HostHeader::Preserve => set(&mut headers, header::HOST, authority),
@@ -154,6 +154,7 @@ fn write_request(
     );
     let mut request = Request::new(body);
     *request.method_mut() = method;
+    let uri = if outgoing.strip_ticket { less_ticket(uri)? } else { uri };
     *request.uri_mut() = target(&uri, entry.strip())?;
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
@@ -171,6 +172,16 @@ fn tell_prefix(headers: &mut HeaderMap, stripped: &str) {
     if let Ok(value) = HeaderValue::from_bytes(&whole) {
         headers.insert(NAME, value);
     }
+}
+
+/// The target without the ticket in its query.
+fn less_ticket(uri: Uri) -> Result<Uri, Error> {
+    let left = uri.query().and_then(session::without_ticket);
+    let target = match left {
+        Some(query) => format!("{}?{query}", uri.path()),
+        None => uri.path().to_owned(),
+    };
+    Uri::try_from(target).map_err(|error| Error::Unwritable(error.to_string()))
 }
 
 /// The origin-form target (RFC 9112 section 3.2.1): byte for byte what was checked, less the prefix that is stripped.

@@ -15,7 +15,7 @@ use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 use papaya::HashMap;
 
-use crate::principal::{Issuer, Person, Roles, SessionId, UserId};
+use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId, UserId};
 use crate::store::{Ban, Banned, Change, User};
 
 #[cfg(test)]
@@ -82,6 +82,8 @@ enum State {
 struct InForce {
     name: String,
     roles: Roles,
+    /// Without the gateway's own role: an API key never has that.
+    plain: Roles,
     email: Option<String>,
 }
 
@@ -97,11 +99,17 @@ struct Taken {
 /// The roles that count for a user: the roles column and the grants. The gateway's own role comes from grants only,
 /// whatever the column says.
 pub fn roles_in_force(user: &User, admin_role: &str) -> Roles {
-    let mut roles = Roles::from_column(&user.roles);
-    roles.remove(admin_role);
+    let mut roles = plain_roles(user, admin_role);
     for grant in &user.grants {
         roles.insert(grant);
     }
+    roles
+}
+
+/// The roles of the column alone, which may be handed to machines. The gateway's own role is not among them.
+pub fn plain_roles(user: &User, admin_role: &str) -> Roles {
+    let mut roles = Roles::from_column(&user.roles);
+    roles.remove(admin_role);
     roles
 }
 
@@ -250,7 +258,7 @@ impl Revocations {
             Some(State::In(now)) if now.describes(person) => Standing::Good,
             Some(State::In(now)) => Standing::Changed(Arc::new(Person {
                 name: now.name.clone(),
-                roles: now.roles.within(person.limit.as_ref()),
+                roles: now.roles_of(person),
                 email: now.email.clone(),
                 ..person.clone()
             })),
@@ -309,6 +317,7 @@ impl State {
             Some(user) if user.active => Self::In(Arc::new(InForce {
                 name: user.username.clone(),
                 roles: roles_in_force(user, admin_role),
+                plain: plain_roles(user, admin_role),
                 email: user.email.clone().filter(|_| user.email_verified),
             })),
             Some(_) | None => Self::Out,
@@ -317,10 +326,20 @@ impl State {
 }
 
 impl InForce {
+    /// What this credential of the user gives.
+    fn roles_of(&self, person: &Person) -> Roles {
+        let all = match person.credential {
+            CredentialKind::ApiKey => &self.plain,
+            CredentialKind::Bearer
+            | CredentialKind::ExternalBearer
+            | CredentialKind::Session
+            | CredentialKind::Ticket => &self.roles,
+        };
+        all.within(person.limit.as_ref())
+    }
+
     fn describes(&self, person: &Person) -> bool {
-        self.name == person.name
-            && self.roles.within(person.limit.as_ref()) == person.roles
-            && self.email == person.email
+        self.name == person.name && self.roles_of(person) == person.roles && self.email == person.email
     }
 }
 

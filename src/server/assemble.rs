@@ -7,17 +7,18 @@ use super::StartError;
 use super::feed::Feed;
 use crate::account::Accounts;
 use crate::admission::{EndpointRule, Policy, RouteEntry};
-use crate::authn::Authenticator;
+use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::endpoint::{self, Endpoints, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
-use crate::keyring::{self, KeyRing};
+use crate::keyring::{self, KeyRing, SealingKeys};
 use crate::office::Office;
 use crate::password;
 use crate::revocation::Revocations;
 use crate::route::PathPattern;
+use crate::session::{CookieName, Sealer};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
@@ -30,6 +31,7 @@ const UPKEEP: Duration = Duration::from_secs(60);
 pub struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) keys: KeyRing,
+    sealing: SealingKeys,
     pub(super) revocations: Revocations,
     pub(super) authenticator: Authenticator,
     pub(super) services: Services,
@@ -98,17 +100,31 @@ impl Parts {
             tokens: config.tokens.clone(),
         })
         .map_err(|error| StartError::new("accounts cannot be served", error, "the system must give randomness"))?;
+        let (sealing, api_keys) = (SealingKeys::default(), ApiKeys::default());
+        let sealer = Sealer::new(sealing.clone());
+        let resolver = Resolver::new(authn::Tools {
+            store: Arc::clone(&store),
+            office: office.clone(),
+            api_keys: api_keys.clone(),
+            sealer: sealer.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(metrics),
+            settings: resolving(config),
+        });
         let services = Services {
             accounts: Arc::new(accounts),
+            resolver,
             office: office.clone(),
             keys: keys.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
         };
-        let authenticator = Authenticator::new(keys.clone(), revocations.clone());
+        let staleness = config.store.max_staleness;
+        let authenticator = Authenticator::new(keys.clone(), revocations.clone(), api_keys, sealer, staleness);
         Ok(Self {
             store,
             keys,
+            sealing,
             revocations,
             authenticator,
             services,
@@ -124,6 +140,8 @@ impl Parts {
             store: self.store,
             revocations: self.revocations,
             keys: self.keys,
+            sealing: self.sealing,
+            api_keys: self.authenticator.api_keys().clone(),
             algorithm: config.tokens.algorithm,
             admin_role: config.admin.role.clone(),
             access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
@@ -133,6 +151,15 @@ impl Parts {
         };
         self.office.spawn(feed.run());
         self.office.spawn(upkeep(self.services.accounts));
+    }
+}
+
+fn resolving(config: &Config) -> authn::Settings {
+    authn::Settings {
+        admin_role: config.admin.role.clone(),
+        cookie: CookieName::new(config.cookies.domain.clone()),
+        cookie_life: config.tokens.access_ttl,
+        idle: config.tokens.refresh_idle,
     }
 }
 
@@ -202,6 +229,7 @@ pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) 
             path: pattern(row)?,
             methods: row.methods.to_vec(),
             rule: row.rule.clone(),
+            credentials: row.credentials,
         });
     }
     Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::authn::ApiKeys;
 use crate::clock::Clock;
-use crate::keyring::{self, Algorithm, KeyRing};
+use crate::keyring::{self, Algorithm, KeyRing, SealingKeys};
 use crate::revocation::Revocations;
 use crate::store::{self, Change, Horizon, Store};
 use crate::telemetry::{Metrics, StoreResult};
@@ -25,6 +26,10 @@ pub struct Feed {
     pub revocations: Revocations,
     /// The keys.
     pub keys: KeyRing,
+    /// The keys of cookies.
+    pub sealing: SealingKeys,
+    /// What is known of API keys.
+    pub api_keys: ApiKeys,
     /// What our tokens are signed with.
     pub algorithm: Algorithm,
     /// The gateway's own admin role.
@@ -78,6 +83,8 @@ impl Feed {
         }
         self.store.record_lifetime(self.access_ttl).await?;
         self.load_keys().await?;
+        // While nobody listened, keys may have changed of which nothing is told any more.
+        self.api_keys.doubt();
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
         self.apply(&changes).await?;
         self.revocations.loaded(self.clock.unix_millis());
@@ -110,6 +117,14 @@ impl Feed {
 
     async fn apply(&self, changes: &[Change]) -> Result<(), store::Error> {
         let applied = self.revocations.apply(changes, &self.admin_role);
+        for change in changes {
+            match change {
+                Change::ApiKey { id } => self.api_keys.forget(id),
+                Change::User { user, .. } => self.api_keys.forget_keys_of(*user),
+                Change::AllUsers { .. } => self.api_keys.doubt(),
+                Change::SessionEnded { .. } | Change::Keys | Change::Banned { .. } => {}
+            }
+        }
         if applied.keys {
             self.load_keys().await?;
         }
@@ -136,13 +151,16 @@ impl Feed {
     }
 
     async fn load_keys(&self) -> Result<(), store::Error> {
-        if self.algorithm == Algorithm::Hs256 {
-            return Ok(());
-        }
         let failed = |error: keyring::Error| match error {
             keyring::Error::Store(text) => store::Error::Unavailable(text),
             other => store::Error::Refused(other.to_string()),
         };
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let sealing = keyring::load_or_create_sealing(&*self.store, &random, &self.clock).await;
+        self.sealing.publish(&sealing.map_err(failed)?).map_err(failed)?;
+        if self.algorithm == Algorithm::Hs256 {
+            return Ok(());
+        }
         let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock)
             .await
             .map_err(failed)?;
@@ -158,6 +176,7 @@ impl Feed {
         let work = [
             self.store.forget_changes(now).await,
             self.store.forget_sessions(now - day).await,
+            self.store.forget_tickets(now).await,
         ];
         for error in work.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "expired rows could not be deleted yet");

@@ -101,6 +101,7 @@ impl Server {
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             authenticator: parts.authenticator.clone(),
+            resolver: parts.services.resolver.clone(),
             services: parts.services.clone(),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),

@@ -5,6 +5,10 @@
 
 mod cookie;
 mod sealed;
+mod settings;
+mod ticket;
 
 pub use cookie::{CookieName, Found, OWN, find, fuzz};
 pub use sealed::{Claims, Sealer};
+pub use settings::Settings;
+pub use ticket::{ticket, without_ticket};

@@ -9,6 +9,7 @@ use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
 use crate::identity;
+use crate::session;
 
 /// `[cors]`.
 pub fn cors(cors: &file::Cors, report: &mut Report<'_>) -> Option<cors::Settings> {
@@ -75,6 +76,29 @@ fn is_authority(text: &str) -> bool {
         None => field::is_host_name(host),
     };
     good_host && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// `[cookies]`.
+pub fn cookies(cookies: &file::Cookies, report: &mut Report<'_>) -> Option<session::Settings> {
+    let text = cookies.domain.as_str();
+    if text.is_empty() {
+        return Some(session::Settings::default());
+    }
+    let hint = match text.strip_prefix('.') {
+        Some(bare) => format!("leave the dot out: \"{bare}\" means all hosts below it already"),
+        None if text.parse::<std::net::IpAddr>().is_ok() => "an address has no hosts below it".to_owned(),
+        None if !text.contains('.') => "browsers accept no cookie for a whole top-level domain".to_owned(),
+        None if text.chars().any(|character| character.is_ascii_uppercase()) => "write it in lower case".to_owned(),
+        None if field::is_host_name(text) => {
+            return Some(session::Settings {
+                domain: Some(text.to_owned()),
+            });
+        }
+        None => "neither a scheme nor a port nor a path belongs here".to_owned(),
+    };
+    let place = KeyPath::of("cookies").key("domain");
+    report.error(Fault::at(&place, "a domain such as \"example.com\"").hint(hint));
+    None
 }
 
 /// `[identity_headers]`; an empty name: not sent.

@@ -57,6 +57,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let passwords = accounts::passwords(&shape.passwords, cores, report);
     let throttle = accounts::throttle(&shape.throttle, report);
     let cors = answers::cors(&shape.cors, report);
+    let cookies = answers::cookies(&shape.cookies, report);
     let identity = answers::identity(&shape.identity_headers, report);
     let log = log(&shape.log, report);
     let timeouts = timeouts(&shape.timeouts, report);
@@ -81,6 +82,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         passwords: passwords?,
         throttle: throttle?,
         cors: cors?,
+        cookies: cookies?,
         identity: identity?,
         log: log?,
         timeouts: timeouts?,

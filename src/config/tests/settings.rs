@@ -293,7 +293,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         ),
         ("[tls]\nclient_ca = \"x\"", "tls.client_ca"),
         ("[tls]\nclient_auth = \"optional\"", "tls.client_auth"),
-        ("[store]\nmax_staleness = \"1s\"", "store.max_staleness"),
         ("[tokens]\nkey_files = [\"x\"]", "tokens.key_files"),
         ("[tokens]\nkey_encryption_file = \"x\"", "tokens.key_encryption_file"),
         ("[tokens]\nrotate_every = \"1d\"", "tokens.rotate_every"),
@@ -304,7 +303,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         ("[endpoints]\nhealth = \"/up\"", "endpoints.health"),
         ("[accounts]\nregistration = \"verify_email\"", "accounts.registration"),
         ("[mail]\nurl = \"smtp://u:hunter2@h\"", "mail.url"),
-        ("[cookies]\ndomain = \"example.com\"", "cookies.domain"),
         ("[forward_auth]\nlogin_url = \"https://x\"", "forward_auth.login_url"),
         ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
         ("[log]\nformat = \"json\"", "log.format"),
@@ -323,11 +321,9 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         );
     }
     for (text, key) in [
-        ("credentials = [\"bearer\", \"basic\"]", "credentials[1]"),
         ("rate_limit = { requests = 5 }", "rate_limit.requests"),
         ("client_auth = \"required\"", "client_auth"),
         ("shadow = true", "shadow"),
-        ("cross_site = \"allow\"", "cross_site"),
     ] {
         let keys: Vec<_> = errors(&format!("{GOOD}{text}\n"))
             .into_iter()

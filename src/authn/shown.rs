@@ -1,0 +1,106 @@
+//! What a request shows, as far as it can be read without verifying anything.
+
+use http::HeaderValue;
+
+use super::{api_key, basic};
+use crate::headers::Authorization;
+
+/// The Authorization field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// Nothing that could count here.
+    Nothing,
+    /// `Authorization: Bearer` and the token.
+    Bearer(&'a str),
+    /// `Authorization: Bearer` and something that cannot be a token.
+    BrokenBearer,
+    /// `Authorization: Basic` and what follows.
+    Basic(&'a str),
+    /// Several Authorization fields.
+    Several,
+    /// Another authentication scheme: none of our business.
+    OtherScheme,
+}
+
+/// Which kinds of credentials count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// A bearer token, or an API key as one.
+    pub bearer: bool,
+    /// The browser's cookie.
+    pub session: bool,
+    /// An API key as the password of Basic.
+    pub basic: bool,
+}
+
+/// Reads the Authorization field (RFC 9110 section 11.6.2, RFC 6750 section 2.1, RFC 7617 section 2).
+pub fn shown(authorization: &Authorization) -> Shown<'_> {
+    match authorization {
+        Authorization::None => Shown::Nothing,
+        Authorization::Several => Shown::Several,
+        Authorization::One(value) => read(value),
+    }
+}
+
+/// Whether this is an API key of ours, however it is shown: no backend gets to see one.
+pub fn holds_api_key(shown: &Shown<'_>) -> bool {
+    match shown {
+        Shown::Bearer(token) => api_key::looks_like_api_key(token),
+        Shown::Basic(credentials) => basic::holds_api_key(credentials),
+        Shown::Nothing | Shown::BrokenBearer | Shown::Several | Shown::OtherScheme => false,
+    }
+}
+
+fn read(value: &HeaderValue) -> Shown<'_> {
+    let bytes = value.as_bytes();
+    let end = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
+    let (scheme, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let rest = std::str::from_utf8(rest.trim_ascii());
+    if scheme.eq_ignore_ascii_case(b"bearer") {
+        match rest {
+            Ok(token) if is_token68(token) => Shown::Bearer(token),
+            Ok(_) | Err(_) => Shown::BrokenBearer,
+        }
+    } else if scheme.eq_ignore_ascii_case(b"basic") {
+        rest.map_or(Shown::OtherScheme, Shown::Basic)
+    } else {
+        Shown::OtherScheme
+    }
+}
+
+/// `b64token` of RFC 6750 section 2.1.
+fn is_token68(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && body
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_is_read_as_the_rfc_has_it() {
+        for (field, expected) in [
+            ("Bearer a.b.c", Shown::Bearer("a.b.c")),
+            ("bEARER  a.b.c ", Shown::Bearer("a.b.c")),
+            ("Bearer", Shown::BrokenBearer),
+            ("Bearer ", Shown::BrokenBearer),
+            ("Bearer a b", Shown::BrokenBearer),
+            ("Bearer a,b", Shown::BrokenBearer),
+            ("Bearer\ta.b.c", Shown::OtherScheme),
+            ("Bearera.b.c", Shown::OtherScheme),
+            ("Basic YTpi", Shown::Basic("YTpi")),
+            ("bASIC  YTpi ", Shown::Basic("YTpi")),
+            ("Basic", Shown::Basic("")),
+            ("Basics YTpi", Shown::OtherScheme),
+            ("", Shown::OtherScheme),
+        ] {
+            assert_eq!(read(&HeaderValue::from_static(field)), expected, "{field:?}");
+        }
+        assert_eq!(shown(&Authorization::Several), Shown::Several);
+        assert_eq!(shown(&Authorization::None), Shown::Nothing);
+    }
+}

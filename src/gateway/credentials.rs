@@ -1,0 +1,238 @@
+//! The credentials of a request on their way through admission: what is shown, who asks the store where memory cannot tell,
+//! and what of it a backend may see.
+
+use std::sync::Arc;
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Uri};
+
+use super::{Client, Connection, Gateway, Record, Snapshot};
+use crate::admission::{Credentials, Destination, Permit, Question, Refusal};
+use crate::answer::cors;
+use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
+use crate::headers::Sifted;
+use crate::principal::CredentialKind;
+use crate::problem::Problem;
+use crate::route::{Host, Target};
+use crate::session::{self, CookieName, Found};
+
+/// What is decided about, with everything the decision goes by.
+pub(super) struct Asked<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) parts: &'a Parts,
+    pub(super) shown: Shown<'a>,
+    pub(super) cookie: Found<'a>,
+    pub(super) ticket: Option<&'a str>,
+    pub(super) cross_site: bool,
+    pub(super) host: Option<&'a Host<'a>>,
+    pub(super) target: &'a Target<'a>,
+    pub(super) client: &'a Client,
+    pub(super) connection: &'a Connection,
+}
+
+impl Gateway {
+    /// Decides; where memory cannot tell who it is, asks the store once and decides again.
+    pub(super) async fn admit_asking(&self, asked: &Asked<'_>, record: &mut Record) -> Result<Permit, Problem> {
+        let (mut decision, pending) = self.admit(asked, None, record);
+        if let (Err(Refusal::BadCredential(Fault::Unresolved)), Some(pending)) = (&decision, pending) {
+            // Boxed: it is rare, and its state would be part of every request's.
+            let resolved = Box::pin(self.resolver.resolve(pending)).await;
+            (decision, _) = self.admit(asked, Some(&resolved), record);
+            record.cookie = resolved.cookie;
+        }
+        let permit = decision.map_err(Problem::from)?;
+        if let Some(proof) = permit.proof()
+            && proof.person.credential == CredentialKind::Session
+            && record.cookie.is_none()
+        {
+            let now = self.clock.unix_millis();
+            record.cookie = Box::pin(self.resolver.renew_in_time(proof, now)).await;
+        }
+        Ok(permit)
+    }
+
+    fn admit(
+        &self,
+        asked: &Asked<'_>,
+        resolved: Option<&Resolved>,
+        record: &mut Record,
+    ) -> (Result<Permit, Refusal>, Option<Pending>) {
+        let preflight = record.preflight.clone();
+        let question = Question {
+            host: asked.host,
+            target: asked.target,
+            method: preflight.as_ref().unwrap_or(&asked.parts.method),
+            preflight: preflight.is_some(),
+            client: Some(asked.client.address),
+            cross_site: asked.cross_site,
+        };
+        let mut known: Option<(Credentials, Outcome)> = None;
+        let (decision, entry) = asked.snapshot.policy.admit(&question, |credentials| {
+            // The credential is looked at once, however many rules ask, but anew where others count.
+            match &known {
+                Some((counted, outcome)) if *counted == credentials => outcome.clone(),
+                Some(_) | None => {
+                    let outcome = self.authenticate(asked, resolved, credentials);
+                    known = Some((credentials, outcome.clone()));
+                    outcome
+                }
+            }
+        });
+        record.route = entry;
+        record.decided = true;
+        if let Ok(permit) = &decision {
+            record.permitted = true;
+            record.proof = permit.proof().cloned();
+        }
+        match known {
+            Some((_, Outcome::Ask(pending))) => (decision, Some(pending)),
+            Some((_, Outcome::Known(proof))) if decision.is_err() => {
+                record.proof = Some(proof);
+                (decision, None)
+            }
+            Some(_) | None => (decision, None),
+        }
+    }
+
+    fn authenticate(&self, asked: &Asked<'_>, resolved: Option<&Resolved>, count: Credentials) -> Outcome {
+        let presented = Presented {
+            authorization: &asked.shown,
+            ticket: asked.ticket,
+            cookie: asked.cookie,
+            resolved,
+        };
+        let worker = asked.connection.worker();
+        worker.remembered(|remembered| {
+            let mut look = Look {
+                verifier: &asked.snapshot.verifier,
+                remembered,
+                now: self.clock.unix_millis(),
+                metrics: &self.metrics,
+                worker: worker.index(),
+            };
+            self.authenticator.check(&presented, count, &mut look)
+        })
+    }
+}
+
+/// The session's cookie, if there is a Cookie field at all.
+pub(super) fn cookie<'a>(parts: &'a Parts, sifted: &Sifted, name: &CookieName) -> Found<'a> {
+    match sifted.cookie {
+        true => session::find(&parts.headers, name),
+        false => Found::Nothing,
+    }
+}
+
+/// Whether a page of another site may have set this request off: it changes something or opens a tunnel, and neither
+/// `Sec-Fetch-Site` (Fetch Metadata) nor `Origin` (RFC 6454) says that it comes from here or from an origin that we allow.
+pub(super) fn is_cross_site(
+    parts: &Parts,
+    sifted: &Sifted,
+    authority: Option<&HeaderValue>,
+    client: &Client,
+    cors: &cors::Settings,
+) -> bool {
+    let safe = matches!(
+        parts.method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    );
+    if (safe && sifted.upgrade.is_none()) || !sifted.cookie {
+        return false;
+    }
+    let mut sites = parts.headers.get_all("sec-fetch-site").iter();
+    if let (Some(site), None) = (sites.next(), sites.next())
+        && matches!(site.as_bytes(), b"same-origin" | b"none")
+    {
+        return false;
+    }
+    let mut origins = parts.headers.get_all(header::ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return true;
+    };
+    let listed = matches!(&cors.allowed_origins, cors::Origins::Listed(listed) if listed.contains(origin));
+    !(listed || authority.is_some_and(|authority| is_origin_of(origin, authority, client.secure)))
+}
+
+/// Whether an origin is that of the target itself.
+fn is_origin_of(origin: &HeaderValue, authority: &HeaderValue, secure: bool) -> bool {
+    let scheme = if secure { "https" } else { "http" };
+    let default = if secure { 443 } else { 80 };
+    let parsed = |value: &HeaderValue| value.to_str().ok().map(str::to_ascii_lowercase);
+    let (Some(origin), Some(authority)) = (parsed(origin), parsed(authority)) else {
+        return false;
+    };
+    let Ok(origin) = origin.parse::<Uri>() else {
+        return false;
+    };
+    let Ok(own) = format!("{scheme}://{authority}").parse::<Uri>() else {
+        return false;
+    };
+    let port = |uri: &Uri| uri.port_u16().unwrap_or(default);
+    origin.scheme_str() == Some(scheme)
+        && origin.path_and_query().is_none_or(|rest| rest.as_str() == "/")
+        && origin.host().is_some()
+        && origin.host().map(bare) == own.host().map(bare)
+        && port(&origin) == port(&own)
+}
+
+/// A name with its final dot is the same name.
+fn bare(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// Whether the Authorization field is nothing for the backend: it counted as a credential here, or it holds one of ours or
+/// of a trusted issuer, although this route did not ask for it: good, expired or not to be judged yet.
+pub(super) fn strips_authorization(snapshot: &Snapshot, sifted: &Sifted, permit: &Permit) -> bool {
+    let shown = authn::shown(&sifted.authorization);
+    if authn::holds_api_key(&shown) {
+        return true;
+    }
+    let forwards = matches!(permit.destination(), Destination::Route(entry) if entry.route.forward_token);
+    let counted = permit.proof().is_some_and(|proof: &Arc<_>| {
+        matches!(
+            proof.person.credential,
+            CredentialKind::Bearer | CredentialKind::ExternalBearer | CredentialKind::ApiKey
+        )
+    });
+    match shown {
+        // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
+        // would take is anybody's guess: none goes on.
+        Shown::Several => true,
+        Shown::Bearer(token) => !forwards && (counted || snapshot.verifier.is_named_in(token.as_bytes())),
+        Shown::Nothing | Shown::BrokenBearer | Shown::Basic(_) | Shown::OtherScheme => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_compared_as_a_whole() {
+        for (origin, authority, secure, same) in [
+            ("https://app.example.com", "app.example.com", true, true),
+            ("https://app.example.com:443", "app.example.com", true, true),
+            ("https://app.example.com", "APP.example.com.:443", true, true),
+            ("http://localhost:8000", "localhost:8000", false, true),
+            ("http://app.example.com", "app.example.com", true, false),
+            ("https://app.example.com:8443", "app.example.com", true, false),
+            ("https://app.example.com.evil.example", "app.example.com", true, false),
+            ("https://evil.example", "app.example.com", true, false),
+            ("https://app.example.com@evil.example", "app.example.com", true, false),
+            ("https://app.example.com/x", "app.example.com", true, false),
+            ("null", "null", true, false),
+            ("", "app.example.com", true, false),
+        ] {
+            let (origin, authority) = (
+                HeaderValue::from_str(origin).unwrap(),
+                HeaderValue::from_str(authority).unwrap(),
+            );
+            assert_eq!(
+                is_origin_of(&origin, &authority, secure),
+                same,
+                "{origin:?} {authority:?}"
+            );
+        }
+    }
+}

@@ -122,25 +122,4 @@ fn is_token68(token: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_scheme_is_read_as_the_rfc_has_it() {
-        for (field, expected) in [
-            ("Bearer a.b.c", Shown::Bearer("a.b.c")),
-            ("bEARER  a.b.c ", Shown::Bearer("a.b.c")),
-            ("Bearer", Shown::BrokenBearer),
-            ("Bearer ", Shown::BrokenBearer),
-            ("Bearer a b", Shown::BrokenBearer),
-            ("Bearer a,b", Shown::BrokenBearer),
-            ("Bearera.b.c", Shown::OtherScheme),
-            ("Basic YTpi", Shown::OtherScheme),
-            ("", Shown::OtherScheme),
-        ] {
-            assert_eq!(read(&HeaderValue::from_static(field)), expected, "{field:?}");
-        }
-        assert_eq!(shown(&Authorization::Several), Shown::Several);
-        assert_eq!(shown(&Authorization::None), Shown::Nothing);
-    }
-}
+mod tests;

@@ -11,8 +11,11 @@
 )]
 
 mod answers;
+mod balance;
 mod cors;
 mod deadlines;
+mod drain;
+mod flood;
 mod framing;
 mod gate;
 mod headers;

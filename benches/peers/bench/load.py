@@ -55,7 +55,8 @@ class Load:
         if point.http2:
             return self.h2load(url, fields, seconds, point)
         place = (id(server), lines)
-        start = self.shown.get(place, 0) if point.token == "fresh" else 0
+        # Tokens go on where they stopped: those that are shown once, and those that all are to be shown.
+        start = self.shown.get(place, 0)
         done = self.wrk(url, fields, seconds, point, lines, start)
         self.shown[place] = (start + done["requests"] + CONNECTIONS) % FRESH
         return done

@@ -157,6 +157,7 @@ class Doorward(Server):
     are about these."""
 
     name = "doorward"
+    remembers = True
     can = ("open", "es256", "rs256", "hs256", "eddsa", "forward-auth", "routes", "workers")
 
     def __init__(self, material, core, backend, program, workers=1, routes=0, hosts=0, asked=False):

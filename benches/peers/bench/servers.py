@@ -23,6 +23,8 @@ class Server:
     name = ""
     # Which of the paths it can serve.
     can = ("open",)
+    # Whether it remembers tokens that it has verified.
+    remembers = False
     # Whether it speaks HTTP/2 to clients.
     http2 = True
     # Seconds it may take until it listens.

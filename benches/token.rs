@@ -13,7 +13,7 @@ use divan::{Bencher, black_box};
 use doorward::keyring::{KeyRing, RingKey, SigningKey};
 use doorward::principal::{Roles, SessionId, UserId};
 use doorward::revocation::Revocations;
-use doorward::token::{Algorithm, Cache, Mint, Settings, Subject, Verifier};
+use doorward::token::{Algorithm, Cache, Mint, Settings, Source, Subject, Verifier};
 
 const NOW: i64 = 1_800_000_000_000;
 const ALGORITHMS: [&str; 4] = ["EdDSA", "ES256", "RS256", "HS256"];
@@ -82,6 +82,21 @@ fn verify_cold(bencher: Bencher<'_, '_>, algorithm: &str) {
     let world = World::of(algorithm);
     let token = world.token();
     bencher.bench_local(|| world.verifier.verify(black_box(&token), NOW).unwrap());
+}
+
+/// The same token again: what it was signed with no longer matters.
+#[divan::bench(args = ALGORITHMS)]
+fn verify_warm(bencher: Bencher<'_, '_>, algorithm: &str) {
+    let world = World::of(algorithm);
+    let token = world.token();
+    let mut cache = Cache::new(10_000);
+    let mut show = || {
+        let answer = cache.verify(&world.verifier, &world.revocations, black_box(&token), NOW, |_| ());
+        (answer.0, answer.1.unwrap())
+    };
+    show();
+    assert_eq!(show().0, Source::Hit);
+    bencher.bench_local(show);
 }
 
 #[divan::bench(args = ALGORITHMS)]

@@ -29,6 +29,17 @@ fn head(bencher: Bencher) {
     bencher.bench_local(|| scanner.scan(black_box(HEAD.as_bytes())));
 }
 
+/// A program's head: four fields and a token.
+#[divan::bench]
+fn short_head(bencher: Bencher) {
+    let token = "x".repeat(600);
+    let head = format!(
+        "GET /api/orders/1234 HTTP/1.1\r\nHost: a\r\nUser-Agent: b\r\nAccept: */*\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    let mut scanner = Scanner::new(Settings::default());
+    bencher.bench_local(|| scanner.scan(black_box(head.as_bytes())));
+}
+
 /// 64 KiB in chunks of 4 KiB.
 #[divan::bench]
 fn chunks(bencher: Bencher) {

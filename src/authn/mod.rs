@@ -11,6 +11,8 @@ mod browser;
 mod check;
 mod resolve;
 mod shown;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

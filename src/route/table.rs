@@ -232,6 +232,8 @@ impl<T> Table<T> {
     /// of the forms that have found none yet. No deeper than the longest path of an entry. Tells which forms are left.
     fn descend(&self, node: usize, rest: Option<&[u8]>, forms: Forms, each: &mut impl FnMut(usize)) -> Forms {
         let Some(node) = self.nodes.get(node) else { return forms };
+        #[cfg(test)]
+        count_steps(1 + node.prefixes.len() + node.exacts.len());
         let mut left = forms;
         match rest {
             None => left = offer(&node.exacts, left, each),
@@ -247,6 +249,8 @@ impl<T> Table<T> {
 
     fn choose(&self, group: usize, method: &Method) -> Match<'_, T> {
         let choices = self.groups.get(group).map_or(&[][..], Vec::as_slice);
+        #[cfg(test)]
+        count_steps(choices.len());
         match choices.iter().find(|choice| choice.accepts(method)) {
             Some(choice) => self.values.get(choice.value).map_or(Match::NotFound, Match::Found),
             None => Match::MethodNotAllowed(Allow(choices)),
@@ -329,4 +333,15 @@ fn offer(placed: &[Placed], forms: Forms, each: &mut impl FnMut(usize)) -> Forms
 fn split_segment(path: &[u8]) -> (&[u8], Option<&[u8]>) {
     let mut parts = path.splitn(2, |&byte| byte == b'/');
     (parts.next().unwrap_or_default(), parts.next())
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What look-ups on this thread went through: segments, and the entries that stand at them.
+    pub(super) static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn count_steps(more: usize) {
+    STEPS.set(STEPS.get() + more);
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use http::Method;
 use proptest::prelude::*;
 
+use super::table::STEPS;
 use super::*;
 use crate::codes::Code;
 
@@ -440,6 +441,52 @@ fn the_longest_prefix_at_a_segment_border_decides() {
     }
     assert_eq!(canonical(&self::table(&["/a"]), "/b"), "404");
     assert_eq!(canonical(&self::table(&[]), "/"), "404");
+}
+
+/// `routes` routes: ten on each host, or all on any host.
+fn large(routes: usize, hosts: bool) -> Table<usize> {
+    let entries = (0..routes).map(|number| {
+        let host = format!("host{}.example.com", number / 10);
+        match hosts {
+            true => entry(&[&host], prefix(&format!("/service{}/api", number % 10)), None, number),
+            false => entry(&[], prefix(&format!("/service{number}/api")), None, number),
+        }
+    });
+    Table::new(entries.collect()).unwrap()
+}
+
+/// Finds every route of such a table by its own request, and gives back the most steps that one took.
+fn most_steps(table: &Table<usize>, routes: usize, hosts: bool) -> usize {
+    let steps = |number: usize| {
+        let (host, service) = match hosts {
+            true => (number / 10, number % 10),
+            false => (0, number),
+        };
+        let host = format!("host{host}.example.com");
+        let path = format!("/service{service}/api/v1/items/7");
+        STEPS.set(0);
+        let found = table.find(Host::parse(&host).ok().as_ref(), &Method::GET, path.as_bytes());
+        assert!(matches!(found, Match::Found(value) if *value == number), "{host}{path}");
+        STEPS.get()
+    };
+    (0..routes).map(steps).max().unwrap()
+}
+
+#[test]
+fn a_look_up_takes_as_many_steps_among_ten_thousand_routes_as_among_ten() {
+    for hosts in [true, false] {
+        let few = most_steps(&large(10, hosts), 10, hosts);
+        assert!((3..10).contains(&few), "{few}");
+        assert_eq!(most_steps(&large(10_000, hosts), 10_000, hosts), few);
+        let table = large(10_000, hosts);
+        for (host, path) in [
+            ("host1000.example.com", "/x/api"),
+            ("host1.example.com", "/service10001/api"),
+        ] {
+            let found = table.find(Host::parse(host).ok().as_ref(), &Method::GET, path.as_bytes());
+            assert!(matches!(found, Match::NotFound), "{host}{path}");
+        }
+    }
 }
 
 #[test]

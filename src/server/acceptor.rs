@@ -93,6 +93,11 @@ impl Seats {
         self.total.load(Ordering::Acquire)
     }
 
+    /// Connections that are open, worker by worker.
+    pub fn by_worker(&self) -> impl Iterator<Item = usize> {
+        self.workers.iter().map(|load| load.load(Ordering::Relaxed))
+    }
+
     /// Waits until no connection is left.
     pub async fn all_free(&self) {
         loop {
@@ -276,5 +281,27 @@ mod tests {
         assert!(seats.take(one, &port).is_some());
         drop((second, third));
         assert_eq!((seats.taken(), port.open.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn whoever_comes_goes_where_the_fewest_are() {
+        let seats = Seats::new(4, 1000, 1000);
+        let port = Arc::new(Port {
+            name: "p".into(),
+            protocol: Protocol::Http,
+            redirect_port: 443,
+            open: AtomicUsize::new(0),
+        });
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        let mut taken: Vec<_> = (0..4).map(|_| seats.take(address, &port).unwrap()).collect();
+        assert_eq!(seats.by_worker().collect::<Vec<_>>(), [1, 1, 1, 1]);
+        // A few long connections stay on one worker; whoever comes goes to the others until they have as many.
+        taken.extend((0..12).map(|_| seats.take(address, &port).unwrap()));
+        taken.retain(|seat| seat.worker() == 2);
+        assert_eq!(seats.by_worker().collect::<Vec<_>>(), [0, 0, 4, 0]);
+        taken.extend((0..12).map(|_| seats.take(address, &port).unwrap()));
+        assert_eq!(seats.by_worker().collect::<Vec<_>>(), [4, 4, 4, 4]);
+        drop(taken);
+        assert_eq!(seats.by_worker().sum::<usize>(), 0);
     }
 }

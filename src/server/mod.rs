@@ -172,6 +172,9 @@ impl Server {
             self.metrics
                 .connections(&port.name, port.open.load(std::sync::atomic::Ordering::Relaxed));
         }
+        for (worker, open) in self.seats.by_worker().enumerate() {
+            self.metrics.worker_connections(worker, open);
+        }
         let now = self.gateway.clock.unix_seconds();
         for expiry in self.tls.expiry() {
             self.metrics

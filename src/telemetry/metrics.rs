@@ -233,6 +233,14 @@ impl Metrics {
         });
     }
 
+    /// Open connections of a worker.
+    pub fn worker_connections(&self, worker: usize, open: usize) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::gauge!("doorward_worker_connections", "worker" => worker.to_string())
+                .set(u32::try_from(open).unwrap_or(u32::MAX));
+        });
+    }
+
     /// Seconds until a certificate ends.
     pub fn certificate_expiry(&self, name: &str, seconds: i64) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -356,6 +364,7 @@ fn describe() {
         "Calls to the store by operation and result."
     );
     metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
+    metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");
     metrics::describe_counter!("doorward_tls_handshakes_total", "TLS handshakes by result.");
     metrics::describe_gauge!("doorward_certificate_expiry_seconds", "Time until a certificate ends.");
     metrics::describe_counter!(

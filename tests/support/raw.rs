@@ -95,6 +95,13 @@ impl RawClient {
         }
     }
 
+    /// The same where nobody may listen any more.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            stream: Buffered::new(Wire::Plain(try_connect(address)?)),
+        })
+    }
+
     /// TLS with this server name; the handshake is done when this returns.
     pub fn connect_tls(address: SocketAddr, name: &str, config: ClientConfig) -> Self {
         Self::try_connect_tls(address, name, config).unwrap_or_else(|error| panic!("TLS to {address}: {error}"))
@@ -294,11 +301,15 @@ impl From<Ended> for BodyFault {
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap_or_else(|error| panic!("{address}: {error}"));
-    stream.set_nodelay(true).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream
+    try_connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 fn parse_head(head: Vec<u8>) -> Result<RawResponse, String> {

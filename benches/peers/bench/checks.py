@@ -54,3 +54,14 @@ def check(server, material):
         expect(f"{algorithm}: signed by {other}", ask(server, path, crossed, forged)[0], 401)
         status, body, _ = ask(server, path, good, forged)
         expect(f"{algorithm}: a good token", (status, body), (200, f"user={SUBJECT};"))
+
+
+def must_refuse(server, material):
+    """Fails unless the checks refuse this one."""
+    try:
+        check(server, material)
+    except SystemExit as refusal:
+        if server.found_out in str(refusal):
+            return
+        raise
+    tools.fail(f"the checks believe {server.name}: they cannot be believed")

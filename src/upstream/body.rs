@@ -112,9 +112,8 @@ impl<B: RequestBody> Body<B> {
 
     /// What the exchange held is let go of, if its response is at its end. A switched one is at its end only for HTTP.
     fn finish_at_end(&mut self, ended: bool) {
-        let is_over = |Running { incoming, .. }: &mut Running<B>| {
-            (ended || incoming.is_end_stream()) && !incoming.is_switched()
-        };
+        let is_over =
+            |Running { incoming, .. }: &mut Running<B>| (ended || incoming.is_end_stream()) && !incoming.is_switched();
         if let Some(Running { incoming, visit, .. }) = self.0.take_if(is_over)
             && let Incoming::Http1(exchange) = incoming
             // One that is not fit for another request is closed here, and with it ends an upload that is under way: the

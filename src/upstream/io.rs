@@ -32,11 +32,15 @@ impl Io {
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         match self {
-            Self::Plain(plain) => matches!(plain.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
+            Self::Plain(plain) => {
+                matches!(plain.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
             // Session tickets and the like are read here and are no data; the notice of a close is an end.
             Self::Tls(stream) => {
                 let mut cx = Context::from_waker(Waker::noop());
-                Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+                Pin::new(stream)
+                    .poll_read(&mut cx, &mut ReadBuf::new(&mut byte))
+                    .is_pending()
             }
         }
     }

@@ -27,7 +27,10 @@ pub fn fuzz_response(data: &[u8]) {
             usize::try_from(seed >> 16).unwrap_or(0) % largest.clamp(1, 64) + 1
         });
         assert_eq!(whole, cut, "cut here and there");
-        assert!(whole.body.len() + whole.rest <= data.len(), "more came out than went in");
+        assert!(
+            whole.body.len() + whole.rest <= data.len(),
+            "more came out than went in"
+        );
     }
 }
 

@@ -105,7 +105,11 @@ fn sane() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
                         bytes.extend_from_slice(b"\r\n");
                         rest = next;
                     }
-                    bytes.extend_from_slice(if trailers { b"0\r\nx-sum: 1\r\n\r\n" } else { b"0\r\n\r\n" });
+                    bytes.extend_from_slice(if trailers {
+                        b"0\r\nx-sum: 1\r\n\r\n"
+                    } else {
+                        b"0\r\n\r\n"
+                    });
                 }
             }
             ([head.into_bytes(), bytes].concat(), body)

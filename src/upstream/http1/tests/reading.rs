@@ -10,7 +10,11 @@ fn what_is_well_formed_is_read() {
         ("HTTP/1.1 200 OK\r\nContent-Length:2\r\n\r\nokHTTP", "ok", 4),
         ("HTTP/1.1 200\r\ncontent-length: \t 2 \t\r\n\r\nok", "ok", 0),
         ("HTTP/1.1 200 \r\ncontent-length: 002\r\n\r\nok", "ok", 0),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok", "ok", 0),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok",
+            "ok",
+            0,
+        ),
         ("HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok", "ok", 0),
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "", 0),
         ("HTTP/1.1 200 OK\r\n\r\nuntil the end", "until the end", 0),
@@ -19,23 +23,47 @@ fn what_is_well_formed_is_read() {
         ("HTTP/1.1 204 No Content\r\n\r\nHTTP", "", 4),
         ("HTTP/1.1 204 No Content\r\ncontent-length: 4\r\n\r\nHTTP", "", 4),
         ("HTTP/1.1 304 Not Modified\r\ncontent-length: 4\r\n\r\n", "", 0),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\none\r\n0a\r\nand twelve\r\n0\r\n\r\n!", "oneand twelve", 1),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3 ;a=\"b\"\r\none\r\n0 \r\n\r\n", "one", 0),
-        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0000000000000003\r\none\r\n0000\r\n\r\n", "one", 0),
-        ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "ok", 0),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\none\r\n0a\r\nand twelve\r\n0\r\n\r\n!",
+            "oneand twelve",
+            1,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3 ;a=\"b\"\r\none\r\n0 \r\n\r\n",
+            "one",
+            0,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0000000000000003\r\none\r\n0000\r\n\r\n",
+            "one",
+            0,
+        ),
+        (
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+            "ok",
+            0,
+        ),
     ] {
         let seen = get(bytes);
         assert!(seen.complete && seen.fault.is_none(), "{bytes:?}: {seen:?}");
-        assert_eq!((std::str::from_utf8(&seen.body).unwrap(), seen.rest), (body, rest), "{bytes:?}");
+        assert_eq!(
+            (std::str::from_utf8(&seen.body).unwrap(), seen.rest),
+            (body, rest),
+            "{bytes:?}"
+        );
         super::super::fuzz_response(bytes.as_bytes());
     }
 }
 
 #[test]
 fn the_head_is_passed_on_as_it_is() {
-    let seen = get("HTTP/1.1 299 Fine\r\nX-A: \t one  two \r\nx-a:\r\nX-B: caf\u{e9}\t!\r\ncontent-length: 0002, 2\r\n\r\nok");
+    let seen =
+        get("HTTP/1.1 299 Fine\r\nX-A: \t one  two \r\nx-a:\r\nX-B: caf\u{e9}\t!\r\ncontent-length: 0002, 2\r\n\r\nok");
     let (status, fields) = seen.head.unwrap();
-    let all: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let all: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect();
     assert_eq!(status, 299);
     let expected: [(&str, &[u8]); 4] = [
         ("x-a", b"one  two"),
@@ -107,11 +135,20 @@ fn what_can_be_understood_in_two_ways_is_refused() {
         (fields("content-length: 1\r\ntransfer-encoding: chunked"), "both"),
         (fields("transfer-encoding: gzip, chunked"), "not chunked"),
         (fields("transfer-encoding: chunked, identity"), "not chunked"),
-        (fields("transfer-encoding: chunked\r\ntransfer-encoding: chunked"), "not chunked"),
+        (
+            fields("transfer-encoding: chunked\r\ntransfer-encoding: chunked"),
+            "not chunked",
+        ),
         (fields("transfer-encoding:"), "not chunked"),
         (fields("transfer-encoding: \"chunked\""), "not chunked"),
-        ("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(), "HTTP/1.0"),
-        ("HTTP/1.1 204 No Content\r\ntransfer-encoding: x\r\n\r\n".to_owned(), "not chunked"),
+        (
+            "HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+            "HTTP/1.0",
+        ),
+        (
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: x\r\n\r\n".to_owned(),
+            "not chunked",
+        ),
         // Chunks.
         (chunked("\r\n"), "size"),
         (chunked(";\r\n"), "size"),
@@ -132,10 +169,16 @@ fn what_can_be_understood_in_two_ways_is_refused() {
         (chunked("0\r\na: b\n"), "CRLF"),
         (chunked("0\r\na b\r\n\r\n"), "no colon"),
         (chunked(&format!("0\r\na: {}\r\n\r\n", "x".repeat(17_000))), "too long"),
-        (chunked(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(101))), "too many fields"),
+        (
+            chunked(&format!("0\r\n{}\r\n", "a: b\r\n".repeat(101))),
+            "too many fields",
+        ),
         // Playing for time.
         ("HTTP/1.1 100 Continue\r\n\r\n".repeat(17), "interim"),
-        (format!("HTTP/1.1 103 Early Hints\r\na: {}\r\n\r\n", "x".repeat(40_000)).repeat(2), "interim"),
+        (
+            format!("HTTP/1.1 103 Early Hints\r\na: {}\r\n\r\n", "x".repeat(40_000)).repeat(2),
+            "interim",
+        ),
     ] {
         let seen = get(&bytes);
         let found = seen.fault.unwrap_or_else(|| panic!("{bytes:.80?} was read"));

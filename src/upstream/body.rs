@@ -32,7 +32,11 @@ impl<B> RequestBody for B where
 /// At its end the connection goes back to the pool, if it is good for another request, and the exchange no longer counts
 /// as under way. Dropped before, it takes the connection (HTTP/2: the stream) with it. Over HTTP/1.1 it is what drives the
 /// connection: the rest of the request goes out while it is polled.
-pub struct Body<B: RequestBody>(Option<Running<B>>);
+pub struct Body<B: RequestBody> {
+    running: Option<Running<B>>,
+    /// Why it broke off, until that is told.
+    failure: Option<Error>,
+}
 
 /// An exchange and what it holds until its end.
 struct Running<B: RequestBody> {
@@ -86,7 +90,10 @@ impl<B: RequestBody> Incoming<B> {
 
 impl<B: RequestBody> Body<B> {
     pub(super) fn new(incoming: Incoming<B>, visit: Visit, turn: Turn) -> Self {
-        let mut body = Self(Some(Running { incoming, visit, turn }));
+        let mut body = Self {
+            running: Some(Running { incoming, visit, turn }),
+            failure: None,
+        };
         body.finish_at_end(false);
         body
     }
@@ -94,7 +101,7 @@ impl<B: RequestBody> Body<B> {
     /// The raw stream, if this is the body of a 101 (Switching Protocols) that was asked for; once. The exchange counts as
     /// under way for as long as the stream is held.
     pub fn switch(&mut self) -> Option<Switched> {
-        match self.0.take_if(|running| running.incoming.is_switched())? {
+        match self.running.take_if(|running| running.incoming.is_switched())? {
             Running {
                 incoming: Incoming::Http1(exchange),
                 visit,
@@ -114,7 +121,7 @@ impl<B: RequestBody> Body<B> {
     fn finish_at_end(&mut self, ended: bool) {
         let is_over =
             |Running { incoming, .. }: &mut Running<B>| (ended || incoming.is_end_stream()) && !incoming.is_switched();
-        if let Some(Running { incoming, visit, .. }) = self.0.take_if(is_over)
+        if let Some(Running { incoming, visit, .. }) = self.running.take_if(is_over)
             && let Incoming::Http1(exchange) = incoming
             // One that is not fit for another request is closed here, and with it ends an upload that is under way: the
             // rest of the request would stand in front of the next one.
@@ -126,7 +133,7 @@ impl<B: RequestBody> Body<B> {
 
     fn fail(&mut self, cause: Cause) -> Error {
         let server = self
-            .0
+            .running
             .take()
             .map_or_else(String::new, |running| running.visit.peer().to_string());
         if cause.is_request_body() {
@@ -146,7 +153,10 @@ impl<B: RequestBody> http_body::Body for Body<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        let Some(running) = &mut this.0 else {
+        if let Some(error) = this.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(running) = &mut this.running else {
             return Poll::Ready(None);
         };
         Poll::Ready(match ready!(running.incoming.poll_frame(cx)) {
@@ -155,7 +165,12 @@ impl<B: RequestBody> http_body::Body for Body<B> {
                 this.finish_at_end(frame.is_trailers());
                 Some(Ok(frame))
             }
-            Some(Err(cause)) => Some(Err(this.fail(cause))),
+            Some(Err(cause)) => {
+                // What came before it may not have left yet, and who is told of an error drops that: one turn for it.
+                this.failure = Some(this.fail(cause));
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             None => {
                 this.finish_at_end(true);
                 None
@@ -164,12 +179,16 @@ impl<B: RequestBody> http_body::Body for Body<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|running| running.incoming.is_end_stream())
+        match &self.running {
+            Some(running) => running.incoming.is_end_stream(),
+            None => self.failure.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
+        match &self.running {
             Some(running) => running.incoming.size_hint(),
+            None if self.failure.is_some() => SizeHint::default(),
             None => SizeHint::with_exact(0),
         }
     }
@@ -179,7 +198,7 @@ impl<B: RequestBody> fmt::Debug for Body<B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Body")
-            .field("ended", &self.0.is_none())
+            .field("ended", &self.running.is_none())
             .finish_non_exhaustive()
     }
 }

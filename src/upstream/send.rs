@@ -24,7 +24,9 @@ impl Upstream {
     /// body moves, the time begins anew with each piece. Interim responses are consumed.
     ///
     /// A request that no server has seen is sent again by itself: on a fresh connection if the pooled one was dead, to the
-    /// next server (at most `retries` more) if one cannot be connected to. Nothing else is.
+    /// next server (at most `retries` more) if one cannot be connected to. Where it cannot be known whether a pooled
+    /// connection was dead, for it closed without a byte of an answer, only what may be repeated is sent again: a method
+    /// that is idempotent, nothing of whose body was sent. Nothing else is.
     ///
     /// `client_key` tells clients apart, for [`super::Balance::ClientHash`].
     pub async fn send<B: RequestBody>(&self, request: Request<B>, client_key: u64) -> Result<Response<Body<B>>, Error> {

@@ -93,22 +93,6 @@ impl Chunked {
         self.state == State::End
     }
 
-    /// Bytes of data that are known to come next.
-    pub(super) fn expected(&self) -> u64 {
-        match self.state {
-            State::Data(left) => left,
-            State::Size { .. }
-            | State::Space { .. }
-            | State::Extension { .. }
-            | State::SizeEnd { .. }
-            | State::DataCr
-            | State::DataLf
-            | State::Trailers
-            | State::End
-            | State::Failed(_) => 0,
-        }
-    }
-
     /// Whether there is a trailer section with something in it.
     pub(super) fn has_trailers(&self) -> bool {
         self.trailers.as_ref().is_some_and(|section| section.lines.count > 0)

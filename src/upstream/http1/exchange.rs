@@ -49,7 +49,7 @@ impl Connection {
         let mut waiting = Waiting {
             io: self.io,
             output,
-            input: Input::default(),
+            input: Input::new(self.usual),
             head: HeadReader::default(),
             received: false,
         };
@@ -82,7 +82,7 @@ impl<B: RequestBody> Waiting<B> {
             };
         }
         loop {
-            let read = ready!(self.input.poll_fill(&mut self.io, 0, cx))?;
+            let read = ready!(self.input.poll_fill(&mut self.io, None, cx))?;
             if read == 0 {
                 return Poll::Ready(Err(match (self.output.take_failure(), self.received) {
                     (Some(error), _) => Cause::Broken(error),
@@ -216,6 +216,7 @@ impl<B: RequestBody> Exchange<B> {
         reusable.then_some(Connection {
             io: self.io,
             served: true,
+            usual: self.input.total(),
         })
     }
 }

@@ -19,42 +19,62 @@ const SMALL: usize = 16 * 1024;
 const LARGE: usize = 128 * 1024;
 /// Room for what comes after the bytes that are expected: the end of a chunk. It also lets a read come out short, which
 /// tells the runtime, without another system call, that the socket is empty.
-const MORE: u64 = 64;
+const MORE: usize = 64;
 
 thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
 /// The bytes of a connection that were read and not used yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Input {
     pub(super) ahead: Bytes,
     /// Room for long reads.
     room: BytesMut,
-    /// How long the next read is to be; grows while reads fill it.
+    /// How long the next read is to be where nothing better is known; grows while reads fill it.
     next: usize,
+    /// How much was read in all.
+    total: usize,
 }
 
 impl Input {
-    /// Reads; how many bytes, 0 at the end. `ahead` is empty. So many bytes are expected at least.
-    pub(super) fn poll_fill(&mut self, io: &mut Io, expected: u64, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let expected = match expected {
-            0 => 0,
-            _ => usize::try_from(expected.saturating_add(MORE)).unwrap_or(LARGE),
+    /// For a response about as long as the last one on its connection was: servers are creatures of habit.
+    pub(super) fn new(usual: usize) -> Self {
+        Self {
+            ahead: Bytes::new(),
+            room: BytesMut::new(),
+            next: usual.saturating_add(MORE),
+            total: 0,
+        }
+    }
+
+    /// How much was read, up to where it makes no difference any more.
+    pub(super) fn total(&self) -> usize {
+        self.total.min(LARGE)
+    }
+
+    /// Reads; how many bytes, 0 at the end. `ahead` is empty. So many bytes are expected, if that is known.
+    pub(super) fn poll_fill(
+        &mut self,
+        io: &mut Io,
+        expected: Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let wanted = match expected {
+            Some(expected) => usize::try_from(expected).unwrap_or(LARGE).saturating_add(MORE),
+            None => self.next,
         };
-        let wanted = expected.max(self.next).min(LARGE);
         let (read, room) = if wanted <= SMALL {
             (ready!(self.poll_small(io, cx))?, SMALL)
         } else {
-            ready!(self.poll_large(io, wanted, cx))?
+            ready!(self.poll_large(io, wanted.min(LARGE), cx))?
         };
-        self.next = if read >= room {
-            room.saturating_mul(2).min(LARGE)
+        self.total = self.total.saturating_add(read);
+        if read >= room {
+            self.next = room.saturating_mul(2).min(LARGE);
         } else if read < room / 4 {
-            0
-        } else {
-            self.next
-        };
+            self.next = 0;
+        }
         Poll::Ready(Ok(read))
     }
 
@@ -77,7 +97,13 @@ impl Input {
         }
         let room = self.room.capacity();
         let read = ready!(pin!(io.read_buf(&mut self.room)).poll(cx))?;
-        self.ahead = self.room.split().freeze();
+        if read < room / 4 {
+            // Little came: it shall not hold so much memory, and the room is used again.
+            self.ahead = Bytes::copy_from_slice(&self.room);
+            self.room.clear();
+        } else {
+            self.ahead = self.room.split().freeze();
+        }
         Poll::Ready(Ok((read, room)))
     }
 }

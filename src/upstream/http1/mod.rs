@@ -41,12 +41,18 @@ pub(super) struct Connection {
     io: Io,
     /// An exchange was made on it already: the server may have closed it in the meantime, which is its right.
     served: bool,
+    /// How long the last response was.
+    usual: usize,
 }
 
 impl Connection {
     /// A fresh connection.
     pub(super) fn new(io: Io) -> Self {
-        Self { io, served: false }
+        Self {
+            io,
+            served: false,
+            usual: 0,
+        }
     }
 
     /// Whether the server has left it alone: neither closed it nor sent anything, which could only be taken for the

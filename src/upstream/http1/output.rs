@@ -194,7 +194,7 @@ impl<B: RequestBody> Output<B> {
         self.at += of_front;
         self.data.advance(of_data);
         self.tail = self.tail.get(written - of_front - of_data..).unwrap_or_default();
-        if self.at == self.front.len() {
+        if self.at > 0 && self.at == self.front.len() {
             self.at = 0;
             let mut front = std::mem::take(&mut self.front);
             if front.capacity() <= KEPT_AT_MOST {

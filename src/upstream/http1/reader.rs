@@ -137,12 +137,11 @@ impl BodyReader {
         matches!(self, Self::End)
     }
 
-    /// Bytes that will come at least.
-    pub(super) fn expected(&self) -> u64 {
+    /// How many bytes will come, where that is known.
+    pub(super) fn expected(&self) -> Option<u64> {
         match self {
-            Self::Length(left) => *left,
-            Self::Chunked(chunked) => chunked.expected(),
-            Self::Close | Self::End => 0,
+            Self::Length(left) => Some(*left),
+            Self::Chunked(_) | Self::Close | Self::End => None,
         }
     }
 

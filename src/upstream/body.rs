@@ -47,7 +47,8 @@ struct Running<B: RequestBody> {
 
 /// A response's body as it comes from the wire.
 pub(super) enum Incoming<B: RequestBody> {
-    Http1(http1::Exchange<B>),
+    /// Boxed: it holds the whole connection, and bodies are moved.
+    Http1(Box<http1::Exchange<B>>),
     Http2 {
         body: hyper::body::Incoming,
         /// Tells the pool that the connection is in use.

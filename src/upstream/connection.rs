@@ -115,7 +115,7 @@ impl<B: RequestBody> Connection<B> {
     pub(super) async fn exchange(self, request: Request<Outgoing<B>>) -> Result<Response<Incoming<B>>, Refused<B>> {
         match self {
             Self::Http1(connection) => match connection.exchange(request).await {
-                Ok(response) => Ok(response.map(Incoming::Http1)),
+                Ok(response) => Ok(response.map(|exchange| Incoming::Http1(Box::new(exchange)))),
                 Err(http1::Refused { cause, back }) => Err(Refused {
                     cause: Cause::Http1(cause),
                     back,

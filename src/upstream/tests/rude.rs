@@ -564,3 +564,75 @@ async fn what_tls_says_to_itself_while_idle_is_no_answer_but_its_notice_is_an_en
     stream.shutdown().await.unwrap();
     until_idle(&upstream, 0).await;
 }
+
+/// The server has reset a connection at rest, and the runtime has not looked yet: the first write fails, and not a byte of
+/// the request has left. Whatever it is, it goes out on a fresh one, with its body.
+#[tokio::test]
+async fn what_has_not_begun_to_leave_is_sent_again_whatever_it_is() {
+    let (listener, upstream, stream) = at_rest().await;
+    let (request, pieces) = with_body(Method::POST);
+    pieces.send(Ok("first".into())).unwrap();
+    pieces.send(Ok("second".into())).unwrap();
+    drop(pieces);
+    stream.set_zero_linger().unwrap();
+    drop(stream);
+    let (seen, ()) = tokio::join!(see(upstream.send(request, 0)), async {
+        let mut fresh = accept(&listener).await;
+        assert!(head(&mut fresh).await.starts_with("POST / "));
+        let mut body = [0; 26];
+        fresh.read_exact(&mut body).await.unwrap();
+        assert_eq!(&body, b"5\r\nfirst\r\n6\r\nsecond\r\n0\r\n\r\n");
+        fresh.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+    });
+    assert_eq!(seen, Answer(204, ""));
+}
+
+/// On a fresh connection an end without an answer is no race with anybody: the request was taken, or refused.
+#[tokio::test]
+async fn what_a_fresh_connection_took_is_not_sent_again() {
+    let (listener, server) = listen(Protocol::Http).await;
+    let upstream = build(settings(vec![server.clone(), server]));
+    let (seen, again) = tokio::join!(see(upstream.send(get("/"), 0)), async {
+        let mut stream = accept(&listener).await;
+        head(&mut stream).await;
+        drop(stream);
+        tokio::time::timeout(SHORT, listener.accept()).await.is_ok()
+    });
+    assert_eq!((seen, again), (No(Kind::Broken), false));
+}
+
+/// Long answers arrive whole, whatever they are framed by and however their bytes are cut.
+#[tokio::test]
+async fn long_answers_arrive_whole() {
+    let body: Vec<u8> = (0..700_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    let mut chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for chunk in body.chunks(30_011) {
+        chunked.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        chunked.extend_from_slice(chunk);
+        chunked.extend_from_slice(b"\r\n");
+    }
+    chunked.extend_from_slice(b"0\r\n\r\n");
+    let head_only = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    let answers = [chunked, [head_only.as_bytes(), &body].concat()];
+    let (listener, server) = listen(Protocol::Http).await;
+    let upstream = build(settings(vec![server]));
+    let served = async {
+        let mut stream = accept(&listener).await;
+        for answer in [&answers[0], &answers[1], &answers[0], &answers[1]] {
+            head(&mut stream).await;
+            for part in answer.chunks(100_003) {
+                stream.write_all(part).await.unwrap();
+            }
+        }
+        stream
+    };
+    let asked = async {
+        for _ in 0..4 {
+            let response = upstream.send(get("/"), 0).await.unwrap();
+            assert!(response.into_body().collect().await.unwrap().to_bytes() == body);
+            assert_eq!(idle(&upstream.peers()[0]), 1);
+        }
+    };
+    let both = async { tokio::join!(served, asked) };
+    tokio::time::timeout(LONG, both).await.unwrap();
+}

@@ -9,12 +9,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connection::Cause;
 use super::error::{Error, Kind};
 use super::limit::{Turn, Visit};
+use super::{Switched, http1, pool};
 
 /// What can be the body of a request to an upstream.
 pub trait RequestBody:
@@ -30,39 +30,117 @@ impl<B> RequestBody for B where
 /// The body of a response.
 ///
 /// At its end the connection goes back to the pool, if it is good for another request, and the exchange no longer counts
-/// as under way. Dropped before, it takes the connection (HTTP/2: the stream) with it.
+/// as under way. Dropped before, it takes the connection (HTTP/2: the stream) with it. Over HTTP/1.1 it is what drives the
+/// connection: the rest of the request goes out while it is polled.
 pub struct Body<B: RequestBody> {
-    incoming: Incoming,
-    held: Option<Held<B>>,
+    running: Option<Running<B>>,
+    /// Why it broke off, until that is told.
+    failure: Option<Error>,
 }
 
-/// What an exchange holds until its end.
-struct Held<B: RequestBody> {
-    connection: Connection<B>,
+/// An exchange and what it holds until its end.
+struct Running<B: RequestBody> {
+    incoming: Incoming<B>,
     visit: Visit,
-    _turn: Turn,
+    turn: Turn,
+}
+
+/// A response's body as it comes from the wire.
+pub(super) enum Incoming<B: RequestBody> {
+    /// Boxed: it holds the whole connection, and bodies are moved.
+    Http1(Box<http1::Exchange<B>>),
+    Http2 {
+        body: hyper::body::Incoming,
+        /// Tells the pool that the connection is in use.
+        _lease: Arc<()>,
+    },
+}
+
+impl<B: RequestBody> Incoming<B> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        match self {
+            Self::Http1(exchange) => exchange
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Cause::Http1))),
+            Self::Http2 { body, .. } => http_body::Body::poll_frame(Pin::new(body), cx)
+                .map(|frame| frame.map(|frame| frame.map_err(Cause::Http2))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_end_stream(),
+            Self::Http2 { body, .. } => http_body::Body::is_end_stream(body),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(exchange) => exchange.size_hint(),
+            Self::Http2 { body, .. } => http_body::Body::size_hint(body),
+        }
+    }
+
+    fn is_switched(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_switched(),
+            Self::Http2 { .. } => false,
+        }
+    }
 }
 
 impl<B: RequestBody> Body<B> {
-    pub(super) fn new(incoming: Incoming, connection: Connection<B>, visit: Visit, turn: Turn) -> Self {
-        let ended = http_body::Body::is_end_stream(&incoming);
+    pub(super) fn new(incoming: Incoming<B>, visit: Visit, turn: Turn) -> Self {
         let mut body = Self {
-            incoming,
-            held: Some(Held {
-                connection,
-                visit,
-                _turn: turn,
-            }),
+            running: Some(Running { incoming, visit, turn }),
+            failure: None,
         };
-        if ended {
-            body.finish();
-        }
+        body.finish_at_end(false);
         body
     }
 
-    fn finish(&mut self) {
-        if let Some(held) = self.held.take() {
-            held.connection.release(held.visit.peer());
+    /// The raw stream, if this is the body of a 101 (Switching Protocols) that was asked for; once. The exchange counts as
+    /// under way for as long as the stream is held.
+    pub fn switch(&mut self) -> Option<Switched> {
+        match self.running.take_if(|running| running.incoming.is_switched())? {
+            Running {
+                incoming: Incoming::Http1(exchange),
+                visit,
+                turn,
+            } => {
+                let (io, ahead) = exchange.into_stream();
+                Some(Switched::new(io, ahead, visit, turn))
+            }
+            Running {
+                incoming: Incoming::Http2 { .. },
+                ..
+            } => None,
+        }
+    }
+
+    /// What the exchange held is let go of, if its response is at its end. A switched one is at its end only for HTTP.
+    fn finish_at_end(&mut self, ended: bool) {
+        let is_over =
+            |Running { incoming, .. }: &mut Running<B>| (ended || incoming.is_end_stream()) && !incoming.is_switched();
+        if let Some(Running { incoming, visit, .. }) = self.running.take_if(is_over)
+            && let Incoming::Http1(exchange) = incoming
+            // One that is not fit for another request is closed here, and with it ends an upload that is under way: the
+            // rest of the request would stand in front of the next one.
+            && let Some(connection) = exchange.into_connection()
+        {
+            pool::give_back::<B>(visit.peer(), connection);
+        }
+    }
+
+    fn fail(&mut self, cause: Cause) -> Error {
+        let server = self
+            .running
+            .take()
+            .map_or_else(String::new, |running| running.visit.peer().to_string());
+        if cause.is_request_body() {
+            Error::new(Kind::RequestBody, true, "the request's body failed").caused_by(cause)
+        } else {
+            Error::new(Kind::Broken, true, format!("{server} broke its answer off")).caused_by(cause)
         }
     }
 }
@@ -76,39 +154,44 @@ impl<B: RequestBody> http_body::Body for Body<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let this = self.get_mut();
-        Poll::Ready(match ready!(Pin::new(&mut this.incoming).poll_frame(cx)) {
+        if let Some(error) = this.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Some(running) = &mut this.running else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(match ready!(running.incoming.poll_frame(cx)) {
             Some(Ok(frame)) => {
                 // Nothing comes after trailers, and who read the last byte of a known length may not ask again.
-                if frame.is_trailers() || this.incoming.is_end_stream() {
-                    this.finish();
-                }
+                this.finish_at_end(frame.is_trailers());
                 Some(Ok(frame))
             }
-            Some(Err(error)) => {
-                let server = this
-                    .held
-                    .take()
-                    .map_or_else(String::new, |held| held.visit.peer().to_string());
-                Some(Err(Error::new(
-                    Kind::Broken,
-                    true,
-                    format!("{server} broke its answer off"),
-                )
-                .caused_by(error)))
+            Some(Err(cause)) => {
+                // What came before it may not have left yet, and who is told of an error drops that: one turn for it.
+                this.failure = Some(this.fail(cause));
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             None => {
-                this.finish();
+                this.finish_at_end(true);
                 None
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.running {
+            Some(running) => running.incoming.is_end_stream(),
+            None => self.failure.is_none(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.running {
+            Some(running) => running.incoming.size_hint(),
+            None if self.failure.is_some() => SizeHint::default(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -116,7 +199,7 @@ impl<B: RequestBody> fmt::Debug for Body<B> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Body")
-            .field("ended", &self.held.is_none())
+            .field("ended", &self.running.is_none())
             .finish_non_exhaustive()
     }
 }
@@ -124,6 +207,8 @@ impl<B: RequestBody> fmt::Debug for Body<B> {
 /// The body of a request on its way out.
 pub(super) struct Outgoing<B> {
     body: B,
+    /// Was taken, and came back: the first of it again.
+    unread: Bytes,
     /// None where there is no body.
     progress: Option<Arc<Progress>>,
 }
@@ -167,7 +252,16 @@ impl<B: RequestBody> Outgoing<B> {
                 failure: OnceLock::new(),
             })
         });
-        Self { body, progress }
+        Self {
+            body,
+            unread: Bytes::new(),
+            progress,
+        }
+    }
+
+    /// Puts back what was taken from it first.
+    pub(super) fn unread(&mut self, data: Bytes) {
+        self.unread = data;
     }
 
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
@@ -181,6 +275,9 @@ impl<B: RequestBody> http_body::Body for Outgoing<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
         let this = self.get_mut();
+        if !this.unread.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.unread)))));
+        }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(progress) = &this.progress {
             progress.step();
@@ -196,10 +293,18 @@ impl<B: RequestBody> http_body::Body for Outgoing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.unread.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let mut hint = self.body.size_hint();
+        if !self.unread.is_empty() {
+            let unread = u64::try_from(self.unread.len()).unwrap_or(u64::MAX);
+            match hint.exact() {
+                Some(exact) => hint.set_exact(exact.saturating_add(unread)),
+                None => hint.set_lower(hint.lower().saturating_add(unread)),
+            }
+        }
+        hint
     }
 }

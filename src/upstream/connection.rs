@@ -4,24 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::task::JoinHandle;
 
-use super::body::Outgoing;
+use super::body::{Incoming, Outgoing};
 use super::connect::{Dialed, dial};
 use super::error::{Error, Kind};
+use super::http1;
 use super::io::Io;
 use super::peer::Speaks;
 use super::pool::{self, Attempt};
 use super::{Peer, RequestBody, convert};
 
-/// The head of a response may be this long.
-const HEAD_AT_MOST: usize = 64 * 1024;
+/// The head of a response over HTTP/2 may be this long.
 const HEAD_LIST_AT_MOST: u32 = 64 * 1024;
-/// What hyper buffers of a connection in one direction, and so the longest single read.
-const BUFFER_AT_MOST: usize = 128 * 1024;
 /// What one slow client can leave lying of an answer over HTTP/2 …
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// … and how many such clients it takes (128) before the connection stands still for all.
@@ -33,20 +29,13 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// A connection, or a share of one.
 pub(super) enum Connection<B: RequestBody> {
     /// Ours alone until the exchange has ended.
-    Http1(Http1<B>),
+    Http1(http1::Connection),
     /// A share of the one connection.
     Http2 {
         sender: http2::SendRequest<Outgoing<B>>,
         /// Tells the pool that the connection is in use.
         _lease: Arc<()>,
     },
-}
-
-/// A connection of HTTP/1.1.
-pub(super) struct Http1<B: RequestBody> {
-    pub(super) sender: http1::SendRequest<Outgoing<B>>,
-    /// Drives the connection; ends by itself when the sender is dropped between two exchanges.
-    driver: JoinHandle<()>,
 }
 
 /// Where a connection came from.
@@ -109,12 +98,12 @@ impl<B: RequestBody> Connection<B> {
         let made = async {
             let Dialed { io, http2 } = dial(peer, connect_timeout).await?;
             peer.found_to_speak_http2(http2);
-            let made = if http2 {
-                shake_hands_2(peer, io).await
-            } else {
-                shake_hands_1(io).await
-            };
-            made.map_err(|error| Error::new(Kind::Connect, false, format!("{peer} cannot be used")).caused_by(error))
+            if !http2 {
+                return Ok(Self::Http1(http1::Connection::new(io)));
+            }
+            shake_hands_2(peer, io)
+                .await
+                .map_err(|error| Error::new(Kind::Connect, false, format!("{peer} cannot be used")).caused_by(error))
         };
         tokio::time::timeout(connect_timeout, made).await.unwrap_or_else(|_| {
             let context = format!("{peer}: no connection within {connect_timeout:?} (connect_timeout)");
@@ -122,14 +111,23 @@ impl<B: RequestBody> Connection<B> {
         })
     }
 
-    /// Sends the request and waits for the response's head. An error with the request in it: nobody has seen it.
-    pub(super) async fn exchange(
-        &mut self,
-        request: Request<Outgoing<B>>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>> {
+    /// Sends the request and waits for the response's head. An error with the request in it: it may be sent again.
+    pub(super) async fn exchange(self, request: Request<Outgoing<B>>) -> Result<Response<Incoming<B>>, Refused<B>> {
         match self {
-            Self::Http1(connection) => connection.sender.try_send_request(request).await,
-            Self::Http2 { sender, .. } => sender.try_send_request(request).await,
+            Self::Http1(connection) => match connection.exchange(request).await {
+                Ok(response) => Ok(response.map(|exchange| Incoming::Http1(Box::new(exchange)))),
+                Err(http1::Refused { cause, back }) => Err(Refused {
+                    cause: Cause::Http1(cause),
+                    back,
+                }),
+            },
+            Self::Http2 { mut sender, _lease } => match sender.try_send_request(request).await {
+                Ok(response) => Ok(response.map(|body| Incoming::Http2 { body, _lease })),
+                Err(mut error) => Err(Refused {
+                    back: error.take_message().map(Box::new),
+                    cause: Cause::Http2(error.into_error()),
+                }),
+            },
         }
     }
 
@@ -141,32 +139,40 @@ impl<B: RequestBody> Connection<B> {
         }
         .map_err(|cause| Error::new(Kind::Protocol, false, cause))
     }
-
-    /// Ends an exchange whose response was read to its end. An HTTP/1.1 connection is ready by then if, and only if, the
-    /// request was sent to its end too and both sides want to go on; one that is not must never be used again, for the
-    /// rest of the request would stand in front of the next one.
-    pub(super) fn release(self, peer: &Arc<Peer>) {
-        match self {
-            Self::Http1(connection) if connection.sender.is_ready() => pool::give_back(peer, connection),
-            // The driver would go on sending: stop it, so that the client's upload ends too.
-            Self::Http1(connection) => connection.driver.abort(),
-            Self::Http2 { .. } => {}
-        }
-    }
 }
 
-async fn shake_hands_1<B: RequestBody>(io: Io) -> hyper::Result<Connection<B>> {
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(BUFFER_AT_MOST)
-        .max_header_size(HEAD_AT_MOST)
-        .handshake::<_, Outgoing<B>>(TokioIo::new(io))
-        .await?;
-    let driver = tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to an upstream ended badly");
+/// An exchange that came to nothing.
+pub(super) struct Refused<B: RequestBody> {
+    pub(super) cause: Cause,
+    /// The request, if it may be sent again.
+    pub(super) back: Option<Box<Request<Outgoing<B>>>>,
+}
+
+/// Why an exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    #[error(transparent)]
+    Http1(http1::Cause),
+    #[error(transparent)]
+    Http2(hyper::Error),
+}
+
+impl Cause {
+    /// Whether what came was not to be understood.
+    pub(super) fn is_invalid(&self) -> bool {
+        match self {
+            Self::Http1(cause) => cause.is_invalid(),
+            Self::Http2(error) => error.is_parse(),
         }
-    });
-    Ok(Connection::Http1(Http1 { sender, driver }))
+    }
+
+    /// Whether the request's own body was the reason.
+    pub(super) fn is_request_body(&self) -> bool {
+        match self {
+            Self::Http1(cause) => cause.is_request_body(),
+            Self::Http2(_) => false,
+        }
+    }
 }
 
 async fn shake_hands_2<B: RequestBody>(peer: &Arc<Peer>, io: Io) -> hyper::Result<Connection<B>> {

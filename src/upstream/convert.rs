@@ -2,10 +2,9 @@
 //!
 //! Both ways can be taken one after the other, for a request that one connection did not take may go to another one.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
-use http_body::Body;
+use http::{HeaderName, HeaderValue, Request, Uri, Version};
 
 use super::Protocol;
 
@@ -19,7 +18,7 @@ const OF_CONNECTIONS: [HeaderName; 5] = [
 ];
 
 /// Origin-form (RFC 9112 section 3.2.1), the authority in Host.
-pub(super) fn to_http1<B: Body>(request: &mut Request<B>) -> Result<(), &'static str> {
+pub(super) fn to_http1<B>(request: &mut Request<B>) -> Result<(), &'static str> {
     *request.version_mut() = Version::HTTP_11;
     if let Some(authority) = request.uri().authority() {
         let host = HeaderValue::from_str(authority.as_str()).map_err(|_| "the authority cannot be written")?;
@@ -27,16 +26,6 @@ pub(super) fn to_http1<B: Body>(request: &mut Request<B>) -> Result<(), &'static
         let mut parts = http::uri::Parts::default();
         parts.path_and_query = Some(path(request.uri()));
         *request.uri_mut() = Uri::from_parts(parts).map_err(|_| "the target cannot be written")?;
-    }
-    let unknown_length = !request.body().is_end_stream() && request.body().size_hint().exact().is_none();
-    // hyper takes it that these have no body, and drops it, unless it is told of one.
-    if unknown_length
-        && matches!(*request.method(), Method::GET | Method::HEAD)
-        && !request.headers().contains_key(CONTENT_LENGTH)
-    {
-        request
-            .headers_mut()
-            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::connection::Cause;
+
 type Source = Arc<dyn std::error::Error + Send + Sync>;
 
 /// An exchange with an upstream that failed.
@@ -65,9 +67,12 @@ impl Error {
         self
     }
 
-    /// What hyper's client says about an exchange that was begun.
-    pub(super) fn of_exchange(error: hyper::Error, server: &super::Peer) -> Self {
-        let (kind, what) = if error.is_parse() {
+    /// What the client on the wire says about an exchange that was begun.
+    pub(super) fn of_exchange(error: Cause, server: &super::Peer) -> Self {
+        if error.is_request_body() {
+            return Self::new(Kind::RequestBody, true, "the request's body failed").caused_by(error);
+        }
+        let (kind, what) = if error.is_invalid() {
             (Kind::Protocol, "sent no valid HTTP")
         } else {
             (Kind::Broken, "broke the connection off")

@@ -1,8 +1,8 @@
-//! The byte streams to servers: one type for all, so that hyper's client is compiled once.
+//! The byte streams to servers: one type for all, so that the clients are compiled once.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -19,6 +19,40 @@ pub(super) enum Io {
 pub(super) enum Plain {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Io {
+    /// Whether bytes that were taken may still be here, and not with the system.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Whether the server has sent nothing and not closed. Reads a byte if there is one: whoever gets a `false` has no more
+    /// use for the stream. As long as the runtime has seen nothing happen, the system is not asked.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Self::Plain(plain) => {
+                matches!(plain.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            // Session tickets and the like are read here and are no data; the notice of a close is an end.
+            Self::Tls(stream) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(stream)
+                    .poll_read(&mut cx, &mut ReadBuf::new(&mut byte))
+                    .is_pending()
+            }
+        }
+    }
+}
+
+impl Plain {
+    fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buf),
+            Self::Unix(stream) => stream.try_read(buf),
+        }
+    }
 }
 
 macro_rules! delegate {

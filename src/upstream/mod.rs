@@ -2,7 +2,7 @@
 //!
 //! An [`Upstream`] is a named group of [`Peer`]s with its limits; [`Upstream::send`] is the one thing that is done with
 //! it. Connections are kept per worker (`pool`); what an exchange holds, its [`Body`] gives back when it is at its end.
-//! The client on the wire is hyper's, behind `connection`: nobody outside sees it, so that a leaner one can take its place.
+//! The client on the wire is our own for HTTP/1.1 (`http1`) and hyper's for HTTP/2, both behind `connection`.
 
 mod balance;
 mod body;
@@ -10,6 +10,7 @@ mod connect;
 mod connection;
 mod convert;
 mod error;
+mod http1;
 mod io;
 mod limit;
 mod peer;
@@ -17,14 +18,17 @@ mod pool;
 mod resolve;
 mod send;
 mod settings;
+mod switched;
 #[cfg(test)]
 mod tests;
 
 pub use body::{Body, RequestBody};
 pub use error::{Error, Fault, Kind};
+pub use http1::fuzz_response;
 pub use peer::Peer;
 pub use pool::{idle, sweep};
 pub use settings::*;
+pub use switched::Switched;
 
 use std::collections::HashMap;
 use std::sync::Arc;

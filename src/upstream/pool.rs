@@ -4,6 +4,8 @@
 //! The cell is never borrowed over an await, and nothing that is done while it is borrowed comes back here.
 //! HTTP/1.1 connections lie on a stack per peer, the latest used on top; of HTTP/2 there is one connection, shared.
 //!
+//! A connection at rest has no task: whether it died meanwhile is asked when it is wanted, and at each sweep.
+//!
 //! A pool exists for each type of request body, for hyper's connections have it in their type; there is one in practice.
 
 use std::any::Any;
@@ -16,8 +18,9 @@ use hyper::client::conn::http2;
 use tokio::sync::watch;
 
 use super::body::Outgoing;
-use super::connection::{Connection, Http1};
+use super::connection::Connection;
 use super::error::Error;
+use super::http1;
 use super::{Peer, RequestBody};
 
 /// Idle connections that one worker keeps to one peer.
@@ -38,7 +41,7 @@ pub fn sweep(now: Instant) {
 /// Idle connections of this thread to the peer, HTTP/2 connections included.
 pub fn idle(peer: &Arc<Peer>) -> usize {
     POOLS
-        .try_with(|pools| pools.borrow().iter().map(|pool| pool.idle(key(peer))).sum())
+        .try_with(|pools| pools.borrow_mut().iter_mut().map(|pool| pool.idle(key(peer))).sum())
         .unwrap_or_default()
 }
 
@@ -52,7 +55,7 @@ pub(super) fn checkout<B: RequestBody>(peer: &Arc<Peer>) -> Option<Connection<B>
 }
 
 /// Keeps an HTTP/1.1 connection for the next request.
-pub(super) fn give_back<B: RequestBody>(peer: &Arc<Peer>, connection: Http1<B>) {
+pub(super) fn give_back<B: RequestBody>(peer: &Arc<Peer>, connection: http1::Connection) {
     // What does not fit is dropped after the borrow has ended.
     let _surplus = with(|pool: &mut Pool<B>| {
         let now = pool.now;
@@ -134,7 +137,7 @@ fn key(peer: &Arc<Peer>) -> usize {
 
 trait AnyPool: Any {
     fn sweep(&mut self, now: Instant);
-    fn idle(&self, key: usize) -> usize;
+    fn idle(&mut self, key: usize) -> usize;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
@@ -148,13 +151,13 @@ struct Pool<B: RequestBody> {
 /// The connections to one peer.
 struct Slot<B: RequestBody> {
     peer: Weak<Peer>,
-    idle: Vec<Idle<B>>,
+    idle: Vec<Idle>,
     shared: Option<Shared<B>>,
     attempt: Option<watch::Receiver<Option<Error>>>,
 }
 
-struct Idle<B: RequestBody> {
-    connection: Http1<B>,
+struct Idle {
+    connection: http1::Connection,
     since: Instant,
 }
 
@@ -192,15 +195,11 @@ impl<B: RequestBody> AnyPool for Pool<B> {
         });
     }
 
-    fn idle(&self, key: usize) -> usize {
-        self.slots.get(&key).map_or(0, |slot| {
-            let alive = slot
-                .idle
-                .iter()
-                .filter(|idle| !idle.connection.sender.is_closed())
-                .count();
+    fn idle(&mut self, key: usize) -> usize {
+        self.slots.get_mut(&key).map_or(0, |slot| {
+            slot.idle.retain_mut(|idle| idle.connection.is_quiet());
             let shared = slot.shared.as_ref().is_some_and(|shared| !shared.sender.is_closed());
-            alive + usize::from(shared)
+            slot.idle.len() + usize::from(shared)
         })
     }
 
@@ -225,8 +224,8 @@ impl<B: RequestBody> Slot<B> {
             }
             self.shared = None;
         }
-        while let Some(Idle { connection, .. }) = self.idle.pop() {
-            if connection.sender.is_ready() {
+        while let Some(Idle { mut connection, .. }) = self.idle.pop() {
+            if connection.is_quiet() {
                 return Some(Connection::Http1(connection));
             }
         }
@@ -236,7 +235,7 @@ impl<B: RequestBody> Slot<B> {
     fn sweep(&mut self, now: Instant) {
         let expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_FOR;
         self.idle
-            .retain(|idle| !idle.connection.sender.is_closed() && !expired(idle.since));
+            .retain_mut(|idle| !expired(idle.since) && idle.connection.is_quiet());
         if self.idle.is_empty() {
             self.idle = Vec::new();
         }

@@ -7,11 +7,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{Outgoing, Progress};
-use super::connection::{Connection, Origin};
+use super::connection::{Cause, Connection, Origin};
 use super::error::{Error, Kind};
 use super::limit::{Turn, Visit};
 use super::{Body, Peer, RequestBody, Upstream, balance};
@@ -24,7 +24,9 @@ impl Upstream {
     /// body moves, the time begins anew with each piece. Interim responses are consumed.
     ///
     /// A request that no server has seen is sent again by itself: on a fresh connection if the pooled one was dead, to the
-    /// next server (at most `retries` more) if one cannot be connected to. Nothing else is.
+    /// next server (at most `retries` more) if one cannot be connected to. Where it cannot be known whether a pooled
+    /// connection was dead, for it closed without a byte of an answer, only what may be repeated is sent again: a method
+    /// that is idempotent, nothing of whose body was sent. Nothing else is.
     ///
     /// `client_key` tells clients apart, for [`super::Balance::ClientHash`].
     pub async fn send<B: RequestBody>(&self, request: Request<B>, client_key: u64) -> Result<Response<Body<B>>, Error> {
@@ -88,7 +90,7 @@ impl Upstream {
         let mut wanted = Origin::Pool;
         loop {
             let obtained = Connection::obtain(peer, wanted, self.settings.connect_timeout).await;
-            let (mut connection, origin) = match obtained {
+            let (connection, origin) = match obtained {
                 Ok(obtained) => obtained,
                 Err(error) => return Outcome::NotTaken(Box::new((request, turn)), error),
             };
@@ -96,26 +98,22 @@ impl Upstream {
                 return Outcome::Failed(error);
             }
             let progress = request.body().progress();
-            let mut error = match before(connection.exchange(request), overdue.as_mut()).await {
-                Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    let context = format!("{peer} switched protocols without being asked to");
-                    return Outcome::Failed(Error::new(Kind::Protocol, true, context));
-                }
+            let refused = match before(connection.exchange(request), overdue.as_mut()).await {
                 Some(Ok(response)) => {
-                    return Outcome::Answered(response.map(|incoming| Body::new(incoming, connection, visit, turn)));
+                    return Outcome::Answered(response.map(|incoming| Body::new(incoming, visit, turn)));
                 }
-                Some(Err(error)) => error,
+                Some(Err(refused)) => refused,
                 None => return Outcome::Failed(self.timeout(peer)),
             };
-            let Some(back) = error.take_message() else {
-                return Outcome::Failed(failure(peer, error.into_error(), progress.as_deref()));
+            let Some(back) = refused.back else {
+                return Outcome::Failed(failure(peer, refused.cause, progress.as_deref()));
             };
             if (wanted, origin) != (Origin::Pool, Origin::Pool) {
                 let context = format!("{peer} closed a fresh connection");
-                let error = Error::new(Kind::Connect, false, context).caused_by(error.into_error());
-                return Outcome::NotTaken(Box::new((back, turn)), error);
+                let error = Error::new(Kind::Connect, false, context).caused_by(refused.cause);
+                return Outcome::NotTaken(Box::new((*back, turn)), error);
             }
-            (request, wanted) = (back, Origin::Fresh);
+            (request, wanted) = (*back, Origin::Fresh);
         }
     }
 
@@ -134,7 +132,7 @@ enum Outcome<B: RequestBody> {
     NotTaken(Box<(Request<Outgoing<B>>, Turn)>, Error),
 }
 
-fn failure(peer: &Peer, error: hyper::Error, progress: Option<&Progress>) -> Error {
+fn failure(peer: &Peer, error: Cause, progress: Option<&Progress>) -> Error {
     match progress.and_then(Progress::failure) {
         Some(failure) => {
             Error::new(Kind::RequestBody, true, "the request's body failed").caused_by_shared(failure.clone())

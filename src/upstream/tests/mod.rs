@@ -4,6 +4,7 @@
 mod exchange;
 mod http2;
 mod pool;
+mod rude;
 mod servers;
 
 use std::io;

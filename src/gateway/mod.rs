@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod client;
 mod connection;
+mod fields;
 mod record;
 mod rest;
 mod snapshot;
@@ -109,6 +110,9 @@ impl Gateway {
                 Code::MethodNotAllowed,
                 "The gateway does not serve this method.",
             ));
+        }
+        if connection.is_http2() {
+            fields::check(&parts.headers)?;
         }
         // Headers: one walk, before anything could trust them.
         let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());

@@ -103,6 +103,11 @@ pub(super) fn unescape(text: &str, named: &[(&str, &str)]) -> Vec<u8> {
 }
 
 fn escape<'t>(text: &'t str, bytes: &mut Vec<u8>) -> &'t str {
+    // JSON's own escape stays as it is.
+    if text.starts_with('u') {
+        bytes.push(b'\\');
+        return text;
+    }
     let (byte, length) = match text.as_bytes()[0] {
         b'r' => (b'\r', 1),
         b'n' => (b'\n', 1),

@@ -12,11 +12,17 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |code, detail: &'static str| Err(Problem::new(code, detail));
     // RFC 9113 section 8.2.1: whoever trims it sees another value than who does not.
     if headers.values().any(has_blank_edge) {
-        return refuse(Code::InvalidRequest, "A header value must not begin or end with white space.");
+        return refuse(
+            Code::InvalidRequest,
+            "A header value must not begin or end with white space.",
+        );
     }
     // As over HTTP/1: of two lengths, equal ones too, nobody knows which one the next reader takes.
     if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
-        return refuse(Code::InvalidFraming, "The request has more than one Content-Length header.");
+        return refuse(
+            Code::InvalidFraming,
+            "The request has more than one Content-Length header.",
+        );
     }
     // RFC 9110 section 10.1.1 defines this one; another might ask for what nobody here has understood.
     if !headers.get_all(header::EXPECT).iter().all(is_continue) {

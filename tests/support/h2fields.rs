@@ -57,7 +57,9 @@ pub fn exchange(mut client: RawClient, messages: &[Message]) -> Outcomes {
         let Ok(head) = client.take(9) else { return outcomes };
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let stream = u32::from_be_bytes([head[5] & 0x7f, head[6], head[7], head[8]]);
-        let Ok(payload) = client.take(length) else { return outcomes };
+        let Ok(payload) = client.take(length) else {
+            return outcomes;
+        };
         let code = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
         match head[3] {
             HEADERS => {
@@ -156,10 +158,17 @@ fn status(block: &[u8]) -> u16 {
 
 /// Three digits in the Huffman code of RFC 7541 appendix B: 0 to 2 have five bits, 3 to 9 six.
 fn digits(coded: &[u8]) -> u16 {
-    let bits: Vec<u8> = coded.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let bits: Vec<u8> = coded
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .collect();
     let (mut at, mut number) = (0, 0);
     for _ in 0..3 {
-        let read = |length: usize| bits[at..at + length].iter().fold(0, |value, bit| value << 1 | u16::from(*bit));
+        let read = |length: usize| {
+            bits[at..at + length]
+                .iter()
+                .fold(0, |value, bit| value << 1 | u16::from(*bit))
+        };
         let (digit, length) = match read(5) {
             short @ 0..=2 => (short, 5),
             _ => (read(6) - 0b01_1001 + 3, 6),

@@ -33,7 +33,13 @@ fn the_table_of_http_1_exchanges() {
             wrong.push(format!("http1.table:{} {}: {why}", row.line, row.name));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} rows:\n{}",
+        wrong.len(),
+        rows.len(),
+        wrong.join("\n")
+    );
     assert!(rows.len() >= 250, "{} rows", rows.len());
     // Everything that ever went to the backend, understood there or not.
     for connection in backend.connections() {
@@ -61,7 +67,10 @@ fn play(row: &Row, named: &[(&str, &str)], gate: &Gate, backend: &Upstream) -> R
     let follows = !expected.closes && !expected.alone;
     let wanted: Vec<u16> = [expected.status].into_iter().chain(follows.then_some(200)).collect();
     if statuses != wanted {
-        return Err(format!("answered {statuses:?}, not {wanted:?}; {}", answers.first().map_or(String::new(), RawResponse::text)));
+        return Err(format!(
+            "answered {statuses:?}, not {wanted:?}; {}",
+            answers.first().map_or(String::new(), RawResponse::text)
+        ));
     }
     check_answer(row, &answers[0], &expected)?;
     let (complete, open): (Vec<_>, Vec<_>) = seen.iter().partition(|request| request.complete);
@@ -85,7 +94,9 @@ fn play(row: &Row, named: &[(&str, &str)], gate: &Gate, backend: &Upstream) -> R
 fn expected(row: &Row) -> Expected {
     let text = row.expected.as_str();
     Expected {
-        status: text[..3].parse().unwrap_or_else(|_| panic!("line {}: {text}", row.line)),
+        status: text[..3]
+            .parse()
+            .unwrap_or_else(|_| panic!("line {}: {text}", row.line)),
         closes: text.contains('!'),
         head_may_pass: text.contains('~'),
         alone: text.contains('.'),
@@ -162,12 +173,18 @@ fn check_request(row: &Row, sent: &[u8], got: &Request) -> Result<(), String> {
             b'-' => !got.headers.has(&more[1..]),
             b'=' => got.text() == more[1..],
             _ => {
-                let (name, value) = more.split_once(':').unwrap_or_else(|| panic!("line {}: {more}", row.line));
+                let (name, value) = more
+                    .split_once(':')
+                    .unwrap_or_else(|| panic!("line {}: {more}", row.line));
                 got.headers.all(name) == [value.trim()]
             }
         };
         if !holds {
-            return Err(format!("{more:?} does not hold: {:?} {:?}", String::from_utf8_lossy(&got.head), got.text()));
+            return Err(format!(
+                "{more:?} does not hold: {:?} {:?}",
+                String::from_utf8_lossy(&got.head),
+                got.text()
+            ));
         }
     }
     Ok(())

@@ -23,7 +23,13 @@ fn the_table_of_http_2_exchanges() {
             wrong.push(format!("http2.table:{} {}: {why}", row.line, row.name));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} rows:\n{}", wrong.len(), rows.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} rows:\n{}",
+        wrong.len(),
+        rows.len(),
+        wrong.join("\n")
+    );
     assert!(rows.len() >= 90, "{} rows", rows.len());
 }
 
@@ -47,10 +53,18 @@ fn play(row: &Row, named: &[(&str, &str)], gate: &Gate, backend: &Upstream) -> R
     if told != row.expected {
         return Err(format!("{told}, not {}: {outcomes:?}", row.expected));
     }
-    let complete: Vec<&str> = seen.iter().filter(|request| request.complete).map(|request| request.target.as_str()).collect();
+    let complete: Vec<&str> = seen
+        .iter()
+        .filter(|request| request.complete)
+        .map(|request| request.target.as_str())
+        .collect();
     let mut wanted = Vec::new();
     if told == "200" {
-        let sent = message.fields.iter().find(|(name, _)| name == b":path").map(|(_, path)| String::from_utf8(path.clone()).unwrap());
+        let sent = message
+            .fields
+            .iter()
+            .find(|(name, _)| name == b":path")
+            .map(|(_, path)| String::from_utf8(path.clone()).unwrap());
         wanted.push(sent.unwrap_or_default());
     }
     if told != "goaway" {
@@ -91,9 +105,14 @@ fn play(row: &Row, named: &[(&str, &str)], gate: &Gate, backend: &Upstream) -> R
 type Field = (Vec<u8>, Vec<u8>);
 
 fn fields(method: &str, authority: &str, path: &str) -> Vec<Field> {
-    [(":method", method), (":scheme", "https"), (":authority", authority), (":path", path)]
-        .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .to_vec()
+    [
+        (":method", method),
+        (":scheme", "https"),
+        (":authority", authority),
+        (":path", path),
+    ]
+    .map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()))
+    .to_vec()
 }
 
 /// All fields of a request (`R`), or what is added to those of an ordinary GET (`H`) or POST with a body behind an empty line (`B`),
@@ -136,6 +155,9 @@ fn message(row: &Row, named: &[(&str, &str)]) -> Message {
 
 /// `name: value`; the name may begin with a colon.
 fn field(line: &str, named: &[(&str, &str)]) -> Field {
-    let (name, value) = line.split_once(": ").or_else(|| line.split_once(":=")).unwrap_or((line, ""));
+    let (name, value) = line
+        .split_once(": ")
+        .or_else(|| line.split_once(":="))
+        .unwrap_or((line, ""));
     (unescape(name, named), unescape(value, named))
 }

@@ -22,7 +22,7 @@ mod tokens;
 use crate::path::gate::{Gate, route, upstream};
 use crate::support::upstream::{Request, Upstream};
 
-/// What most people have: everything open, but for two places.
+/// What most people have: everything open, but for two places and a host.
 fn config(url: &str) -> String {
     [
         upstream("app", url, ""),
@@ -30,6 +30,7 @@ fn config(url: &str) -> String {
         route("public", "/public", "app", "access = \"public\""),
         route("user", "/user", "app", ""),
         route("admin", "/admin", "app", "roles_any = [\"admin\"]"),
+        route("inside", "/", "app", "hosts = [\"inside.test\", \"*.in.test\"]"),
         "[log]\naccess = false\n".to_owned(),
     ]
     .concat()
@@ -59,13 +60,29 @@ fn check_forwarded(request: &Request) -> Result<(), String> {
     for (name, value) in &request.headers.0 {
         let folded: String = name
             .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
             .collect();
-        let known = IDENTITY.contains(&name.to_ascii_lowercase().as_str()) && matches!(value.as_str(), "ann" | "eve" | "user" | "admin");
+        let known = IDENTITY.contains(&name.to_ascii_lowercase().as_str())
+            && matches!(value.as_str(), "ann" | "eve" | "user" | "admin");
         if IDENTITY.contains(&folded.as_str()) && !known {
             return Err(format!("{name}: {value} is not ours"));
         }
-        if ["connection", "upgrade", "http2-settings", "keep-alive", "proxy-connection", "trailer-"].contains(&folded.as_str()) {
+        if [
+            "connection",
+            "upgrade",
+            "http2-settings",
+            "keep-alive",
+            "proxy-connection",
+            "trailer-",
+        ]
+        .contains(&folded.as_str())
+        {
             return Err(format!("{name}: {value} belongs to one connection"));
         }
     }

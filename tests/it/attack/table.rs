@@ -33,7 +33,11 @@ pub(super) fn read(file: &str) -> Vec<Row> {
 
 fn row(line: usize, text: &str) -> Row {
     let mut columns = text.splitn(3, '|').map(str::trim_start);
-    let mut column = || columns.next().unwrap_or_else(|| panic!("line {line} has no three columns"));
+    let mut column = || {
+        columns
+            .next()
+            .unwrap_or_else(|| panic!("line {line} has no three columns"))
+    };
     let (expected, name, rest) = (column().trim().to_owned(), column().trim().to_owned(), column());
     let mut parts = rest.split('⇒');
     let sent = parts.next().unwrap_or_default();
@@ -50,7 +54,10 @@ fn row(line: usize, text: &str) -> Row {
 impl Row {
     /// The letter and the text behind it.
     pub(super) fn parts(&self) -> (&str, &str) {
-        let (letter, text) = self.sent.split_once(':').unwrap_or_else(|| panic!("line {}: no letter", self.line));
+        let (letter, text) = self
+            .sent
+            .split_once(':')
+            .unwrap_or_else(|| panic!("line {}: no letter", self.line));
         (letter, text.strip_prefix(' ').unwrap_or(text))
     }
 
@@ -65,7 +72,10 @@ impl Row {
             "R" => bytes,
             "H" => around("GET /public HTTP/1.1\r\nHost: app.test\r\n", "\r\n\r\n"),
             "B" => around("POST /public HTTP/1.1\r\nHost: app.test\r\n", ""),
-            "C" => around("POST /public HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n", ""),
+            "C" => around(
+                "POST /public HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "",
+            ),
             "T" => around("GET ", end),
             "M" => around("", &format!(" /public{end}")),
             "S" => around("GET /public HTTP/1.1\r\nHost: ", "\r\n\r\n"),

@@ -24,7 +24,11 @@ fn the_table_of_tokens() {
     let es = Issuer::new("https://es.test").es256("k-es");
     let rs = Issuer::new("https://rs.test").rs256("k-rs");
     let hs = Issuer::new("https://hs.test").hs256("k-hs");
-    let strangers = Issuer::new("stranger").es256("ES256").rs256("RS256").hs256("HS256").eddsa("EdDSA");
+    let strangers = Issuer::new("stranger")
+        .es256("ES256")
+        .rs256("RS256")
+        .hs256("HS256")
+        .eddsa("EdDSA");
     let key_file = format!("key_file = {:?}", rs.public_key_file("k-rs").display().to_string());
     let secret_file = format!("secret_file = {:?}", hs.secret_file("k-hs").display().to_string());
     let gateway = TestGateway::with(&backend)
@@ -37,7 +41,12 @@ fn the_table_of_tokens() {
         .start();
     let login = gateway.try_login("ann", &password_of("ann")).expect(200).json();
     let own = own(&gateway, login["access_token"].as_str().unwrap());
-    let kinds = [own, external("es", &es, "k-es"), external("rs", &rs, "k-rs"), external("hs", &hs, "k-hs")];
+    let kinds = [
+        own,
+        external("es", &es, "k-es"),
+        external("rs", &rs, "k-rs"),
+        external("hs", &hs, "k-hs"),
+    ];
     let forge = Forge {
         kinds: &kinds,
         strangers: &strangers,
@@ -55,10 +64,19 @@ fn the_table_of_tokens() {
         }
     }
     assert!(wrong.is_empty(), "{} of {played}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(rows.len() >= 250 && played >= 900, "{} rows, {played} tokens", rows.len());
+    assert!(
+        rows.len() >= 250 && played >= 900,
+        "{} rows, {played} tokens",
+        rows.len()
+    );
     // All of it has not touched the good ones.
     for kind in &kinds {
-        assert_eq!(play(&rows[0], 200, kind, &forge, &gateway, &backend), Ok(()), "{}", kind.name);
+        assert_eq!(
+            play(&rows[0], 200, kind, &forge, &gateway, &backend),
+            Ok(()),
+            "{}",
+            kind.name
+        );
     }
 }
 
@@ -66,12 +84,24 @@ fn is_among(name: &str, whose: &str) -> bool {
     whose == "all" || whose == "ext" && name != "own" || whose.split(',').any(|one| one == name)
 }
 
-fn play(row: &Row, status: u16, kind: &Kind<'_>, forge: &Forge<'_>, gateway: &TestGateway, backend: &Upstream) -> Result<(), String> {
+fn play(
+    row: &Row,
+    status: u16,
+    kind: &Kind<'_>,
+    forge: &Forge<'_>,
+    gateway: &TestGateway,
+    backend: &Upstream,
+) -> Result<(), String> {
     let (value, plain) = forge.value(row, kind);
     let before = backend.requests().len();
     let mut client = gateway.raw_plain();
     for time in 1..=3 {
-        let head = [b"GET /admin HTTP/1.1\r\nHost: localhost\r\nAuthorization: ", value.as_slice(), b"\r\n\r\n"].concat();
+        let head = [
+            b"GET /admin HTTP/1.1\r\nHost: localhost\r\nAuthorization: ",
+            value.as_slice(),
+            b"\r\n\r\n",
+        ]
+        .concat();
         let _ = client.try_send(head);
         let answer = client.try_response().map_err(|broken| broken.to_string())?;
         if answer.status != status {
@@ -121,7 +151,9 @@ fn members(object: &Value) -> Vec<(String, String)> {
 fn own(gateway: &TestGateway, token: &str) -> Kind<'static> {
     let store = rusqlite::Connection::open(gateway.folder().join("data/doorward.db")).unwrap();
     let (key, material): (String, Vec<u8>) = store
-        .query_row("SELECT id, material FROM gateway_keys", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row("SELECT id, material FROM gateway_keys", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(&material).unwrap();
     let public = pair.public_key().as_ref().to_vec();
@@ -176,7 +208,10 @@ impl Forge<'_> {
     fn shown(&self, row: &Row, kind: &Kind<'_>) -> Vec<u8> {
         let edits = || std::iter::once(row.sent.trim()).chain(row.more.iter().map(String::as_str));
         let named = self.named(kind);
-        let named: Vec<(&str, &str)> = named.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let named: Vec<(&str, &str)> = named
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let (mut header, mut claims) = (kind.header.clone(), kind.claims.clone());
         for edit in edits() {
             apply(edit, "h.", &mut header, &named);
@@ -232,11 +267,21 @@ impl Forge<'_> {
             value.as_str().or_else(|| value[0].as_str()).unwrap().to_owned()
         };
         let stranger = self.strangers.jwks();
-        let stranger = stranger["keys"].as_array().unwrap().iter().find(|key| key["alg"] == kind.algorithm);
+        let stranger = stranger["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|key| key["alg"] == kind.algorithm);
         let flipped: String = kind
             .key
             .chars()
-            .map(|c| if c.is_uppercase() { c.to_ascii_lowercase() } else { c.to_ascii_uppercase() })
+            .map(|c| {
+                if c.is_uppercase() {
+                    c.to_ascii_lowercase()
+                } else {
+                    c.to_ascii_uppercase()
+                }
+            })
             .collect();
         let mut named = vec![
             ("alg".to_owned(), kind.algorithm.to_owned()),
@@ -267,7 +312,11 @@ impl Forge<'_> {
             "empty" => Vec::new(),
             "zero" => vec![0; right.len()],
             "ff" => vec![0xff; right.len()],
-            "flip" => right.iter().enumerate().map(|(at, byte)| if at == half { byte ^ 1 } else { *byte }).collect(),
+            "flip" => right
+                .iter()
+                .enumerate()
+                .map(|(at, byte)| if at == half { byte ^ 1 } else { *byte })
+                .collect(),
             "cut" => right[..right.len() - 1].to_vec(),
             "longer" => [&right[..], &[0]].concat(),
             "lead0" => [&[0], &right[..]].concat(),
@@ -302,8 +351,15 @@ fn secret_from(what: &str, kind: &Kind<'_>) -> Vec<u8> {
     let public = || kind.public.clone().unwrap();
     let pem = || {
         let text = STANDARD.encode(public().0);
-        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
-        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+        let lines: Vec<&str> = text
+            .as_bytes()
+            .chunks(64)
+            .map(|line| std::str::from_utf8(line).unwrap())
+            .collect();
+        format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            lines.join("\n")
+        )
     };
     match what {
         "pem" => pem().into_bytes(),
@@ -336,12 +392,18 @@ fn apply(edit: &str, letter: &str, members: &mut Vec<(String, String)>, named: &
 fn latin(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|byte| char::from_u32(0xe000 + u32::from(*byte)).unwrap()).collect(),
+        Err(_) => bytes
+            .iter()
+            .map(|byte| char::from_u32(0xe000 + u32::from(*byte)).unwrap())
+            .collect(),
     }
 }
 
 fn write(members: &[(String, String)]) -> Vec<u8> {
-    let members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    let members: Vec<String> = members
+        .iter()
+        .map(|(name, value)| format!("\"{name}\":{value}"))
+        .collect();
     let text = format!("{{{}}}", members.join(","));
     let mut bytes = Vec::new();
     for character in text.chars() {
@@ -375,18 +437,21 @@ fn encode(bytes: &[u8]) -> String {
 fn respell(text: &str) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (front, last) = text.split_at(text.len() - 1);
-    let at = ALPHABET.iter().position(|letter| *letter == last.as_bytes()[0]).unwrap();
+    let at = ALPHABET
+        .iter()
+        .position(|letter| *letter == last.as_bytes()[0])
+        .unwrap();
     format!("{front}{}", char::from(ALPHABET[at + 1]))
 }
 
 /// The order of P-256, and of the group of Ed25519 (the lower byte first).
 const ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e,
-    0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7,
+    0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 const L: [u8; 32] = [
-    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0x10,
+    0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
 ];
 
 /// Highest byte first.

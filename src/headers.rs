@@ -19,8 +19,10 @@ const RESERVED: &[&str] = &[
 const RESERVED_PREFIXES: &[&str] = &["x-forwarded-", "x-original-", "x-rewrite-"];
 /// Names whose look-alikes a backend that speaks CGI would take for the real thing, which says how long the message is.
 const FRAMING: &[&str] = &["content-length", "transfer-encoding", "content-type"];
-/// Fields that belong to one connection only.
+/// Fields that belong to one connection only; and `Proxy`, no field of HTTP, which a backend that speaks CGI takes for the setting
+/// `HTTP_PROXY` (CVE-2016-5385).
 const HOP_BY_HOP: &[&str] = &[
+    "proxy",
     "connection",
     "keep-alive",
     "proxy-connection",

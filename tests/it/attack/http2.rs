@@ -74,7 +74,8 @@ fn play(row: &Row, named: &[(&str, &str)], gate: &Gate, backend: &Upstream) -> R
         wanted.push("/public/next".to_owned());
     }
     let (mut got, mut right) = (complete.clone(), wanted.iter().map(String::as_str).collect::<Vec<_>>());
-    (got.sort_unstable(), right.sort_unstable());
+    got.sort_unstable();
+    right.sort_unstable();
     if got != right {
         return Err(format!("the backend saw {complete:?}, not {wanted:?}"));
     }

@@ -144,12 +144,14 @@ fn whatever_the_target_nobody_unknown_gets_to_a_reading_of_a_protected_path() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+type Step = fn(&[u8]) -> Vec<u8>;
+
 /// What plain backends make of a path: what the gateway's own readings must cover, told in another way. Each step is one that some
 /// server is known to take.
 fn readings(path: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut all = BTreeSet::from([path.to_vec()]);
     loop {
-        let steps: [fn(&[u8]) -> Vec<u8>; 6] = [decode, merge, lower, unparameterized, backslashes, resolve];
+        let steps: [Step; 6] = [decode, merge, lower, unparameterized, backslashes, resolve];
         let more: Vec<Vec<u8>> = all
             .iter()
             .flat_map(|path| steps.iter().map(move |step| step(path)))

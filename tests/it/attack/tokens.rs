@@ -131,6 +131,8 @@ fn play(
     Ok(())
 }
 
+type Sign<'i> = Box<dyn Fn(&[u8]) -> Vec<u8> + 'i>;
+
 /// Whose tokens, with what makes good ones.
 struct Kind<'i> {
     name: &'static str,
@@ -139,7 +141,7 @@ struct Kind<'i> {
     header: Vec<(String, String)>,
     claims: Vec<(String, String)>,
     public: Option<(Vec<u8>, String)>,
-    sign: Box<dyn Fn(&[u8]) -> Vec<u8> + 'i>,
+    sign: Sign<'i>,
 }
 
 fn members(object: &Value) -> Vec<(String, String)> {
@@ -231,7 +233,7 @@ impl Forge<'_> {
         // A part has bits to spare where it is no multiple of four letters.
         let loose = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
-            while bytes.len() % 3 == 0 {
+            while bytes.len().is_multiple_of(3) {
                 bytes.push(b' ');
             }
             respell(&encode(&bytes))

@@ -5,6 +5,7 @@ mod body;
 mod client;
 mod connection;
 mod credentials;
+mod fields;
 mod record;
 mod rest;
 mod snapshot;
@@ -111,11 +112,14 @@ impl Gateway {
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
-        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        if is_never_served(&parts.method) {
             return Err(refused(
                 Code::MethodNotAllowed,
                 "The gateway does not serve this method.",
             ));
+        }
+        if connection.is_http2() {
+            fields::check(&parts.headers)?;
         }
         // Headers: one walk, before anything could trust them.
         let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
@@ -256,6 +260,15 @@ fn refused(code: Code, detail: &'static str) -> Problem {
     problem
 }
 
+/// Methods that open a tunnel or mirror the request. Methods are case-sensitive (RFC 9110 section 9.1), but some frameworks fold
+/// them before they look.
+fn is_never_served(method: &Method) -> bool {
+    let never = [Method::CONNECT, Method::TRACE];
+    never
+        .iter()
+        .any(|one| method.as_str().eq_ignore_ascii_case(one.as_str()))
+}
+
 /// The method that a preflight asks about. A preflight is OPTIONS with Origin and Access-Control-Request-Method, no body, no
 /// Upgrade; any other OPTIONS is a request like all. The body itself is asked whether it is there: of the headers that would
 /// say so, one was taken out as hop-by-hop, and HTTP/2 needs none.
@@ -263,9 +276,11 @@ fn asked_by_preflight(parts: &Parts, sifted: &Sifted, body: Option<&Incoming>) -
     let preflight = cors::is_preflight(&parts.method, &parts.headers)
         && sifted.upgrade.is_none()
         && body.is_none_or(http_body::Body::is_end_stream);
-    let asked = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut asked = parts.headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
+    // Of two methods, nobody knows which one the backend is asked about.
     asked
-        .filter(|_| preflight)
+        .next()
+        .filter(|_| preflight && asked.next().is_none())
         .and_then(|method| Method::from_bytes(method.as_bytes()).ok())
 }
 

@@ -270,7 +270,7 @@ fn compose(text: &str, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// By way of upper case, so that everything is equal that any usual comparison without case takes for equal: `ß` and
-/// `SS`, `ſ` and `s`, `ı` and `I`.
+/// `SS`, `ſ` and `s`, `ı` and `I`. `İ` is `i` to who folds letter by letter, `i` and a combining dot to others: the dot is dropped.
 fn fold_letters(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let mut buffer = [0; 4];
     for letter in text.chars() {
@@ -284,6 +284,9 @@ fn fold_letters(text: &str, out: &mut Vec<u8>) -> Option<()> {
             .flat_map(char::to_uppercase)
             .flat_map(char::to_lowercase);
         for folded in letters {
+            if folded == '\u{307}' && out.last() == Some(&b'i') {
+                continue;
+            }
             out.extend_from_slice(folded.encode_utf8(&mut buffer).as_bytes());
         }
     }

@@ -9,6 +9,7 @@
 )]
 
 mod accounts;
+mod attack;
 mod cli;
 mod harness;
 mod path;

@@ -17,7 +17,7 @@ mod deadlines;
 mod drain;
 mod flood;
 mod framing;
-mod gate;
+pub mod gate;
 mod headers;
 mod identity;
 mod limits;

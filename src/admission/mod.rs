@@ -2,6 +2,7 @@
 //!
 //! Nothing is forwarded and no endpoint is served without a [`Permit`], and only `admit` makes one.
 
+mod handshakes;
 mod policy;
 mod refusal;
 mod route;
@@ -9,6 +10,7 @@ mod route;
 #[cfg(test)]
 mod tests;
 
+pub use handshakes::Handshakes;
 pub use policy::{Destination, EndpointRule, InvalidPolicy, Permit, Policy, Question, RouteEntry};
 pub use refusal::Refusal;
 pub use route::*;

@@ -25,8 +25,10 @@ pub enum Refusal {
     MissingRole,
     /// The client is not in the route's networks.
     NetworkNotAllowed,
-    /// The route has networks, and nothing trustworthy tells where the client is.
+    /// The route has conditions on the client, and nothing trustworthy tells about it.
     ClientUnknown,
+    /// The client showed no certificate that counts.
+    CertificateRequired,
     /// The route is closed.
     Denied,
     /// No header can carry who this is.
@@ -47,6 +49,7 @@ impl Refusal {
             Self::MissingRole => Code::InsufficientRole,
             Self::NetworkNotAllowed => Code::NetworkNotAllowed,
             Self::ClientUnknown => Code::ClientUnknown,
+            Self::CertificateRequired => Code::ClientCertificateRequired,
             Self::Denied => Code::AccessDenied,
             Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
         }
@@ -74,6 +77,7 @@ impl From<Refusal> for Problem {
                 .challenged(Challenge::InsufficientScope),
             Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
             Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
+            Refusal::CertificateRequired => problem("This address requires a client certificate."),
             Refusal::Denied => problem("This address is closed."),
             Refusal::NotRepresentable(what) => {
                 problem("Your account holds characters that cannot be passed on to the application.").because(what)

@@ -23,12 +23,8 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 }
 
 /// The table.
-const LATER: [Later; 28] = [
+const LATER: [Later; 24] = [
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
-    later("listeners[].proxy_protocol", &[], "the PROXY protocol"),
-    later("tls.client_ca", &[], "mutual TLS with clients"),
-    later("tls.client_auth", &[], "mutual TLS with clients"),
-    later("routes[].client_auth", &["none"], "mutual TLS with clients"),
     later(
         "store.max_staleness",
         &[],

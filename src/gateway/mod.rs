@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod client;
 mod connection;
+mod direction;
 mod record;
 mod rest;
 mod snapshot;
@@ -29,10 +30,11 @@ use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Outgoing};
 use crate::route::{Host, Target};
 use crate::telemetry::Metrics;
+use crate::tls::ServerTls;
 
 pub use body::Body;
 pub use client::Client;
-pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
+pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
 
@@ -47,6 +49,8 @@ pub struct Gateway {
     pub authenticator: Authenticator,
     /// What our own endpoints work with.
     pub services: endpoint::Services,
+    /// Judges the certificates of clients.
+    pub tls: Arc<ServerTls>,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -111,7 +115,7 @@ impl Gateway {
             ));
         }
         // Headers: one walk, before anything could trust them.
-        let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
+        let trusted = connection.is_from(&snapshot.trusted_proxies);
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
         record.client = Some(client.address);
@@ -122,6 +126,8 @@ impl Gateway {
         if connection.protocol() == Protocol::Redirect {
             return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
+        let certificate = self.certificate(connection);
+        direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
@@ -133,6 +139,7 @@ impl Gateway {
             host.as_ref(),
             &target,
             &client,
+            certificate,
             connection,
             record,
         )?;
@@ -178,6 +185,7 @@ impl Gateway {
         host: Option<&Host<'_>>,
         target: &Target<'_>,
         client: &Client,
+        certificate: bool,
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Permit, Problem> {
@@ -188,6 +196,7 @@ impl Gateway {
             method: asked.as_ref().unwrap_or(&parts.method),
             preflight: asked.is_some(),
             client: Some(client.address),
+            certificate: Some(certificate),
         };
         let mut known: Option<(Credentials, Outcome)> = None;
         let (decision, entry) = snapshot.policy.admit(&question, |credentials| {
@@ -216,6 +225,12 @@ impl Gateway {
                 Err(Problem::from(refusal))
             }
         }
+    }
+
+    /// Whether the client showed a certificate that counts now.
+    fn certificate(&self, connection: &Connection) -> bool {
+        let shown = connection.secured().and_then(|secured| secured.certificate.as_ref());
+        shown.is_some_and(|certificate| self.tls.accepts(certificate))
     }
 
     fn authenticate(

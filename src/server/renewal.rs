@@ -1,4 +1,4 @@
-//! Certificates, keys and authorities are renewed by whoever issues them: their files are looked at every second, and what is
+//! Certificates, keys and authorities are renewed by whoever issues them: their files are looked at twice a second, and what is
 //! new and good is put in force. The configuration is not read again for that.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::tls::Fingerprint;
 
 /// Between two looks at the files. A change is taken up when a second look finds it unchanged: certificate and key are
 /// seldom written in the same moment.
-pub const LOOK: Duration = Duration::from_secs(1);
+pub const LOOK: Duration = Duration::from_millis(500);
 
 /// The files of one kind, and what they looked like.
 #[derive(Debug, Default)]

@@ -68,15 +68,11 @@ fn certificate(files: &file::Certificate, key: &KeyPath, report: &mut Report<'_>
         Ok(()) => return Some(files),
         Err(error) => error,
     };
-    if error.file() == Some(&files.key) {
-        unusable(
-            report,
-            &key.key("key"),
-            "the private key of the certificate beside it",
-            &error,
-        );
-    } else {
+    if error.file() == Some(&files.cert) {
         unusable(report, &key.key("cert"), "a certificate that can be shown", &error);
+    } else {
+        let accepted = "the private key of the certificate beside it";
+        unusable(report, &key.key("key"), accepted, &error);
     }
     None
 }

@@ -11,19 +11,24 @@
 )]
 
 mod answers;
+mod client_certificates;
 mod cors;
 mod deadlines;
 mod framing;
 mod gate;
+mod handshakes;
 mod headers;
 mod identity;
 mod limits;
 mod observe;
+mod proxy_protocol;
 mod reload;
+mod renewal;
 mod stop;
 mod streaming;
 mod target;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use crate::support::raw::RawResponse;

@@ -101,7 +101,8 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         may_be_proxy: true,
     };
     if port.proxy_protocol {
-        match arrival::announced(&mut stream, ends, &entry, &mut seat, &tools).await {
+        // In a box, here and below: what is over before the first request takes no room while the connection lives.
+        match Box::pin(arrival::announced(&mut stream, ends, &entry, &mut seat, &tools)).await {
             Some(announced) => ends = announced,
             None => return,
         }
@@ -121,7 +122,7 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
     match port.protocol {
         Protocol::Http | Protocol::Redirect => serve_http1(stream, known(None), &state, &tuning, tools.gateway).await,
         Protocol::Https => {
-            if let Some((stream, secured)) = arrival::handshake(stream, &entry, &state, &tools).await {
+            if let Some((stream, secured)) = Box::pin(arrival::handshake(stream, &entry, &state, &tools)).await {
                 let connection = known(Some(secured));
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
                     state.http2();

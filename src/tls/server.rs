@@ -29,12 +29,14 @@ pub struct ServerTls {
 struct Current {
     min_version: Version,
     authorities: Option<Arc<Authorities>>,
-    sessions: Sessions,
     /// By what is asked of the client: nothing, a certificate if it has one, a certificate.
+    sessions: [Sessions; 3],
+    /// Likewise.
     configs: [Arc<ServerConfig>; 3],
 }
 
-/// What sessions are resumed from. A session carries the client's certificate, so it is not taken on by other authorities.
+/// What sessions are resumed from. A session carries the client's certificate or the lack of one, so it is not taken on by
+/// other authorities, nor where something else is asked of the client.
 #[derive(Clone)]
 struct Sessions {
     tickets: Arc<dyn ProducesTickets>,
@@ -61,7 +63,7 @@ impl ServerTls {
     pub fn new(settings: &Settings, clock: Clock) -> Result<Self, Error> {
         let resolver = Arc::new(Resolver::new(load(&settings.certificates, &clock)?));
         let authorities = authorities(settings)?;
-        let current = Current::build(settings.min_version, authorities, Sessions::new()?, &resolver)?;
+        let current = Current::build(settings.min_version, authorities, Sessions::three()?, &resolver)?;
         Ok(Self {
             resolver,
             current: ArcSwap::from_pointee(current),
@@ -94,7 +96,7 @@ impl ServerTls {
         if current.min_version != settings.min_version || !same_clients {
             let (authorities, sessions) = match same_clients {
                 true => (current.authorities.clone(), current.sessions.clone()),
-                false => (authorities, Sessions::new()?),
+                false => (authorities, Sessions::three()?),
             };
             let new = Current::build(settings.min_version, authorities, sessions, &self.resolver)?;
             self.current.store(Arc::new(new));
@@ -122,6 +124,10 @@ impl ServerTls {
 }
 
 impl Sessions {
+    fn three() -> Result<[Self; 3], Error> {
+        Ok([Self::new()?, Self::new()?, Self::new()?])
+    }
+
     fn new() -> Result<Self, Error> {
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(|error| {
             Error::new(
@@ -140,14 +146,15 @@ impl Current {
     fn build(
         min_version: Version,
         authorities: Option<Arc<Authorities>>,
-        sessions: Sessions,
+        sessions: [Sessions; 3],
         resolver: &Arc<Resolver>,
     ) -> Result<Self, Error> {
-        let build = |asked| config(min_version, authorities.as_deref(), asked, &sessions, resolver);
+        let build = |asked, sessions| config(min_version, authorities.as_deref(), asked, sessions, resolver);
+        let [nothing, optional, required] = &sessions;
         let configs = [
-            build(ClientAuth::None)?,
-            build(ClientAuth::Optional)?,
-            build(ClientAuth::Required)?,
+            build(ClientAuth::None, nothing)?,
+            build(ClientAuth::Optional, optional)?,
+            build(ClientAuth::Required, required)?,
         ];
         Ok(Self {
             min_version,

@@ -446,3 +446,67 @@ fn towards_upstreams_the_authority_the_name_and_our_certificate_are_as_configure
         "{error}"
     );
 }
+
+#[test]
+fn a_clients_certificate_counts_while_it_lasts_and_under_its_own_authorities() {
+    let (ours, clients, others) = (Authority::new(), Authority::new(), Authority::new());
+    let now = Clock::system().unix_seconds();
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.not_before = time::OffsetDateTime::from_unix_timestamp(now - 86_400).unwrap();
+    parameters.not_after = time::OffsetDateTime::from_unix_timestamp(now + 86_400).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let me = CertificateFiles {
+        cert: ours.path("me.pem"),
+        key: ours.path("me.key"),
+    };
+    fs::write(&me.cert, parameters.signed_by(&key, &clients.issuer).unwrap().pem()).unwrap();
+    fs::write(&me.key, key.serialize_pem()).unwrap();
+    let settings = Settings {
+        client_ca: Some(clients.path("ca.pem")),
+        ..of_files(vec![ours.issue("a", &["a.example"])])
+    };
+    let clock = Clock::manual(now * 1000);
+    let tls = ServerTls::new(&settings, clock.clone()).unwrap();
+    let mutual = UpstreamTls {
+        ca: Some(ours.path("ca.pem")),
+        client: Some(me),
+        ..UpstreamTls::default()
+    };
+    let mutual = client_config(&mutual, &[ALPN_H2]).unwrap();
+    for asked in [ClientAuth::None, ClientAuth::Optional, ClientAuth::Required] {
+        let without = handshake(tls.config(asked), ours.client(), "a.example");
+        assert_eq!(without.is_ok(), asked != ClientAuth::Required, "{asked:?}");
+    }
+    let (unasked, _) = handshake(tls.config(ClientAuth::None), mutual.clone(), "a.example").unwrap();
+    assert!(ServerTls::shown(&unasked).is_none());
+    let (server, _) = handshake(tls.config(ClientAuth::Optional), mutual, "a.example").unwrap();
+    let certificate = ServerTls::shown(&server);
+    // The session that began where nobody asked is not taken on where somebody does.
+    assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full));
+    let certificate = certificate.unwrap();
+    let day = Duration::from_secs(86_400);
+    assert!(tls.accepts(&certificate));
+    clock.advance(day + Duration::from_secs(1));
+    assert!(!tls.accepts(&certificate), "it has ended since");
+    clock.set((now - 1000) * 1000);
+    assert!(tls.accepts(&certificate));
+    let before = tls.config(ClientAuth::Optional);
+    tls.reload(&settings).unwrap();
+    assert!(Arc::ptr_eq(&before, &tls.config(ClientAuth::Optional)));
+    let elsewhere = Settings {
+        client_ca: Some(others.path("ca.pem")),
+        ..settings.clone()
+    };
+    tls.reload(&elsewhere).unwrap();
+    assert!(!tls.accepts(&certificate), "signed by somebody else");
+    fs::write(others.path("ca.pem"), "junk").unwrap();
+    assert!(tls.reload(&elsewhere).is_err());
+    let nobodys = Settings {
+        client_ca: None,
+        ..settings.clone()
+    };
+    tls.reload(&nobodys).unwrap();
+    assert!(!tls.accepts(&certificate), "nobody's counts");
+    tls.reload(&settings).unwrap();
+    assert!(tls.accepts(&certificate));
+}

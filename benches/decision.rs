@@ -105,6 +105,7 @@ fn rule(roles: &[&str]) -> Rule {
         roles_any: Some(roles.iter().map(|role| (*role).to_owned()).collect()),
         roles_all: Vec::new(),
         networks: None,
+        ..Rule::default()
     }
 }
 
@@ -186,6 +187,7 @@ fn ask(policy: &Policy, host: &Host<'_>, target: &Target<'_>, outcome: &Outcome)
         preflight: false,
         client: None,
         cross_site: false,
+        certificate: Some(false),
     };
     policy.admit(&question, |_| outcome.clone()).0.map(|_| ())
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing is forwarded and no endpoint is served without a [`Permit`], and only `admit` makes one.
 
+mod handshakes;
 mod policy;
 mod refusal;
 mod route;
@@ -10,6 +11,7 @@ mod route;
 mod tests;
 
 pub use crate::authn::Counts as Credentials;
+pub use handshakes::Handshakes;
 pub use policy::{Destination, EndpointRule, InvalidPolicy, Permit, Policy, Question, RouteEntry};
 pub use refusal::Refusal;
 pub use route::*;

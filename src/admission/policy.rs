@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Credentials, Preflight, Refusal, Route};
+use super::{Credentials, Handshakes, Preflight, Refusal, Route};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
@@ -14,6 +14,7 @@ use crate::route::{
     Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
 };
 use crate::telemetry::RouteSeries;
+use crate::tls::ClientAuth;
 
 /// A route with what is kept beside it.
 #[derive(Debug)]
@@ -83,6 +84,8 @@ pub struct Question<'a> {
     pub client: Option<IpAddr>,
     /// Whether a page of another site may have set this off: unsafe or an upgrade, and nothing says where it comes from.
     pub cross_site: bool,
+    /// Whether the client showed a certificate that counts, if something trustworthy tells.
+    pub certificate: Option<bool>,
 }
 
 /// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
@@ -111,6 +114,7 @@ pub struct Policy {
     /// Asked first: no route of any host takes our own URLs.
     endpoints: Table<Place>,
     routes: Table<Place>,
+    handshakes: Handshakes,
 }
 
 #[derive(Debug)]
@@ -144,8 +148,10 @@ impl Policy {
         endpoint_hosts: &[String],
     ) -> Result<Self, InvalidPolicy> {
         let mut entries = Vec::new();
+        let mut handshakes = Handshakes::default();
         for entry in routes {
             let route = &entry.route;
+            handshakes.note(&hosts(&route.hosts)?, route.rule.client_auth);
             entries.push(Entry {
                 hosts: hosts(&route.hosts)?,
                 pattern: PathPattern::prefix(&route.path).map_err(|error| InvalidPolicy(error.to_string()))?,
@@ -177,7 +183,20 @@ impl Policy {
         Ok(Self {
             endpoints: table(own)?,
             routes: table(entries)?,
+            handshakes,
         })
+    }
+
+    /// Asks this of clients where no route says otherwise: at our own URLs, and where nothing is.
+    #[must_use]
+    pub fn asking(mut self, client_auth: ClientAuth) -> Self {
+        self.handshakes.note(&[], client_auth);
+        self
+    }
+
+    /// What handshakes ask for.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Decides about a request. `authenticate` is asked only where a rule needs to know who it is, with the kinds of
@@ -283,6 +302,7 @@ impl Place {
     ) -> Result<Option<Arc<Proof>>, Refusal> {
         let facts = Facts {
             client: question.client,
+            certificate: question.certificate,
         };
         if question.preflight {
             return self.pass_preflight(&facts);
@@ -301,6 +321,7 @@ impl Place {
                     return Err(match authz::decide(&self.rule, &Principal::Anonymous, &facts) {
                         Decision::NetworkNotAllowed => Refusal::NetworkNotAllowed,
                         Decision::ClientUnknown => Refusal::ClientUnknown,
+                        Decision::CertificateMissing => Refusal::CertificateRequired,
                         Decision::Allowed
                         | Decision::NeedsCredentials
                         | Decision::MissingRole(_)
@@ -321,6 +342,7 @@ impl Place {
             Decision::MissingRole(_) => Err(Refusal::MissingRole),
             Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
+            Decision::CertificateMissing => Err(Refusal::CertificateRequired),
             Decision::Denied => Err(Refusal::Denied),
         }
     }
@@ -341,10 +363,15 @@ impl Place {
             return Err(Refusal::Denied);
         }
         match (&self.rule.networks, facts.client) {
-            (None, _) => Ok(None),
-            (Some(_), None) => Err(Refusal::ClientUnknown),
-            (Some(networks), Some(client)) if Networks::contain(networks, client) => Ok(None),
-            (Some(_), Some(_)) => Err(Refusal::NetworkNotAllowed),
+            (None, _) => {}
+            (Some(_), None) => return Err(Refusal::ClientUnknown),
+            (Some(networks), Some(client)) if Networks::contain(networks, client) => {}
+            (Some(_), Some(_)) => return Err(Refusal::NetworkNotAllowed),
+        }
+        match (self.rule.client_auth, facts.certificate) {
+            (ClientAuth::None | ClientAuth::Optional, _) | (ClientAuth::Required, Some(true)) => Ok(None),
+            (ClientAuth::Required, Some(false)) => Err(Refusal::CertificateRequired),
+            (ClientAuth::Required, None) => Err(Refusal::ClientUnknown),
         }
     }
 

@@ -25,8 +25,10 @@ pub enum Refusal {
     MissingRole,
     /// The client is not in the route's networks.
     NetworkNotAllowed,
-    /// The route has networks, and nothing trustworthy tells where the client is.
+    /// The route has conditions on the client, and nothing trustworthy tells about it.
     ClientUnknown,
+    /// The client showed no certificate that counts.
+    CertificateRequired,
     /// The route is closed.
     Denied,
     /// The cookie alone says who it is, and a page of another site may have set the request off.
@@ -50,6 +52,7 @@ impl Refusal {
             Self::MissingRole => Code::InsufficientRole,
             Self::NetworkNotAllowed => Code::NetworkNotAllowed,
             Self::ClientUnknown => Code::ClientUnknown,
+            Self::CertificateRequired => Code::ClientCertificateRequired,
             Self::Denied => Code::AccessDenied,
             Self::CrossSite => Code::CrossSiteRequest,
             Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
@@ -78,6 +81,7 @@ impl From<Refusal> for Problem {
                 .challenged(Challenge::InsufficientScope),
             Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
             Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
+            Refusal::CertificateRequired => problem("This address requires a client certificate."),
             Refusal::Denied => problem("This address is closed."),
             Refusal::CrossSite => problem("This request may have been set off by a page of another site."),
             Refusal::NotRepresentable(what) => {

@@ -22,7 +22,7 @@ fn route(name: &str, path: &str, access: Access, roles_any: Option<&[&str]>) -> 
             access,
             roles_any: roles_any.map(|roles| roles.iter().map(|role| (*role).to_owned()).collect()),
             roles_all: Vec::new(),
-            networks: None,
+            ..Rule::default()
         },
         credentials: Credentials {
             bearer: true,
@@ -55,7 +55,7 @@ fn policy(routes: Vec<Route>) -> Policy {
             access: Access::Public,
             roles_any: None,
             roles_all: Vec::new(),
-            networks: None,
+            ..Rule::default()
         },
         credentials: Credentials {
             bearer: true,
@@ -108,6 +108,7 @@ fn ask(policy: &Policy, method: &str, target: &str, outcome: &Outcome) -> String
         preflight: false,
         cross_site: false,
         client: "10.0.0.1".parse().ok(),
+        certificate: Some(false),
     };
     match policy.admit(&question, |_| outcome.clone()).0 {
         Err(refusal) => refusal.code().as_str().to_owned(),
@@ -238,6 +239,7 @@ fn a_preflight_asks_for_nobody_and_networks_still_hold() {
             preflight: true,
             client,
             cross_site: false,
+            certificate: Some(false),
         };
         house
             .admit(&question, |_| panic!("a preflight carries no credential"))

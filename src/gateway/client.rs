@@ -37,7 +37,7 @@ impl Client {
     pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: &Networks) -> Self {
         let peer = connection.peer().ip().to_canonical();
         let values = connection.values().clone();
-        if !trusted.contain(peer) {
+        if !connection.is_from(trusted) {
             let secure = connection.is_secure();
             return Self {
                 address: peer,

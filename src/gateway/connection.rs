@@ -8,8 +8,11 @@ use http::header::HeaderValue;
 
 use super::Worker;
 use super::client::ConnectionValues;
+use crate::net::Networks;
 use crate::proxy::{Exchange, Progress};
 use crate::registry::{Entry, Observed, Phase};
+use crate::route::Host;
+use crate::tls::{ClientAuth, ClientCertificate};
 use crate::wire::{self, Violation, WireState};
 
 /// What a listener speaks.
@@ -33,17 +36,32 @@ pub struct Connection {
     worker: Arc<Worker>,
 }
 
-/// What is known when a connection is accepted.
-#[derive(Clone, Debug)]
+/// What is known of a connection before its first request.
+#[derive(Debug)]
 pub struct Facts {
-    /// The other end.
+    /// The other end, as the PROXY protocol announced it where that is spoken.
     pub peer: SocketAddr,
-    /// Our end.
+    /// Our end, likewise.
     pub local: SocketAddr,
+    /// Whether the other end may be a trusted proxy: not where one of those says that it does not know whom it speaks for.
+    pub may_be_proxy: bool,
+    /// What the TLS handshake settled.
+    pub secured: Option<Secured>,
     /// What the listener speaks.
     pub protocol: Protocol,
     /// The port that a redirect leads to.
     pub redirect_port: u16,
+}
+
+/// What a TLS handshake settled.
+#[derive(Debug)]
+pub struct Secured {
+    /// The host that the client named.
+    pub name: Option<Host<'static>>,
+    /// What the client was asked for.
+    pub asked: ClientAuth,
+    /// What it showed.
+    pub certificate: Option<ClientCertificate>,
 }
 
 /// Where a connection stands; the registry looks at it.
@@ -165,6 +183,16 @@ impl Connection {
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.facts.peer
+    }
+
+    /// Whether the other end is a proxy whose word counts.
+    pub fn is_from(&self, trusted: &Networks) -> bool {
+        self.facts.may_be_proxy && trusted.contain(self.facts.peer.ip())
+    }
+
+    /// What the TLS handshake settled, where there was one.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.facts.secured.as_ref()
     }
 
     /// What the listener speaks.

@@ -28,6 +28,7 @@ pub(super) struct Asked<'a> {
     pub(super) host: Option<&'a Host<'a>>,
     pub(super) target: &'a Target<'a>,
     pub(super) client: &'a Client,
+    pub(super) certificate: bool,
     pub(super) connection: &'a Connection,
 }
 
@@ -66,6 +67,7 @@ impl Gateway {
             preflight: preflight.is_some(),
             client: Some(asked.client.address),
             cross_site: asked.cross_site,
+            certificate: Some(asked.certificate),
         };
         let mut known: Option<(Credentials, Outcome)> = None;
         let (decision, entry) = asked.snapshot.policy.admit(&question, |credentials| {

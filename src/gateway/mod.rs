@@ -5,6 +5,7 @@ mod body;
 mod client;
 mod connection;
 mod credentials;
+mod direction;
 mod fields;
 mod record;
 mod rest;
@@ -31,10 +32,11 @@ use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Outgoing};
 use crate::session;
 use crate::telemetry::Metrics;
+use crate::tls::ServerTls;
 
 pub use body::Body;
 pub use client::Client;
-pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
+pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use credentials::Asked;
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
@@ -52,6 +54,8 @@ pub struct Gateway {
     pub resolver: Resolver,
     /// What our own endpoints work with.
     pub services: endpoint::Services,
+    /// Judges the certificates of clients.
+    pub tls: Arc<ServerTls>,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -122,7 +126,7 @@ impl Gateway {
             fields::check(&parts.headers)?;
         }
         // Headers: one walk, before anything could trust them.
-        let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
+        let trusted = connection.is_from(&snapshot.trusted_proxies);
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
         record.client = Some(client.address);
@@ -133,6 +137,8 @@ impl Gateway {
         if connection.protocol() == Protocol::Redirect {
             return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
+        let certificate = self.certificate(connection);
+        direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
@@ -147,6 +153,7 @@ impl Gateway {
             host: host.as_ref(),
             target: &target,
             client: &client,
+            certificate,
             connection,
         };
         let permit = self.admit_asking(&asked, record).await?;
@@ -181,6 +188,12 @@ impl Gateway {
                 Ok(response.map(Body::Relay))
             }
         }
+    }
+
+    /// Whether the client showed a certificate that counts now.
+    fn certificate(&self, connection: &Connection) -> bool {
+        let shown = connection.secured().and_then(|secured| secured.certificate.as_ref());
+        shown.is_some_and(|certificate| self.tls.accepts(certificate))
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]

@@ -8,6 +8,7 @@ use super::feed::Feed;
 use crate::account::Accounts;
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
+use crate::authz::Rule;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::endpoint::{self, Endpoints, Services};
@@ -228,11 +229,15 @@ pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) 
             index: row.index,
             path: pattern(row)?,
             methods: row.methods.to_vec(),
-            rule: row.rule.clone(),
             credentials: row.credentials,
+            rule: Rule {
+                client_auth: config.tls.client_auth,
+                ..row.rule.clone()
+            },
         });
     }
-    Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)
+    let policy = Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)?;
+    Ok(policy.asking(config.tls.client_auth))
 }
 
 fn pattern(row: &endpoint::Row) -> Result<PathPattern, StartError> {

@@ -2,10 +2,12 @@
 
 mod acceptor;
 mod admin;
+mod arrival;
 mod assemble;
 mod drain;
 mod feed;
 mod reload;
+mod renewal;
 mod verify;
 mod worker;
 
@@ -28,9 +30,11 @@ use crate::store::Store;
 use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
 use acceptor::{Port, Seats};
+use renewal::Renewal;
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 
 /// Why the gateway could not be started: what failed, and what to do.
@@ -68,6 +72,7 @@ impl StartError {
 pub struct Server {
     gateway: Arc<Gateway>,
     tls: Arc<ServerTls>,
+    renewal: Renewal,
     tuning: Arc<ArcSwap<Tuning>>,
     seats: Arc<Seats>,
     registries: Vec<Arc<Registry>>,
@@ -95,7 +100,9 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(config.workers));
+        let renewal = Renewal::of(&config);
         let tls = ServerTls::new(&config.tls, clock.clone()).map_err(|error| StartError::of_certificates(&error))?;
+        let tls = Arc::new(tls);
         let parts = assemble::Parts::new(&config, office, &clock, &metrics).await?;
         let snapshot = assemble::snapshot(&config, &parts, None)?;
         let gateway = Arc::new(Gateway {
@@ -103,6 +110,7 @@ impl Server {
             authenticator: parts.authenticator.clone(),
             resolver: parts.services.resolver.clone(),
             services: parts.services.clone(),
+            tls: Arc::clone(&tls),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
         });
@@ -118,7 +126,8 @@ impl Server {
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {
             gateway,
-            tls: Arc::new(tls),
+            tls,
+            renewal,
             tuning: Arc::new(ArcSwap::from_pointee(tuning(&config))),
             seats: Seats::new(
                 config.workers,
@@ -206,7 +215,6 @@ impl Server {
             let (sender, queue) = mpsc::unbounded_channel();
             let tools = Tools {
                 gateway: Arc::clone(&self.gateway),
-                tls: Arc::clone(&self.tls),
                 tuning: Arc::clone(&self.tuning),
             };
             let run = move || {
@@ -258,6 +266,7 @@ fn bind(config: &Config) -> Result<Vec<(TcpListener, Arc<Port>)>, StartError> {
             name: listener.name.clone(),
             protocol,
             redirect_port,
+            proxy_protocol: listener.proxy_protocol,
             open: AtomicUsize::new(0),
         };
         bound.push((socket, Arc::new(port)));

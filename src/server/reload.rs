@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Server, assemble, tuning};
 use crate::config::{self, Config, Sources};
+use crate::tls::{self, Certificates};
 
 impl Server {
     /// Reads the configuration anew and puts in force what can change under traffic. What is wrong with it is logged, and
@@ -49,6 +50,7 @@ impl Server {
         };
         let asked = config.clone();
         let config = reloadable(&self.config, config);
+        let renewal = super::renewal::Renewal::of(&config);
         let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
         // The last step that can fail, and it changes nothing when it does.
         self.tls
@@ -65,6 +67,7 @@ impl Server {
             );
         }
         self.config = config;
+        self.renewal = renewal;
         Ok(())
     }
 }
@@ -73,7 +76,12 @@ impl Server {
 /// what we accept must not come apart.
 fn reloadable(running: &Config, new: Config) -> Config {
     let running = running.clone();
+    let tls = tls::Settings {
+        certificates: certificates(running.tls.certificates, new.tls.certificates),
+        ..new.tls
+    };
     Config {
+        tls,
         data_dir: running.data_dir,
         workers: running.workers,
         listeners: running.listeners,
@@ -88,6 +96,18 @@ fn reloadable(running: &Config, new: Config) -> Config {
             ..running.tokens
         },
         ..new
+    }
+}
+
+/// Listeners stay as they are, so whether anything speaks TLS does too: who drops the last `https` listener from the
+/// configuration drops its certificate with the restart, not before. What we make ourselves stays in its folder.
+fn certificates(running: Certificates, new: Certificates) -> Certificates {
+    match (&running, &new) {
+        (Certificates::Files(_) | Certificates::SelfSigned(_), Certificates::Unused)
+        | (Certificates::Unused | Certificates::SelfSigned(_), Certificates::SelfSigned(_)) => running,
+        (Certificates::Files(_), Certificates::Files(_) | Certificates::SelfSigned(_))
+        | (Certificates::SelfSigned(_), Certificates::Files(_))
+        | (Certificates::Unused, Certificates::Files(_) | Certificates::Unused) => new,
     }
 }
 

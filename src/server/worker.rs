@@ -9,13 +9,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
 use super::acceptor::Accepted;
+use super::arrival::{self, Ends};
 use crate::gateway::{self, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
-use crate::telemetry::TlsResult;
-use crate::tls::{ALPN_H2, ServerTls};
+use crate::tls::ALPN_H2;
 use crate::upstream;
 use crate::wire::{self, Guarded};
 
@@ -24,8 +23,6 @@ use crate::wire::{self, Guarded};
 pub struct Tools {
     /// Answers requests.
     pub gateway: Arc<Gateway>,
-    /// What `https` listeners speak.
-    pub tls: Arc<ServerTls>,
     /// What changes with the configuration.
     pub tuning: Arc<ArcSwap<Tuning>>,
 }
@@ -88,28 +85,45 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         peer,
         local,
         port,
-        seat,
+        mut seat,
     } = accepted;
     let state = Arc::new(ConnectionState::default());
     let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
     let tuning = tools.tuning.load_full();
-    let facts = Facts {
-        peer,
-        local,
-        protocol: port.protocol,
-        redirect_port: port.redirect_port,
-    };
-    let Ok(stream) = TcpStream::from_std(stream) else {
+    let Ok(mut stream) = TcpStream::from_std(stream) else {
         return;
     };
     // Without it, answers in several pieces wait for acknowledgements; failing to set it costs latency only.
     stream.set_nodelay(true).ok();
-    let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), worker);
-    let connection = Arc::new(connection);
+    let mut ends = Ends {
+        peer,
+        local,
+        may_be_proxy: true,
+    };
+    if port.proxy_protocol {
+        // In a box, here and below: what is over before the first request takes no room while the connection lives.
+        match Box::pin(arrival::announced(&mut stream, ends, &entry, &mut seat, &tools)).await {
+            Some(announced) => ends = announced,
+            None => return,
+        }
+    }
+    let known = |secured| {
+        let facts = Facts {
+            peer: ends.peer,
+            local: ends.local,
+            may_be_proxy: ends.may_be_proxy,
+            secured,
+            protocol: port.protocol,
+            redirect_port: port.redirect_port,
+        };
+        let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), Arc::clone(&worker));
+        Arc::new(connection)
+    };
     match port.protocol {
-        Protocol::Http | Protocol::Redirect => serve_http1(stream, connection, &state, &tuning, tools.gateway).await,
+        Protocol::Http | Protocol::Redirect => serve_http1(stream, known(None), &state, &tuning, tools.gateway).await,
         Protocol::Https => {
-            if let Some(stream) = handshake(stream, &entry, &state, &tools).await {
+            if let Some((stream, secured)) = Box::pin(arrival::handshake(stream, &entry, &state, &tools)).await {
+                let connection = known(Some(secured));
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
                     state.http2();
                     serve_http2(stream, connection, &tuning, tools.gateway).await;
@@ -120,33 +134,6 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         }
     }
     drop(seat);
-}
-
-async fn handshake(
-    stream: TcpStream,
-    entry: &Entry,
-    state: &ConnectionState,
-    tools: &Tools,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    let metrics = &tools.gateway.metrics;
-    entry.watch(stream.readable()).await.ok()?.ok()?;
-    state.handshake();
-    let acceptor = TlsAcceptor::from(tools.tls.config());
-    match entry.watch(acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            metrics.handshake(TlsResult::Ok);
-            Some(stream)
-        }
-        Ok(Err(error)) => {
-            metrics.handshake(TlsResult::Failed);
-            tracing::debug!(%error, "a TLS handshake failed");
-            None
-        }
-        Err(_) => {
-            metrics.handshake(TlsResult::Timeout);
-            None
-        }
-    }
 }
 
 async fn serve_http1<S>(

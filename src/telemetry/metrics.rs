@@ -81,6 +81,22 @@ result_label! {
     }
 }
 
+result_label! {
+    /// What a listener with `proxy_protocol` made of a connection.
+    ProxyHeaderResult {
+        /// It began with a header.
+        Ok = "ok",
+        /// It is not from a trusted proxy.
+        Untrusted = "untrusted",
+        /// It began with something else, or ended too early.
+        Malformed = "malformed",
+        /// The header was not complete in time.
+        Timeout = "timeout",
+        /// The address that was announced has as many connections as it may.
+        OverLimit = "over_limit",
+    }
+}
+
 /// Every figure the gateway keeps.
 pub struct Metrics {
     workers: usize,
@@ -96,6 +112,7 @@ struct Handles {
     logins: Vec<Counter>,
     refreshes: Vec<Counter>,
     handshakes: Vec<Counter>,
+    proxy_headers: Vec<Counter>,
     reuse: Counter,
     hashing: Histogram,
     password_queue: Gauge,
@@ -103,6 +120,7 @@ struct Handles {
     pool: [Gauge; 2],
     log_dropped: Counter,
     reloads: [Counter; 2],
+    renewals: [Counter; 2],
 }
 
 /// Token figures of one worker: one writer.
@@ -193,6 +211,11 @@ impl Metrics {
         increment(&self.handles.handshakes, TlsResult::ALL, result);
     }
 
+    /// A connection came in that has to begin with a PROXY header.
+    pub fn proxy_header(&self, result: ProxyHeaderResult) {
+        increment(&self.handles.proxy_headers, ProxyHeaderResult::ALL, result);
+    }
+
     /// A password was hashed or verified.
     pub fn password_hashed(&self, took: Duration) {
         self.handles.hashing.record(took.as_secs_f64());
@@ -252,6 +275,12 @@ impl Metrics {
     /// A reload was done or refused.
     pub fn reload(&self, ok: bool) {
         let [done, refused] = &self.handles.reloads;
+        if ok { done } else { refused }.increment(1);
+    }
+
+    /// Changed certificates were put in force or refused.
+    pub fn certificates_renewed(&self, ok: bool) {
+        let [done, refused] = &self.handles.renewals;
         if ok { done } else { refused }.increment(1);
     }
 
@@ -324,6 +353,7 @@ impl Handles {
             logins: by_result("doorward_logins_total", LoginResult::texts()),
             refreshes: by_result("doorward_refreshes_total", RefreshResult::texts()),
             handshakes: by_result("doorward_tls_handshakes_total", TlsResult::texts()),
+            proxy_headers: by_result("doorward_proxy_headers_total", ProxyHeaderResult::texts()),
             reuse: metrics::counter!("doorward_refresh_reuse_total"),
             hashing: metrics::histogram!("doorward_password_hash_duration_seconds"),
             password_queue: metrics::gauge!("doorward_password_queue"),
@@ -332,6 +362,8 @@ impl Handles {
             log_dropped: metrics::counter!("doorward_log_dropped_total"),
             reloads: ["ok", "refused"]
                 .map(|result| metrics::counter!("doorward_config_reloads_total", "result" => result)),
+            renewals: ["ok", "refused"]
+                .map(|result| metrics::counter!("doorward_certificate_reloads_total", "result" => result)),
         }
     }
 }
@@ -366,6 +398,14 @@ fn describe() {
     metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
     metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");
     metrics::describe_counter!("doorward_tls_handshakes_total", "TLS handshakes by result.");
+    metrics::describe_counter!(
+        "doorward_proxy_headers_total",
+        "Connections that have to begin with a PROXY header, by result."
+    );
+    metrics::describe_counter!(
+        "doorward_certificate_reloads_total",
+        "Changed certificate files taken up or refused."
+    );
     metrics::describe_gauge!("doorward_certificate_expiry_seconds", "Time until a certificate ends.");
     metrics::describe_counter!(
         "doorward_config_reloads_total",

@@ -5,18 +5,21 @@ use http::HeaderValue;
 use super::conflicts::{self, Placed};
 use super::field;
 use super::headers::{Reserved, reserved};
+use super::tls;
 use crate::admission::{Credentials, HeaderChanges, HostHeader, Preflight, Route};
 use crate::authz::{Access, Rule};
 use crate::config::file::{self, Shape};
 use crate::config::key::KeyPath;
 use crate::config::names;
 use crate::config::report::{Fault, Report, quoted};
+use crate::tls::ClientAuth;
 use crate::{endpoint, identity};
 
 /// What the routes have in common.
 struct Surroundings<'a> {
     upstreams: Vec<&'a str>,
     identity: Option<&'a identity::Settings>,
+    shape: &'a Shape,
 }
 
 /// All of them, compared with each other and with the gateway's own URLs.
@@ -30,6 +33,7 @@ pub fn routes(
     let around = Surroundings {
         upstreams: shape.upstreams.iter().map(|upstream| upstream.name.as_str()).collect(),
         identity,
+        shape,
     };
     let mut good = Vec::new();
     let mut placed = Vec::new();
@@ -90,7 +94,8 @@ fn route(
     report: &mut Report<'_>,
 ) -> Option<Route> {
     let name = field::name(report, &key.key("name"), &raw.name);
-    let rule = rule(raw, key, report);
+    let client_auth = tls::of_route(raw, key, around.shape, report);
+    let rule = rule(raw, key, client_auth, report);
     let credentials = credentials(raw, key, report);
     let upstream = upstream(raw, key, around, report);
     let strip_prefix = strip_prefix(raw, key, place.map(|place| place.path.as_str()), report);
@@ -141,7 +146,7 @@ fn route(
     })
 }
 
-fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rule> {
+fn rule(raw: &file::Route, key: &KeyPath, client_auth: Option<ClientAuth>, report: &mut Report<'_>) -> Option<Rule> {
     let accesses = [
         ("authenticated", Access::Authenticated),
         ("optional", Access::Optional),
@@ -178,6 +183,7 @@ fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rul
         roles_any: roles_any?,
         roles_all: roles_all?,
         networks: networks?,
+        client_auth: client_auth?,
     })
 }
 

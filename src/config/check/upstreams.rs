@@ -1,12 +1,13 @@
 //! `[[upstreams]]`.
 
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
 
 use super::field;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
-use crate::tls::{CertificateFiles, UpstreamTls};
+use crate::tls::{self, CertificateFiles, UpstreamTls};
 use crate::upstream::{Balance, Place, Protocol, Server, Settings};
 
 /// All of them.
@@ -35,7 +36,7 @@ fn upstream(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Opt
     let connect_timeout = field::positive(report, &key.key("connect_timeout"), raw.connect_timeout);
     let response_timeout = field::positive(report, &key.key("response_timeout"), raw.response_timeout);
     let max_requests = field::number(report, &key.key("max_requests"), raw.max_requests, 1..=1_000_000);
-    let tls = tls(&raw.tls, &key.key("tls"), report);
+    let tls = tls_of(&raw.tls, &key.key("tls"), report);
     let servers = servers?;
     if tls.as_ref().is_some_and(|tls| *tls != UpstreamTls::default())
         && !servers.iter().any(|server| server.protocol == Protocol::Https)
@@ -147,7 +148,7 @@ fn tcp(text: &str) -> Result<Server, String> {
     })
 }
 
-fn tls(raw: &file::UpstreamTls, key: &KeyPath, report: &mut Report<'_>) -> Option<UpstreamTls> {
+fn tls_of(raw: &file::UpstreamTls, key: &KeyPath, report: &mut Report<'_>) -> Option<UpstreamTls> {
     let ca = field::optional_file(report, &key.key("ca"), &raw.ca);
     let server_name = match raw.server_name.is_empty() {
         true => Some(None),
@@ -162,11 +163,29 @@ fn tls(raw: &file::UpstreamTls, key: &KeyPath, report: &mut Report<'_>) -> Optio
                 .map(|(cert, key)| Some(CertificateFiles { cert, key }))
         }
     };
-    Some(UpstreamTls {
+    let settings = UpstreamTls {
         ca: ca?,
         server_name: server_name?,
         client: client?,
-    })
+    };
+    if settings.files().is_empty() {
+        return Some(settings);
+    }
+    let error = match tls::check_upstream(&settings) {
+        Ok(()) => return Some(settings),
+        Err(error) => error,
+    };
+    let is = |file: Option<&PathBuf>| file.is_some_and(|file| error.file() == Some(file));
+    let client = settings.client.as_ref();
+    let (word, accepted) = if is(client.map(|client| &client.key)) {
+        ("client_key", "the private key of client_cert")
+    } else if is(client.map(|client| &client.cert)) {
+        ("client_cert", "a certificate that can be shown")
+    } else {
+        ("ca", "the authorities of the servers")
+    };
+    super::tls::unusable(report, &key.key(word), accepted, &error);
+    None
 }
 
 #[cfg(test)]

@@ -57,6 +57,13 @@ const ALONE: &[(&str, &[(usize, &str)])] = &[
             (3, "tls.certificates[0].cert"),
         ],
     ),
+    (
+        "[tls]\nclient_ca = \"no.pem\"\nclient_auth = \"must\"",
+        &[(2, "tls.client_ca"), (3, "tls.client_auth")],
+    ),
+    // Without authorities there is nothing to ask for.
+    ("[tls]\nclient_auth = \"optional\"", &[(2, "tls.client_auth")]),
+    ("[tls]\nclient_auth = \"required\"", &[(2, "tls.client_auth")]),
     ("[store]\nurl = \"mysql://x\"", &[(2, "store.url")]),
     ("[store]\nurl = \"postgres:///db\"", &[(2, "store.url")]),
     ("[store]\nurl = \"postgres://a:99999/db\"", &[(2, "store.url")]),
@@ -482,6 +489,10 @@ fn what_is_allowed_and_likely_not_meant_is_a_warning() {
         (
             "[[listeners]]\naddress = \"0.0.0.0:80\"",
             vec![(0, "tls.certificates"), (0, "tokens.issuer")],
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:80\"\nprotocol = \"http\"\nproxy_protocol = true",
+            vec![(4, "listeners[0].proxy_protocol")],
         ),
         ("[store]\npassword = \"x\"", vec![(2, "store.password")]),
         ("[tokens]\nleeway = \"1h\"", vec![(2, "tokens.leeway")]),

@@ -287,12 +287,6 @@ fn listeners_of_every_kind() {
 fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     for (text, key) in [
         ("watch = true", "watch"),
-        (
-            "[[listeners]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true",
-            "listeners[0].proxy_protocol",
-        ),
-        ("[tls]\nclient_ca = \"x\"", "tls.client_ca"),
-        ("[tls]\nclient_auth = \"optional\"", "tls.client_auth"),
         ("[tokens]\nkey_files = [\"x\"]", "tokens.key_files"),
         ("[tokens]\nkey_encryption_file = \"x\"", "tokens.key_encryption_file"),
         ("[tokens]\nrotate_every = \"1d\"", "tokens.rotate_every"),
@@ -322,7 +316,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     }
     for (text, key) in [
         ("rate_limit = { requests = 5 }", "rate_limit.requests"),
-        ("client_auth = \"required\"", "client_auth"),
         ("shadow = true", "shadow"),
     ] {
         let keys: Vec<_> = errors(&format!("{GOOD}{text}\n"))

@@ -12,22 +12,27 @@
 
 mod answers;
 mod balance;
+mod client_certificates;
 mod cors;
 mod deadlines;
 mod drain;
 mod flood;
 mod framing;
 pub mod gate;
+mod handshakes;
 mod headers;
 mod identity;
 mod limits;
 mod observe;
 mod peers;
+mod proxy_protocol;
 mod reload;
+mod renewal;
 mod stop;
 mod streaming;
 mod target;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use crate::support::raw::RawResponse;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::Method;
 
@@ -9,7 +10,8 @@ use super::{Credentials, Preflight, Refusal, Route};
 use crate::authn::{Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
-use crate::principal::Principal;
+use crate::principal::{Issuer, Principal};
+use crate::rate::{By, Key, Limiter};
 use crate::route::{
     Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
 };
@@ -22,6 +24,8 @@ pub struct RouteEntry {
     pub route: Route,
     /// What is taken off the path.
     strip: Option<RoutePath>,
+    /// Who has asked of late, where that is limited.
+    limiter: Option<Arc<Limiter>>,
     /// Its figures.
     pub series: Arc<RouteSeries>,
 }
@@ -33,7 +37,23 @@ impl RouteEntry {
         let strip = strip
             .map_err(|error| InvalidPolicy(error.to_string()))?
             .map(|pattern| pattern.path().clone());
-        Ok(Self { route, series, strip })
+        let limiter = route.rate_limit.map(|settings| Arc::new(Limiter::new(settings)));
+        Ok(Self {
+            route,
+            strip,
+            limiter,
+            series,
+        })
+    }
+
+    /// The same, going on with what the route of this name has counted in an older policy, if its limit is the same.
+    pub fn keeping(mut self, old: &Policy) -> Self {
+        let same = old.entries.iter().find(|entry| entry.route.name == self.route.name);
+        let kept = same
+            .and_then(|entry| entry.limiter.clone())
+            .filter(|limiter| Some(limiter.settings()) == self.route.rate_limit);
+        self.limiter = kept.or(self.limiter);
+        self
     }
 
     /// What is left of a target when the prefix is taken off; `None`: nothing is to be taken off.
@@ -79,6 +99,8 @@ pub struct Question<'a> {
     pub preflight: bool,
     /// The client's address, if something trustworthy tells.
     pub client: Option<IpAddr>,
+    /// When it came, to be counted against the route's limit; `None`: somebody only wants to know, and nothing is counted.
+    pub at: Option<Instant>,
 }
 
 /// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
@@ -107,6 +129,7 @@ pub struct Policy {
     /// Asked first: no route of any host takes our own URLs.
     endpoints: Table<Place>,
     routes: Table<Place>,
+    entries: Vec<Arc<RouteEntry>>,
 }
 
 #[derive(Debug)]
@@ -134,7 +157,9 @@ impl Policy {
         endpoint_hosts: &[String],
     ) -> Result<Self, InvalidPolicy> {
         let mut entries = Vec::new();
+        let mut all = Vec::new();
         for entry in routes {
+            all.push(Arc::clone(&entry));
             let route = &entry.route;
             entries.push(Entry {
                 hosts: hosts(&route.hosts)?,
@@ -164,6 +189,7 @@ impl Policy {
         Ok(Self {
             endpoints: table(own)?,
             routes: table(entries)?,
+            entries: all,
         })
     }
 
@@ -206,7 +232,7 @@ impl Policy {
         question: &Question<'_>,
         authenticate: &mut impl FnMut(Credentials) -> Outcome,
     ) -> Result<Permit, Refusal> {
-        let proof = place.pass(question, authenticate)?;
+        let proof = place.pass_counted(question, authenticate)?;
         if !(self.endpoints.one_look_up(question.target) && self.routes.one_look_up(question.target)) {
             self.other_readings(place, question, authenticate)?;
         }
@@ -262,6 +288,52 @@ impl Policy {
 }
 
 impl Place {
+    /// As [`Self::pass`], for the place that the request is counted at: of clients before anybody is asked who they are, of
+    /// users as soon as that is known, whatever the rule then says of them.
+    fn pass_counted(
+        &self,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> Result<Option<Arc<Proof>>, Refusal> {
+        let limited = match &self.kind {
+            Kind::Route(entry) => entry.limiter.as_deref().zip(question.at),
+            Kind::Endpoint(_) => None,
+        };
+        let Some((limiter, at)) = limited else {
+            return self.pass(question, authenticate);
+        };
+        let count = |key| {
+            limiter
+                .count(key, at)
+                .map_err(|retry_after| Refusal::RateLimited { retry_after })
+        };
+        // A preflight is nobody's, and a client's.
+        if question.preflight || limiter.settings().by == By::Client {
+            count(Key::Client(question.client))?;
+            return self.pass(question, authenticate);
+        }
+        let mut known = None;
+        let passed = self.pass(question, &mut |credentials| {
+            let outcome = authenticate(credentials);
+            known = match &outcome {
+                Outcome::Known(proof) => Some(Arc::clone(&proof.person)),
+                Outcome::Anonymous | Outcome::Bad(_) => None,
+            };
+            outcome
+        });
+        count(match &known {
+            Some(person) => Key::User {
+                issuer: match &person.issuer {
+                    Issuer::Local => None,
+                    Issuer::External(name) => Some(name),
+                },
+                subject: &person.subject,
+            },
+            None => Key::Client(question.client),
+        })?;
+        passed
+    }
+
     /// Whether this place's own rule lets the request pass; who it is from, where that counts.
     fn pass(
         &self,

@@ -27,6 +27,11 @@ pub enum Refusal {
     NetworkNotAllowed,
     /// The route has networks, and nothing trustworthy tells where the client is.
     ClientUnknown,
+    /// One request too many.
+    RateLimited {
+        /// Seconds until the next one may come.
+        retry_after: u32,
+    },
     /// The route is closed.
     Denied,
     /// No header can carry who this is.
@@ -47,6 +52,7 @@ impl Refusal {
             Self::MissingRole => Code::InsufficientRole,
             Self::NetworkNotAllowed => Code::NetworkNotAllowed,
             Self::ClientUnknown => Code::ClientUnknown,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Denied => Code::AccessDenied,
             Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
         }
@@ -74,6 +80,9 @@ impl From<Refusal> for Problem {
                 .challenged(Challenge::InsufficientScope),
             Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
             Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
+            Refusal::RateLimited { retry_after } => {
+                problem("Too many requests. Try again in a moment.").retry_after(*retry_after)
+            }
             Refusal::Denied => problem("This address is closed."),
             Refusal::NotRepresentable(what) => {
                 problem("Your account holds characters that cannot be passed on to the application.").because(what)

@@ -23,7 +23,7 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 }
 
 /// The table.
-const LATER: [Later; 28] = [
+const LATER: [Later; 24] = [
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
     later("listeners[].proxy_protocol", &[], "the PROXY protocol"),
     later("tls.client_ca", &[], "mutual TLS with clients"),
@@ -64,11 +64,7 @@ const LATER: [Later; 28] = [
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.format", &[], "the log as JSON"),
     later("log.logstash", &[], "shipping the log"),
-    later("upstreams[].balance", &[], "the choice of a server by load or client"),
-    later("upstreams[].retries", &[], "further retries"),
-    later("upstreams[].health", &[], "health checks of upstreams"),
     later("routes[].credentials", &["bearer", "session"], "API keys with Basic"),
-    later("routes[].rate_limit", &[], "rate limits"),
     later("routes[].cross_site", &[], "the browser's cookie"),
     later("routes[].shadow", &[], "routes that are decided and not enforced"),
     later("policy_tests", &[], "policy tests"),

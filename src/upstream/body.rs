@@ -123,7 +123,8 @@ impl<B: RequestBody> fmt::Debug for Body<B> {
 
 /// The body of a request on its way out.
 pub(super) struct Outgoing<B> {
-    body: B,
+    /// None in a request that is sent again, which then had no body.
+    body: Option<B>,
     /// None where there is no body.
     progress: Option<Arc<Progress>>,
 }
@@ -167,7 +168,18 @@ impl<B: RequestBody> Outgoing<B> {
                 failure: OnceLock::new(),
             })
         });
-        Self { body, progress }
+        Self {
+            body: Some(body),
+            progress,
+        }
+    }
+
+    /// In place of a body that is at its end.
+    pub(super) fn none() -> Self {
+        Self {
+            body: None,
+            progress: None,
+        }
     }
 
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
@@ -181,7 +193,10 @@ impl<B: RequestBody> http_body::Body for Outgoing<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failed>>> {
         let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         if let Some(progress) = &this.progress {
             progress.step();
         }
@@ -196,10 +211,12 @@ impl<B: RequestBody> http_body::Body for Outgoing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint)
     }
 }

@@ -1,5 +1,6 @@
 //! One connection to a peer, on which one exchange is made.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::body::Outgoing;
 use super::connect::{Dialed, dial};
 use super::error::{Error, Kind};
+use super::heard::Heard;
 use super::io::Io;
 use super::peer::Speaks;
 use super::pool::{self, Attempt};
@@ -45,6 +47,10 @@ pub(super) enum Connection<B: RequestBody> {
 /// A connection of HTTP/1.1.
 pub(super) struct Http1<B: RequestBody> {
     pub(super) sender: http1::SendRequest<Outgoing<B>>,
+    /// Where it leads to.
+    pub(super) address: Option<SocketAddr>,
+    /// Whether the server has begun to answer.
+    heard: Heard,
     /// Drives the connection; ends by itself when the sender is dropped between two exchanges.
     driver: JoinHandle<()>,
 }
@@ -107,12 +113,12 @@ impl<B: RequestBody> Connection<B> {
 
     async fn connect(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {
         let made = async {
-            let Dialed { io, http2 } = dial(peer, connect_timeout).await?;
+            let Dialed { io, http2, address } = dial(peer).await?;
             peer.found_to_speak_http2(http2);
             let made = if http2 {
-                shake_hands_2(peer, io).await
+                shake_hands_2(peer, io, address).await
             } else {
-                shake_hands_1(io).await
+                shake_hands_1(io, address).await
             };
             made.map_err(|error| Error::new(Kind::Connect, false, format!("{peer} cannot be used")).caused_by(error))
         };
@@ -128,8 +134,27 @@ impl<B: RequestBody> Connection<B> {
         request: Request<Outgoing<B>>,
     ) -> Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>> {
         match self {
-            Self::Http1(connection) => connection.sender.try_send_request(request).await,
+            Self::Http1(connection) => {
+                connection.heard.forget();
+                connection.sender.try_send_request(request).await
+            }
             Self::Http2 { sender, .. } => sender.try_send_request(request).await,
+        }
+    }
+
+    /// Whether a byte of an answer to the exchange has come, as far as that can be told: of HTTP/2, where the bytes of all
+    /// exchanges are mixed, only a whole head tells.
+    pub(super) fn has_heard(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.heard.anything(),
+            Self::Http2 { .. } => false,
+        }
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2 { .. } => true,
         }
     }
 
@@ -155,21 +180,31 @@ impl<B: RequestBody> Connection<B> {
     }
 }
 
-async fn shake_hands_1<B: RequestBody>(io: Io) -> hyper::Result<Connection<B>> {
+async fn shake_hands_1<B: RequestBody>(io: Io, address: Option<SocketAddr>) -> hyper::Result<Connection<B>> {
+    let heard = Heard::default();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(BUFFER_AT_MOST)
         .max_header_size(HEAD_AT_MOST)
-        .handshake::<_, Outgoing<B>>(TokioIo::new(io))
+        .handshake::<_, Outgoing<B>>(TokioIo::new(heard.listen(io)))
         .await?;
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to an upstream ended badly");
         }
     });
-    Ok(Connection::Http1(Http1 { sender, driver }))
+    Ok(Connection::Http1(Http1 {
+        sender,
+        address,
+        heard,
+        driver,
+    }))
 }
 
-async fn shake_hands_2<B: RequestBody>(peer: &Arc<Peer>, io: Io) -> hyper::Result<Connection<B>> {
+async fn shake_hands_2<B: RequestBody>(
+    peer: &Arc<Peer>,
+    io: Io,
+    address: Option<SocketAddr>,
+) -> hyper::Result<Connection<B>> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -184,5 +219,5 @@ async fn shake_hands_2<B: RequestBody>(peer: &Arc<Peer>, io: Io) -> hyper::Resul
             tracing::debug!(%error, "a connection to an upstream ended badly");
         }
     });
-    Ok(pool::share(peer, sender))
+    Ok(pool::share(peer, sender, address))
 }

@@ -324,7 +324,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     }
     for (text, key) in [
         ("credentials = [\"bearer\", \"basic\"]", "credentials[1]"),
-        ("rate_limit = { requests = 5 }", "rate_limit.requests"),
         ("client_auth = \"required\"", "client_auth"),
         ("shadow = true", "shadow"),
         ("cross_site = \"allow\"", "cross_site"),
@@ -335,18 +334,10 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
             .collect();
         assert_eq!(keys, [format!("routes[0].{key}")]);
     }
-    for (text, key) in [
-        ("balance = \"least_requests\"", "balance"),
-        ("retries = 2", "retries"),
-        ("health = { path = \"/up\" }", "health.path"),
-    ] {
-        let keys: Vec<_> = errors(&GOOD.replace("[[routes]]", &format!("{text}\n[[routes]]")));
-        assert_eq!(keys, [(5, format!("upstreams[0].{key}"))]);
-    }
     config(
         "watch = false\n[tokens]\nrotate_every = \"2160h\"\nformat = \"standard\"\n[accounts]\nregistration = \"open\"\n[throttle]\nsilent = true\n",
     );
     config(&format!(
-        "{GOOD}client_auth = \"none\"\ncredentials = [\"bearer\"]\nrate_limit = {{ requests = 0 }}\n"
+        "{GOOD}client_auth = \"none\"\ncredentials = [\"bearer\"]\n"
     ));
 }

@@ -98,6 +98,14 @@ fn build(settings: Settings) -> Arc<Upstream> {
     Arc::new(rebuilt(None, &settings))
 }
 
+/// A runtime as a worker has it: connections are driven by the thread that uses them.
+fn alone() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
 fn rebuilt(old: Option<&Upstream>, settings: &Settings) -> Upstream {
     with_tools(|tools| Upstream::build(old, settings, tools).unwrap())
 }

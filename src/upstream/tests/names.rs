@@ -202,7 +202,7 @@ async fn tell_address(listener: TcpListener) {
 #[test]
 fn connections_follow_their_name_and_are_spread_over_its_addresses() {
     let office = OfficeRuntime::start().unwrap();
-    office.block_on(async {
+    alone().block_on(async {
         let one = TcpListener::bind("127.0.0.2:0").await.unwrap();
         let port = one.local_addr().unwrap().port();
         let other = TcpListener::bind(("127.0.0.3", port)).await.unwrap();

@@ -13,7 +13,7 @@ struct Patient {
     heads: Arc<Mutex<Vec<String>>>,
 }
 
-const WELL: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+const WELL: &str = "HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
 const ILL: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
 
 impl Patient {
@@ -75,7 +75,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 #[test]
 fn a_server_that_fails_its_checks_gets_no_requests_until_it_passes_them() {
     let office = OfficeRuntime::start().unwrap();
-    office.block_on(async {
+    alone().block_on(async {
         let (ill, well) = (Patient::start().await, Patient::start().await);
         let settings = [checked(vec![ill.server.clone(), well.server.clone()])];
         let upstreams = rebuild(&Upstreams::default(), &settings).unwrap();
@@ -110,7 +110,7 @@ fn a_server_that_fails_its_checks_gets_no_requests_until_it_passes_them() {
 #[test]
 fn checks_survive_reloads_with_what_they_found_and_end_with_their_server() {
     let office = OfficeRuntime::start().unwrap();
-    office.block_on(async {
+    alone().block_on(async {
         let (stays, goes) = (Patient::start().await, Patient::start().await);
         stays.becomes(ILL);
         let before = [checked(vec![stays.server.clone(), goes.server.clone()])];
@@ -149,7 +149,7 @@ fn checks_survive_reloads_with_what_they_found_and_end_with_their_server() {
 #[test]
 fn servers_of_every_kind_can_be_checked() {
     let office = OfficeRuntime::start().unwrap();
-    office.block_on(async {
+    alone().block_on(async {
         let (h2c, http2) = listen(Protocol::H2c).await;
         let count = Arc::new(AtomicUsize::new(0));
         let counted = count.clone();

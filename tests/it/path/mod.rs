@@ -11,14 +11,17 @@
 )]
 
 mod answers;
+mod balancing;
 mod cors;
 mod deadlines;
 mod framing;
 mod gate;
 mod headers;
+mod health;
 mod identity;
 mod limits;
 mod observe;
+mod rate;
 mod reload;
 mod stop;
 mod streaming;

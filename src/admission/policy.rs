@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use http::Method;
 
+use super::counted::counted;
 use super::{Credentials, Preflight, Refusal, Route};
 use crate::authn::{Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
-use crate::principal::{Issuer, Principal};
-use crate::rate::{By, Key, Limiter};
+use crate::principal::Principal;
+use crate::rate::Limiter;
 use crate::route::{
     Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
 };
@@ -288,8 +289,7 @@ impl Policy {
 }
 
 impl Place {
-    /// As [`Self::pass`], for the place that the request is counted at: of clients before anybody is asked who they are, of
-    /// users as soon as that is known, whatever the rule then says of them.
+    /// As [`Self::pass`], for the place that the request is counted at.
     fn pass_counted(
         &self,
         question: &Question<'_>,
@@ -299,39 +299,12 @@ impl Place {
             Kind::Route(entry) => entry.limiter.as_deref().zip(question.at),
             Kind::Endpoint(_) => None,
         };
-        let Some((limiter, at)) = limited else {
-            return self.pass(question, authenticate);
-        };
-        let count = |key| {
-            limiter
-                .count(key, at)
-                .map_err(|retry_after| Refusal::RateLimited { retry_after })
-        };
-        // A preflight is nobody's, and a client's.
-        if question.preflight || limiter.settings().by == By::Client {
-            count(Key::Client(question.client))?;
-            return self.pass(question, authenticate);
+        match limited {
+            Some((limiter, at)) => counted(limiter, at, question, authenticate, |mut authenticate| {
+                self.pass(question, &mut authenticate)
+            }),
+            None => self.pass(question, authenticate),
         }
-        let mut known = None;
-        let passed = self.pass(question, &mut |credentials| {
-            let outcome = authenticate(credentials);
-            known = match &outcome {
-                Outcome::Known(proof) => Some(Arc::clone(&proof.person)),
-                Outcome::Anonymous | Outcome::Bad(_) => None,
-            };
-            outcome
-        });
-        count(match &known {
-            Some(person) => Key::User {
-                issuer: match &person.issuer {
-                    Issuer::Local => None,
-                    Issuer::External(name) => Some(name),
-                },
-                subject: &person.subject,
-            },
-            None => Key::Client(question.client),
-        })?;
-        passed
     }
 
     /// Whether this place's own rule lets the request pass; who it is from, where that counts.

@@ -358,7 +358,10 @@ fn a_limit_by_user_counts_users_and_strangers_by_their_client() {
     assert_eq!(ask(&Outcome::Anonymous, "10.0.0.9"), Some(Refusal::CredentialsRequired));
     // A public route knows nobody; each route counts for itself; a preflight is its client's.
     let open = |client, preflight| ask_at(&house, "/open", &person("1", &["user"]), client, preflight, now);
-    assert_eq!([open("10.0.0.1", false), open("10.0.0.1", false)], [None, limited.clone()]);
+    assert_eq!(
+        [open("10.0.0.1", false), open("10.0.0.1", false)],
+        [None, limited.clone()]
+    );
     assert_eq!([open("10.0.0.3", true), open("10.0.0.3", true)], [None, limited]);
 }
 

@@ -32,7 +32,10 @@ impl Keys {
     pub(super) fn place(&self, key: Key<'_>, shards: usize) -> (usize, u128) {
         let (high, low) = (number(&self.high, key), number(&self.low, key));
         let shard = high.checked_rem(u64::try_from(shards).unwrap_or(1)).unwrap_or(0);
-        (usize::try_from(shard).unwrap_or(0), u128::from(high) << 64 | u128::from(low))
+        (
+            usize::try_from(shard).unwrap_or(0),
+            u128::from(high) << 64 | u128::from(low),
+        )
     }
 }
 

@@ -197,7 +197,11 @@ mod tests {
         let limiter = limiter(100, 3600 * SECOND);
         let now = limiter.began + SECOND;
         let passed: usize = std::thread::scope(|scope| {
-            let ask = || (0..100).filter(|_| limiter.count(client("10.0.0.1"), now).is_ok()).count();
+            let ask = || {
+                (0..100)
+                    .filter(|_| limiter.count(client("10.0.0.1"), now).is_ok())
+                    .count()
+            };
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });

@@ -427,7 +427,11 @@ mod tests {
         metrics
             .route("app")
             .request(0, &http::Method::GET, http::StatusCode::OK, Duration::from_millis(1));
+        metrics.upstream("app").exchange(1, Duration::from_millis(30));
+        metrics.servers(vec![("app".into(), "http://gone".into(), true)]);
+        metrics.servers(vec![("app".into(), "http://a\"b".into(), false)]);
         let page = metrics.render();
+        assert!(!page.contains("http://gone"), "{page}");
         for line in [
             "doorward_logins_total{result=\"throttled\"} 1",
             "doorward_logins_total{result=\"success\"} 0",
@@ -437,6 +441,9 @@ mod tests {
             "doorward_token_cache_total{result=\"hit\"} 1",
             "doorward_token_verifications_total{result=\"expired\"} 1",
             "doorward_http_requests_total{route=\"app\",method=\"GET\",status=\"200\"} 1",
+            "doorward_upstream_request_duration_seconds_bucket{upstream=\"app\",le=\"0.05\"} 1",
+            "doorward_upstream_request_duration_seconds_count{upstream=\"app\"} 1",
+            "doorward_upstream_healthy{upstream=\"app\",server=\"http://a\\\"b\"} 0",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }

@@ -107,7 +107,9 @@ impl RouteSeries {
             .ok();
         }
         let name = "doorward_http_request_duration_seconds";
-        render_histogram(durations, name, "route", &route, || cells().map(|cells| &cells.duration));
+        render_histogram(durations, name, "route", &route, || {
+            cells().map(|cells| &cells.duration)
+        });
     }
 }
 

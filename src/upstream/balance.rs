@@ -93,7 +93,11 @@ impl<'a> Order<'a> {
     /// all, whoever stands behind an unfit server would get its share as well.
     fn best(&self, wanted: impl Fn(Fitness) -> bool) -> Option<(usize, Fitness)> {
         let candidates = || {
-            let untried = self.peers.iter().enumerate().filter(|(place, _)| !self.tried.contains(*place));
+            let untried = self
+                .peers
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| !self.tried.contains(*place));
             untried
                 .map(|(place, peer)| (place, peer, peer.health().fitness()))
                 .filter(|(_, _, fitness)| wanted(*fitness))

@@ -105,12 +105,7 @@ async fn first_of(mut addresses: impl Iterator<Item = SocketAddr>) -> io::Result
     }
 }
 
-async fn secure(
-    peer: &Peer,
-    tls: &ClientTls,
-    plain: Plain,
-    address: Option<SocketAddr>,
-) -> Result<Dialed, Error> {
+async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain, address: Option<SocketAddr>) -> Result<Dialed, Error> {
     let host = match &peer.server().place {
         Place::Tcp { host, .. } => host,
         Place::Unix(_) => "localhost",

@@ -58,7 +58,10 @@ pub(super) async fn go_on(checks: Weak<Checks>) {
             let outcome = check(&checks.peer, &checks.settings).await;
             let why = outcome.as_ref().err().map_or("its checks pass", String::as_str);
             let who = checks.peer.named(&checks.upstream);
-            checks.peer.health().checked(outcome.is_ok(), &checks.settings, who, &why);
+            checks
+                .peer
+                .health()
+                .checked(outcome.is_ok(), &checks.settings, who, &why);
             next
         };
         tokio::time::sleep_until(next).await;

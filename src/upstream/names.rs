@@ -123,7 +123,10 @@ mod tests {
     fn the_system_knows_localhost() {
         let office = crate::office::OfficeRuntime::start().unwrap();
         let names = SystemNames::new(office.office());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let answer = runtime.block_on(names.look_up("localhost")).unwrap();
         assert!(!answer.addresses.is_empty() && answer.addresses.iter().all(IpAddr::is_loopback));
         office.stop(Duration::from_secs(1));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use http::HeaderValue;
 use http::uri::Authority;
@@ -25,8 +25,6 @@ pub struct Peer {
     /// Its part of the weight it has for a client; made of its name alone, so that all replicas agree.
     hash: u64,
     in_flight: AtomicUsize,
-    /// Whether somebody keeps the addresses of its name fresh.
-    kept_fresh: AtomicBool,
     /// At which of several addresses the next connection begins.
     address: AtomicUsize,
     speaks: AtomicU8,
@@ -62,7 +60,6 @@ impl Peer {
             tls,
             server,
             in_flight: AtomicUsize::new(0),
-            kept_fresh: AtomicBool::new(false),
             address: AtomicUsize::new(0),
             speaks: AtomicU8::new(speaks),
         };
@@ -119,8 +116,8 @@ impl Peer {
 
     /// The resolver of a name that nobody keeps fresh yet; given once.
     pub(super) fn resolver_to_keep(&self) -> Option<&Arc<Resolver>> {
-        let resolver = self.resolver.as_ref().filter(|resolver| resolver.is_named())?;
-        (!self.kept_fresh.swap(true, Ordering::Relaxed)).then_some(resolver)
+        let resolver = self.resolver.as_ref()?;
+        (resolver.is_named() && resolver.keep()).then_some(resolver)
     }
 
     pub(super) fn next_address(&self) -> &AtomicUsize {

@@ -251,11 +251,10 @@ impl<B: RequestBody> Slot<B> {
     /// What was idle for too long, died, or leads to where the server is no more.
     fn sweep(&mut self, now: Instant, peer: &Peer) {
         let expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_FOR;
-        self.idle
-            .retain(|idle| {
-                let connection = &idle.connection;
-                !connection.sender.is_closed() && !expired(idle.since) && peer.is_at(connection.address)
-            });
+        self.idle.retain(|idle| {
+            let connection = &idle.connection;
+            !connection.sender.is_closed() && !expired(idle.since) && peer.is_at(connection.address)
+        });
         if self.idle.is_empty() {
             self.idle = Vec::new();
         }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(60);
 /// How soon after a failure the name is asked for again; as long as it fails, the last known addresses count.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How soon a name that has no addresses yet is asked for again for the sake of a request.
+const AFTER_FIRST_FAILURE: Duration = Duration::from_secs(1);
 /// How long a refresh may take while there still are older addresses to use.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,8 +46,10 @@ pub(super) struct Resolver {
     port: u16,
     names: Arc<dyn Names>,
     known: ArcSwapOption<Known>,
-    /// Held by the one who looks up.
-    refresh: Mutex<()>,
+    /// Whether somebody keeps the addresses fresh: then no request has to.
+    kept: AtomicBool,
+    /// Held by the one who looks up; when that last failed.
+    refresh: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -67,25 +72,30 @@ impl Resolver {
             port,
             names,
             known: ArcSwapOption::new(literal),
-            refresh: Mutex::new(()),
+            kept: AtomicBool::new(false),
+            refresh: Mutex::new(None),
         }
     }
 
     /// The addresses, at least one. While the name service fails, the last ones that were known. Whoever needs the first
-    /// ones waits for them; nobody waits for newer ones but the one who fetches them.
+    /// ones waits for them; nobody waits for newer ones, unless nobody keeps them fresh.
     pub(super) async fn addresses(&self) -> io::Result<Arc<[SocketAddr]>> {
         let Some(known) = self.known.load_full() else {
             return self.first().await;
         };
-        if known.until.is_none_or(|until| Instant::now() < until) {
-            return Ok(known.addresses.clone());
-        }
-        // Somebody is refreshing already: what was good a moment ago will do.
-        if let Ok(_refreshing) = self.refresh.try_lock() {
-            self.renew(&known.addresses).await;
+        if !self.kept.load(Ordering::Relaxed)
+            && known.is_old()
+            && let Ok(mut failed) = self.refresh.try_lock()
+        {
+            self.renew(&known.addresses, &mut failed).await;
         }
         let newest = self.known.load_full().unwrap_or(known);
         Ok(newest.addresses.clone())
+    }
+
+    /// True the first time: whoever asks keeps the addresses fresh from now on.
+    pub(super) fn keep(&self) -> bool {
+        !self.kept.swap(true, Ordering::Relaxed)
     }
 
     /// Whether connections to this address may go on being used.
@@ -102,34 +112,57 @@ impl Resolver {
     }
 
     async fn first(&self) -> io::Result<Arc<[SocketAddr]>> {
-        let _refreshing = self.refresh.lock().await;
-        match self.known.load_full() {
-            Some(known) => Ok(known.addresses.clone()),
-            None => {
-                let (addresses, ttl) = self.look_up().await?;
-                self.remember(addresses.clone(), ttl);
-                Ok(addresses)
-            }
+        let mut failed = self.refresh.lock().await;
+        if let Some(known) = self.known.load_full() {
+            return Ok(known.addresses.clone());
         }
+        if failed.is_some_and(|at| at.elapsed() < AFTER_FIRST_FAILURE) {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the name could not be resolved a moment ago",
+            ));
+        }
+        let found = self.look_up().await;
+        *failed = found.is_err().then(Instant::now);
+        let (addresses, ttl) = found?;
+        self.remember(addresses.clone(), ttl);
+        Ok(addresses)
     }
 
-    async fn renew(&self, last: &Arc<[SocketAddr]>) {
+    async fn renew(&self, last: &Arc<[SocketAddr]>, failed: &mut Option<Instant>) {
         match tokio::time::timeout(PATIENCE, self.look_up()).await {
             Ok(Ok((addresses, ttl))) => {
                 let changed = addresses.iter().any(|address| !last.contains(address)) || last.len() != addresses.len();
-                if changed {
-                    tracing::info!(host = self.host, ?addresses, "the name has other addresses now");
+                if changed || failed.take().is_some() {
+                    tracing::info!(host = self.host, ?addresses, "the name was resolved anew");
                 }
                 self.remember(addresses, ttl);
             }
             Ok(Err(_)) | Err(_) => {
-                tracing::warn!(
-                    host = self.host,
-                    "the name cannot be resolved; going on with its last known addresses"
-                );
+                if failed.replace(Instant::now()).is_none() {
+                    tracing::warn!(
+                        host = self.host,
+                        "the name cannot be resolved; going on with its last known addresses"
+                    );
+                }
                 self.remember(Arc::clone(last), AFTER_FAILURE);
             }
         }
+    }
+
+    /// Makes sure that the addresses are good for some time; until when.
+    async fn freshen(&self) -> Instant {
+        let soon = Instant::now() + AFTER_FAILURE;
+        match self.known.load_full() {
+            // What fails here fails again where somebody waits for it, and is told there.
+            None => drop(self.first().await),
+            Some(known) if known.is_old() => {
+                let mut failed = self.refresh.lock().await;
+                self.renew(&known.addresses, &mut failed).await;
+            }
+            Some(_) => {}
+        }
+        self.known.load().as_ref().and_then(|known| known.until).unwrap_or(soon)
     }
 
     async fn look_up(&self) -> io::Result<(Arc<[SocketAddr]>, Duration)> {
@@ -137,9 +170,7 @@ impl Resolver {
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         }
-        let addresses = addresses
-            .into_iter()
-            .map(|address| SocketAddr::new(address, self.port));
+        let addresses = addresses.into_iter().map(|address| SocketAddr::new(address, self.port));
         Ok((addresses.collect(), ttl.clamp(SHORTEST, LONGEST)))
     }
 
@@ -151,16 +182,17 @@ impl Resolver {
     }
 }
 
+impl Known {
+    fn is_old(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
+}
+
 /// Keeps the addresses fresh until the server is gone, so that no request finds them out of date.
 pub(super) async fn keep_fresh(resolver: Weak<Resolver>) {
     loop {
         let until = match resolver.upgrade() {
-            Some(resolver) => {
-                // What fails here fails again where somebody waits for it, and is told there.
-                let failed = resolver.addresses().await.is_err();
-                let known = resolver.known.load().as_ref().and_then(|known| known.until);
-                known.filter(|_| !failed).unwrap_or(Instant::now() + AFTER_FAILURE)
-            }
+            Some(resolver) => resolver.freshen().await,
             None => return,
         };
         tokio::time::sleep_until(until).await;

@@ -67,7 +67,9 @@ impl Upstream {
             _ => self.turn.fetch_add(1, Ordering::Relaxed),
         };
         let mut order = Order::new(settings.balance, &self.peers, turn_number, client_key);
-        let mut next = order.next(settings.connect_timeout).map(|chosen| (chosen, Origin::Pool));
+        let mut next = order
+            .next(settings.connect_timeout)
+            .map(|chosen| (chosen, Origin::Pool));
         let mut last = None;
         while let Some((chosen, wanted)) = next {
             if host_of_peer {
@@ -93,7 +95,9 @@ impl Upstream {
                 (Some(left), false) => retries = left,
                 (None, false) => break,
             }
-            let other = order.next(settings.connect_timeout).map(|chosen| (chosen, Origin::Pool));
+            let other = order
+                .next(settings.connect_timeout)
+                .map(|chosen| (chosen, Origin::Pool));
             next = other.or(again.map(|origin| {
                 let probing = false;
                 (Chosen { probing, ..chosen }, origin)
@@ -146,22 +150,15 @@ impl Upstream {
             let Some(back) = error.take_message() else {
                 let refused = was_refused(error.error());
                 let error = failure(peer, error.into_error(), progress.as_deref());
-                let silent = error.kind == Kind::Broken && !connection.has_heard();
-                if silent && !refused && origin == Origin::Fresh {
+                let silent = error.kind == Kind::Broken && !refused && !connection.has_heard();
+                if silent && origin == Origin::Fresh {
                     health.broke(probing, who, &error);
                 }
-                // Where there is no other server: a pooled connection may have been about to be closed, and one that is
-                // told to be refused is told so by a server that lives.
-                let again = match origin {
-                    Origin::Pool if !refused => Some(Origin::Fresh),
-                    Origin::Pool | Origin::Fresh => refused.then_some(Origin::Pool),
+                let Some(copy) = copy.filter(|copy| refused || (silent && copy.idempotent)) else {
+                    return Outcome::Failed(error);
                 };
-                return match copy {
-                    Some(copy) if refused || (silent && copy.idempotent) => {
-                        Outcome::NotTaken(Box::new((copy.request(), turn)), error, again)
-                    }
-                    Some(_) | None => Outcome::Failed(error),
-                };
+                let again = last_resort(origin, refused);
+                return Outcome::NotTaken(Box::new((copy.request(), turn)), error, again);
             };
             if (wanted, origin) != (Origin::Pool, Origin::Pool) {
                 let context = format!("{peer} closed a fresh connection");
@@ -241,6 +238,15 @@ fn was_refused(error: &hyper::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// Over which connection a request may go to the same server once more, if there is no other: a pooled connection may just
+/// have been about to be closed, and a server that says that it refuses a request is alive.
+fn last_resort(origin: Origin, refused: bool) -> Option<Origin> {
+    match origin {
+        Origin::Pool if !refused => Some(Origin::Fresh),
+        Origin::Pool | Origin::Fresh => refused.then_some(Origin::Pool),
+    }
 }
 
 fn failure(peer: &Peer, error: hyper::Error, progress: Option<&Progress>) -> Error {

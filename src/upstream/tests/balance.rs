@@ -88,11 +88,17 @@ fn a_client_stays_with_its_server_and_few_move_when_servers_change() {
     let homes: Vec<usize> = (0..5000).map(|key| home(&peers, key)).collect();
     for place in 0..5 {
         let share = homes.iter().filter(|home| **home == place).count();
-        assert!((850..1150).contains(&share), "server {place} has {share} of 5000 clients");
+        assert!(
+            (850..1150).contains(&share),
+            "server {place} has {share} of 5000 clients"
+        );
     }
     // Neighbouring addresses spread, and the turn does not matter.
     assert_ne!(homes[..8], [homes[0]; 8]);
-    assert_eq!(order(Balance::ClientHash, &peers, 0, 7), order(Balance::ClientHash, &peers, 4, 7));
+    assert_eq!(
+        order(Balance::ClientHash, &peers, 0, 7),
+        order(Balance::ClientHash, &peers, 4, 7)
+    );
     // One server less: only its clients move. The order of the configuration does not matter.
     let mut fewer = peers.clone();
     fewer.remove(2);

@@ -110,7 +110,10 @@ fn ip(last: u8) -> IpAddr {
 async fn the_ttl_is_the_names_own_and_answers_are_remembered_for_it() {
     let dns = Dns::start(&[[127, 0, 0, 2], [127, 0, 0, 3]], 30).await;
     let answer = dns.look_up("app.test").await.unwrap();
-    assert_eq!((answer.addresses, answer.ttl), (vec![ip(2), ip(3)], Duration::from_secs(30)));
+    assert_eq!(
+        (answer.addresses, answer.ttl),
+        (vec![ip(2), ip(3)], Duration::from_secs(30))
+    );
     let asked = dns.questions.load(Ordering::SeqCst);
     let resolver = resolver(dns.clone());
     assert!(resolver.is_named());
@@ -134,6 +137,7 @@ async fn an_address_is_no_name() {
 async fn a_name_that_moves_is_followed_and_a_name_service_that_fails_changes_nothing() {
     let dns = Dns::start(&[[127, 0, 0, 2]], 0).await;
     let resolver = resolver(dns.clone());
+    assert!(resolver.keep() && !resolver.keep());
     tokio::spawn(resolve::keep_fresh(Arc::downgrade(&resolver)));
     assert_eq!(known(&resolver).await, [ip(2)]);
     dns.change(|zone| zone.addresses = vec![[127, 0, 0, 3].into()]);
@@ -280,6 +284,8 @@ async fn an_address_that_swallows_packets_does_not_hold_up_the_others() {
     };
     let upstream = Upstream::build(None, &settings, tools).unwrap();
     tokio::spawn(tell_address(listener));
-    let response = tokio::time::timeout(LONG / 3, upstream.send(get("/"), 0)).await.unwrap();
+    let response = tokio::time::timeout(LONG / 3, upstream.send(get("/"), 0))
+        .await
+        .unwrap();
     assert_eq!(text(response.unwrap()).await, "127.0.0.1");
 }

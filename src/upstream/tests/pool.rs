@@ -249,10 +249,5 @@ async fn what_a_reload_does_not_change_stays_the_same() {
     changed.max_requests = 1;
     assert_eq!(second.limit.free(), 99);
     assert_eq!(rebuilt(Some(second), &changed).limit.free(), 1);
-    assert!(
-        rebuild(&Upstreams::default(), &[])
-            .unwrap()
-            .get("test")
-            .is_none()
-    );
+    assert!(rebuild(&Upstreams::default(), &[]).unwrap().get("test").is_none());
 }

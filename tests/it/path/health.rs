@@ -26,7 +26,11 @@ fn backend() -> (Upstream, Arc<AtomicBool>) {
 
 /// Requests that were no checks.
 fn served(backend: &Upstream) -> usize {
-    backend.requests().iter().filter(|request| request.target != "/up").count()
+    backend
+        .requests()
+        .iter()
+        .filter(|request| request.target != "/up")
+        .count()
 }
 
 fn until_healthy(gate: &Gate, backend: &Upstream, wanted: bool) {
@@ -65,12 +69,19 @@ fn a_server_that_fails_its_checks_gets_no_requests() {
     let lines = gate.process().lines();
     let told = |what: &str, server: &Upstream| {
         let server = format!("server={}", server.url());
-        lines.iter().filter(|line| line.contains(what) && line.contains(&server)).count()
+        lines
+            .iter()
+            .filter(|line| line.contains(what) && line.contains(&server))
+            .count()
     };
     assert_eq!(told("a server is unhealthy", &one), 1);
     assert_eq!(told("a server is unhealthy", &other), 1);
     assert_eq!(told("a server is healthy again", &one), 1);
-    assert!(lines.iter().any(|line| line.contains("its check was answered with 500")));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("its check was answered with 500"))
+    );
 }
 
 #[test]

@@ -25,7 +25,10 @@ fn a_client_that_asks_too_often_is_told_when_to_come_back() {
     let gate = Gate::start(&config(
         &backend,
         &[
-            ("/a", "access = \"public\"\nrate_limit = { requests = 3, per = \"10m\" }"),
+            (
+                "/a",
+                "access = \"public\"\nrate_limit = { requests = 3, per = \"10m\" }",
+            ),
             ("/free", "access = \"public\""),
         ],
     ));
@@ -44,7 +47,10 @@ fn a_client_that_asks_too_often_is_told_when_to_come_back() {
     let series = r#"doorward_access_decisions_total{route="a",decision="refuse",reason="rate_limited"}"#;
     assert_eq!(gate.metric(series), 1.0);
     let line = gate.access_line("/a/x");
-    assert!(line.contains("status=429") && line.contains("reason=rate_limited"), "{line}");
+    assert!(
+        line.contains("status=429") && line.contains("reason=rate_limited"),
+        "{line}"
+    );
     // A network of 64 bits is one client.
     for (address, status) in [
         ("2001:db8::1", 200),

@@ -181,7 +181,7 @@ async fn next_headers(stream: &mut TcpStream) -> u32 {
         let mut head = [0; 9];
         stream.read_exact(&mut head).await.unwrap();
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-        let mut payload = vec![0; length as usize];
+        let mut payload = vec![0; usize::try_from(length).unwrap()];
         stream.read_exact(&mut payload).await.unwrap();
         if head[3] == 1 {
             return u32::from_be_bytes([head[5], head[6], head[7], head[8]]);

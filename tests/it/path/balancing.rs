@@ -189,7 +189,7 @@ fn a_request_that_may_have_been_acted_on_is_not_sent_twice() {
         }
         let before = asked();
         // Whose turn it is hangs up; the other one would answer.
-        let (turn, idle) = if gate_turn(&gate, &one, &other) {
+        let (turn, idle) = if is_next(&one, &gate) {
             (&one, &other)
         } else {
             (&other, &one)
@@ -206,11 +206,32 @@ fn a_request_that_may_have_been_acted_on_is_not_sent_twice() {
     }
 }
 
-/// Asks once; whether the first of two servers has the next turn.
-fn gate_turn(gate: &Gate, one: &Upstream, _other: &Upstream) -> bool {
-    let before = one.requests().len();
+/// Asks once; whether this one of two servers then has the next turn.
+fn is_next(server: &Upstream, gate: &Gate) -> bool {
+    let before = server.requests().len();
     assert_eq!(gate.get("/turn", "").status, 200);
-    one.requests().len() == before
+    server.requests().len() == before
+}
+
+#[test]
+fn a_server_that_is_taken_out_finishes_what_it_has() {
+    let (goes, stays) = (Upstream::start(), Upstream::start());
+    let gate = Gate::start(&open_to_all(&[&goes.url(), &stays.url()], ""));
+    let barrier = Barrier::new();
+    goes.next(Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc").then_after(&barrier, "def"));
+    let mut client = gate.connect();
+    client.send("GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
+    goes.wait_for_heads(1);
+    gate.write_config(&open_to_all(&[&stays.url()], ""));
+    assert!(gate.reload());
+    for _ in 0..4 {
+        assert_eq!(gate.get("/new", "").status, 200);
+    }
+    assert_eq!((goes.requests().len(), stays.requests().len()), (1, 4));
+    barrier.open();
+    assert_eq!(client.response().text(), "abcdef");
+    // Its connection is of no use any more.
+    goes.wait_for_close(0);
 }
 
 #[test]
@@ -227,4 +248,20 @@ fn dead_servers_are_passed_over_as_often_as_retries_say() {
         assert_eq!(healthy(&gate, url), Some(false));
     }
     assert_eq!(gate.status_of("/readyz"), 200);
+}
+
+#[test]
+fn a_server_may_be_named() {
+    let backend = Upstream::start();
+    let port = backend.address().port();
+    let names = [
+        format!("http://localhost:{port}"),
+        format!("http://no-such-host.invalid:{port}"),
+    ];
+    let gate = Gate::start(&open_to_all(&[&names[0], &names[1]], ""));
+    for _ in 0..4 {
+        assert_eq!(gate.get("/", "").status, 200);
+    }
+    assert_eq!(backend.requests().len(), 4);
+    assert_eq!(healthy(&gate, &names[0]), Some(true));
 }

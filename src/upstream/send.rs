@@ -134,7 +134,7 @@ impl Upstream {
                 return Outcome::Failed(error);
             }
             let progress = request.body().progress();
-            let copy = attempt.may_repeat.then(|| Copy::of(&request, &connection)).flatten();
+            let spare = attempt.may_repeat.then(|| Spare::of(&request, &connection)).flatten();
             let mut error = match before(connection.exchange(request), overdue.as_mut()).await {
                 Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                     let context = format!("{peer} switched protocols without being asked to");
@@ -154,11 +154,11 @@ impl Upstream {
                 if silent && origin == Origin::Fresh {
                     health.broke(probing, who, &error);
                 }
-                let Some(copy) = copy.filter(|copy| refused || (silent && copy.idempotent)) else {
+                let Some(spare) = spare.filter(|spare| refused || (silent && spare.idempotent)) else {
                     return Outcome::Failed(error);
                 };
                 let again = last_resort(origin, refused);
-                return Outcome::NotTaken(Box::new((copy.request(), turn)), error, again);
+                return Outcome::NotTaken(Box::new((spare.request(), turn)), error, again);
             };
             if (wanted, origin) != (Origin::Pool, Origin::Pool) {
                 let context = format!("{peer} closed a fresh connection");
@@ -196,7 +196,7 @@ enum Outcome<B: RequestBody> {
 }
 
 /// What is needed to send a request without a body once more.
-struct Copy {
+struct Spare {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -204,7 +204,7 @@ struct Copy {
     idempotent: bool,
 }
 
-impl Copy {
+impl Spare {
     /// None where it could never be used.
     fn of<B: RequestBody>(request: &Request<Outgoing<B>>, connection: &Connection<B>) -> Option<Self> {
         let idempotent = request.method().is_idempotent();

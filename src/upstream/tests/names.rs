@@ -127,6 +127,31 @@ async fn the_ttl_is_the_names_own_and_answers_are_remembered_for_it() {
 }
 
 #[tokio::test]
+async fn a_name_without_addresses_is_not_asked_for_by_each_request() {
+    let dns = Dns::start(&[], 30).await;
+    let resolver = resolver(dns.clone());
+    assert!(resolver.addresses().await.is_err());
+    let asked = dns.questions.load(Ordering::SeqCst);
+    for _ in 0..10 {
+        let error = resolver.addresses().await.unwrap_err();
+        assert!(error.to_string().contains("a moment ago"), "{error}");
+    }
+    assert_eq!(dns.questions.load(Ordering::SeqCst), asked);
+    // Once there is one, it is found.
+    dns.change(|zone| zone.addresses = vec![[127, 0, 0, 2].into()]);
+    let found = async {
+        loop {
+            if let Ok(addresses) = resolver.addresses().await {
+                return addresses;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let found = tokio::time::timeout(LONG, found).await.unwrap();
+    assert_eq!(found[..], [SocketAddr::new(ip(2), 80)]);
+}
+
+#[tokio::test]
 async fn an_address_is_no_name() {
     let literal = resolve::Resolver::new("::1", 81, Arc::new(names::NoNames));
     assert!(!literal.is_named());

@@ -118,7 +118,7 @@ async fn a_unix_socket_is_a_server_too() {
 }
 
 /// A TLS server for `internal.example`, and a file with its authority.
-fn tls_server(folder: &Path, alpn: &[&[u8]]) -> TlsAcceptor {
+pub(super) fn tls_server(folder: &Path, alpn: &[&[u8]]) -> TlsAcceptor {
     let mut parameters = CertificateParams::new(Vec::new()).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
@@ -140,7 +140,7 @@ fn tls_server(folder: &Path, alpn: &[&[u8]]) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-fn trusting(folder: &Path, server: Server) -> Settings {
+pub(super) fn trusting(folder: &Path, server: Server) -> Settings {
     Settings {
         tls: UpstreamTls {
             ca: Some(folder.join("ca.pem")),

@@ -185,3 +185,39 @@ fn servers_of_every_kind_can_be_checked() {
     });
     office.stop(Duration::from_secs(1));
 }
+
+#[test]
+fn checks_trust_whom_requests_trust() {
+    let office = OfficeRuntime::start().unwrap();
+    alone().block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        let acceptor = super::servers::tls_server(folder.path(), &[b"h2", b"http/1.1"]);
+        let (listener, server) = listen(Protocol::Https).await;
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let counted = accepted.clone();
+        tokio::spawn(async move {
+            loop {
+                let Ok(stream) = acceptor.accept(accept(&listener).await).await else {
+                    continue;
+                };
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(super::http2::serve(stream));
+            }
+        });
+        let health = checked(Vec::new()).health;
+        let good = Settings {
+            health: health.clone(),
+            ..super::servers::trusting(folder.path(), server)
+        };
+        let mut bad = good.clone();
+        bad.name = "bad".into();
+        bad.tls.server_name = None;
+        let upstreams = rebuild(&Upstreams::default(), &[good, bad]).unwrap();
+        upstreams.watch(&office.office());
+        let is_healthy = |name: &str| upstreams.get(name).unwrap().peers()[0].is_healthy();
+        until("the one with another name is unhealthy", || !is_healthy("bad")).await;
+        until("checks that pass", || accepted.load(Ordering::SeqCst) > 5).await;
+        assert!(is_healthy("test"));
+    });
+    office.stop(Duration::from_secs(1));
+}

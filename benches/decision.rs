@@ -130,6 +130,7 @@ fn policy(routes: usize) -> Policy {
             response_headers: HeaderChanges::default(),
             forward_token: false,
             max_body: None,
+            rate_limit: None,
             preflight: Preflight::Pass,
             cross_site_allowed: false,
             refuse_ambiguous: false,
@@ -188,6 +189,8 @@ fn ask(policy: &Policy, host: &Host<'_>, target: &Target<'_>, outcome: &Outcome)
         client: None,
         cross_site: false,
         certificate: Some(false),
+        at: None,
+        again: false,
     };
     policy.admit(&question, |_| outcome.clone()).0.map(|_| ())
 }

@@ -2,6 +2,7 @@
 //!
 //! Nothing is forwarded and no endpoint is served without a [`Permit`], and only `admit` makes one.
 
+mod counted;
 mod handshakes;
 mod policy;
 mod refusal;

@@ -2,14 +2,17 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::Method;
 
+use super::counted::counted;
 use super::{Credentials, Handshakes, Preflight, Refusal, Route};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
 use crate::principal::{CredentialKind, Principal};
+use crate::rate::Limiter;
 use crate::route::{
     Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
 };
@@ -23,6 +26,8 @@ pub struct RouteEntry {
     pub route: Route,
     /// What is taken off the path.
     strip: Option<RoutePath>,
+    /// Who has asked of late, where that is limited.
+    limiter: Option<Arc<Limiter>>,
     /// Its figures.
     pub series: Arc<RouteSeries>,
 }
@@ -34,7 +39,23 @@ impl RouteEntry {
         let strip = strip
             .map_err(|error| InvalidPolicy(error.to_string()))?
             .map(|pattern| pattern.path().clone());
-        Ok(Self { route, series, strip })
+        let limiter = route.rate_limit.map(|settings| Arc::new(Limiter::new(settings)));
+        Ok(Self {
+            route,
+            strip,
+            limiter,
+            series,
+        })
+    }
+
+    /// The same, going on with what the route of this name has counted in an older policy, if its limit is the same.
+    pub fn keeping(mut self, old: &Policy) -> Self {
+        let same = old.entries.iter().find(|entry| entry.route.name == self.route.name);
+        let kept = same
+            .and_then(|entry| entry.limiter.clone())
+            .filter(|limiter| Some(limiter.settings()) == self.route.rate_limit);
+        self.limiter = kept.or(self.limiter);
+        self
     }
 
     /// What is left of a target when the prefix is taken off; `None`: nothing is to be taken off.
@@ -86,6 +107,10 @@ pub struct Question<'a> {
     pub cross_site: bool,
     /// Whether the client showed a certificate that counts, if something trustworthy tells.
     pub certificate: Option<bool>,
+    /// When it came, to be counted against the route's limit; `None`: somebody only wants to know, and nothing is counted.
+    pub at: Option<Instant>,
+    /// Whether it is decided a second time, now that the store was asked who it is.
+    pub again: bool,
 }
 
 /// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
@@ -115,6 +140,7 @@ pub struct Policy {
     endpoints: Table<Place>,
     routes: Table<Place>,
     handshakes: Handshakes,
+    entries: Vec<Arc<RouteEntry>>,
 }
 
 #[derive(Debug)]
@@ -149,7 +175,9 @@ impl Policy {
     ) -> Result<Self, InvalidPolicy> {
         let mut entries = Vec::new();
         let mut handshakes = Handshakes::default();
+        let mut all = Vec::new();
         for entry in routes {
+            all.push(Arc::clone(&entry));
             let route = &entry.route;
             handshakes.note(&hosts(&route.hosts)?, route.rule.client_auth);
             entries.push(Entry {
@@ -184,6 +212,7 @@ impl Policy {
             endpoints: table(own)?,
             routes: table(entries)?,
             handshakes,
+            entries: all,
         })
     }
 
@@ -238,7 +267,7 @@ impl Policy {
         question: &Question<'_>,
         authenticate: &mut impl FnMut(Credentials) -> Outcome,
     ) -> Result<Permit, Refusal> {
-        let proof = place.pass(question, authenticate)?;
+        let proof = place.pass_counted(question, authenticate)?;
         if !(self.endpoints.one_look_up(question.target) && self.routes.one_look_up(question.target)) {
             self.other_readings(place, question, authenticate)?;
         }
@@ -294,6 +323,24 @@ impl Policy {
 }
 
 impl Place {
+    /// As [`Self::pass`], for the place that the request is counted at.
+    fn pass_counted(
+        &self,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> Result<Option<Arc<Proof>>, Refusal> {
+        let limited = match &self.kind {
+            Kind::Route(entry) => entry.limiter.as_deref().zip(question.at),
+            Kind::Endpoint(_) => None,
+        };
+        match limited {
+            Some((limiter, at)) => counted(limiter, at, question, authenticate, |mut authenticate| {
+                self.pass(question, &mut authenticate)
+            }),
+            None => self.pass(question, authenticate),
+        }
+    }
+
     /// Whether this place's own rule lets the request pass; who it is from, where that counts.
     fn pass(
         &self,

@@ -54,10 +54,6 @@ const LATER: &[Later] = &[
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.format", &[], "the log as JSON"),
     later("log.logstash", &[], "shipping the log"),
-    later("upstreams[].balance", &[], "the choice of a server by load or client"),
-    later("upstreams[].retries", &[], "further retries"),
-    later("upstreams[].health", &[], "health checks of upstreams"),
-    later("routes[].rate_limit", &[], "rate limits"),
     later("routes[].shadow", &[], "routes that are decided and not enforced"),
     later("policy_tests", &[], "policy tests"),
 ];

@@ -68,6 +68,8 @@ impl Gateway {
             client: Some(asked.client.address),
             cross_site: asked.cross_site,
             certificate: Some(asked.certificate),
+            at: Some(record.began),
+            again: resolved.is_some(),
         };
         let mut known: Option<(Credentials, Outcome)> = None;
         let (decision, entry) = asked.snapshot.policy.admit(&question, |credentials| {

@@ -72,7 +72,7 @@ impl Gateway {
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
         let host = parts.headers.get(header::HOST).cloned();
         let origin = parts.headers.get(header::ORIGIN).cloned();
-        let mut record = Record::default();
+        let mut record = Record::begun(began);
         let exchange = connection.begin();
         let mut message = Message {
             parts,
@@ -184,8 +184,10 @@ impl Gateway {
                     .get(upstream)
                     .ok_or_else(|| Problem::from(proxy::Error::NoUpstream(upstream.to_owned())))?;
                 let exchange = Arc::clone(exchange);
-                let response = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await?;
-                Ok(response.map(Body::Relay))
+                let sent = Instant::now();
+                let answered = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await;
+                upstream.series().exchange(connection.worker().index(), sent.elapsed());
+                Ok(answered?.map(Body::Relay))
             }
         }
     }

@@ -122,6 +122,7 @@ impl Server {
             stopped: stopped.clone(),
             clock,
             accounts: Arc::clone(&parts.services.accounts),
+            gateway: Arc::clone(&gateway),
         };
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {
@@ -151,6 +152,7 @@ impl Server {
         };
         server.start_threads(bound, stopped)?;
         parts.follow(&server.config);
+        server.watch_upstreams();
         server.tell_figures();
         Ok(server)
     }
@@ -173,6 +175,12 @@ impl Server {
     /// Whether keys and changes were read, so that credentials can be judged.
     pub fn is_ready(&self) -> bool {
         self.revocations.ready()
+    }
+
+    /// Begins what goes on for the upstreams that are in force now.
+    fn watch_upstreams(&self) {
+        let snapshot = self.gateway.snapshot.load();
+        snapshot.upstreams.watch(&self.gateway.services.office);
     }
 
     /// Figures that are taken now and then rather than counted.

@@ -47,6 +47,7 @@ impl Server {
         let parts = assemble::Standing {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
+            names: assemble::names(&self.gateway.services.office),
         };
         let asked = config.clone();
         let config = reloadable(&self.config, config);
@@ -57,6 +58,7 @@ impl Server {
             .reload(&config.tls)
             .map_err(|error| super::StartError::of_certificates(&error))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
+        self.watch_upstreams();
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats
             .set_limits(config.limits.connections, config.limits.connections_per_address);

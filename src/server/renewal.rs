@@ -88,8 +88,10 @@ impl Server {
         let standing = assemble::Standing {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
+            names: assemble::names(&self.gateway.services.office),
         };
         let new = assemble::snapshot_from(&self.config, &standing, Some(&old))?;
+        new.upstreams.watch(&self.gateway.services.office);
         self.gateway.snapshot.store(Arc::new(new));
         Ok(())
     }

@@ -47,7 +47,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     certificates(config, clock, &mut findings);
     tokens(config, &mut findings);
     for (index, upstream) in config.upstreams.iter().enumerate() {
-        if let Err(error) = Upstreams::rebuild(&Upstreams::default(), std::slice::from_ref(upstream)) {
+        if let Err(error) = Upstreams::check(std::slice::from_ref(upstream)) {
             let what = format!("upstreams[{index}] ({}) cannot be used", upstream.name);
             findings
                 .problems
@@ -60,7 +60,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
             .push(StartError::new("the store cannot be used", error, "check [store]"));
     }
     let endpoints = Endpoints::new(&config.endpoints);
-    match assemble::policy(config, &endpoints, &Metrics::new(1)) {
+    match assemble::policy(config, &endpoints, &Metrics::new(1), None) {
         Ok(_) => findings.lost = lost(config, endpoints.rules()),
         Err(error) => findings.problems.push(error),
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::series::RouteSeries;
+use super::series::{RouteSeries, UpstreamSeries, escape};
 
 macro_rules! result_label {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -101,6 +101,9 @@ result_label! {
 pub struct Metrics {
     workers: usize,
     routes: Mutex<BTreeMap<String, Arc<RouteSeries>>>,
+    upstreams: Mutex<BTreeMap<String, Arc<UpstreamSeries>>>,
+    /// Upstream, server, whether it is healthy.
+    servers: Mutex<Vec<(String, String, bool)>>,
     tokens: Vec<TokenCells>,
     exporter: PrometheusHandle,
     recorder: PrometheusRecorder,
@@ -156,6 +159,8 @@ impl Metrics {
         Self {
             workers,
             routes: Mutex::default(),
+            upstreams: Mutex::default(),
+            servers: Mutex::default(),
             tokens: (0..workers).map(|_| TokenCells::default()).collect(),
             exporter: recorder.handle(),
             recorder,
@@ -171,6 +176,20 @@ impl Metrics {
                 .entry(name.to_owned())
                 .or_insert_with(|| Arc::new(RouteSeries::new(name, self.workers))),
         )
+    }
+
+    /// The series of an upstream: the same one for the same name, also across reloads.
+    pub fn upstream(&self, name: &str) -> Arc<UpstreamSeries> {
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = upstreams
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(UpstreamSeries::new(name, self.workers)));
+        Arc::clone(series)
+    }
+
+    /// All servers there are: upstream, server, whether it is healthy. They take the place of those told before.
+    pub fn servers(&self, servers: Vec<(String, String, bool)>) {
+        *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers;
     }
 
     /// A verified token was remembered, or was not.
@@ -311,8 +330,31 @@ impl Metrics {
         ] {
             write!(page, "# TYPE {name} {kind}\n{lines}\n").ok();
         }
+        self.render_upstreams(&mut page);
         self.render_tokens(&mut page);
         page
+    }
+
+    fn render_upstreams(&self, page: &mut String) {
+        let mut durations = String::new();
+        for upstream in self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            upstream.render(&mut durations);
+        }
+        let mut healthy = String::new();
+        for (upstream, server, good) in self.servers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let (upstream, server, good) = (escape(upstream), escape(server), u8::from(*good));
+            writeln!(
+                healthy,
+                r#"doorward_upstream_healthy{{upstream="{upstream}",server="{server}"}} {good}"#
+            )
+            .ok();
+        }
+        for (name, kind, lines) in [
+            ("doorward_upstream_request_duration_seconds", "histogram", durations),
+            ("doorward_upstream_healthy", "gauge", healthy),
+        ] {
+            write!(page, "# TYPE {name} {kind}\n{lines}\n").ok();
+        }
     }
 
     fn render_tokens(&self, page: &mut String) {
@@ -434,7 +476,11 @@ mod tests {
         metrics
             .route("app")
             .request(0, &http::Method::GET, http::StatusCode::OK, Duration::from_millis(1));
+        metrics.upstream("app").exchange(1, Duration::from_millis(30));
+        metrics.servers(vec![("app".into(), "http://gone".into(), true)]);
+        metrics.servers(vec![("app".into(), "http://a\"b".into(), false)]);
         let page = metrics.render();
+        assert!(!page.contains("http://gone"), "{page}");
         for line in [
             "doorward_logins_total{result=\"throttled\"} 1",
             "doorward_logins_total{result=\"success\"} 0",
@@ -444,6 +490,9 @@ mod tests {
             "doorward_token_cache_total{result=\"hit\"} 1",
             "doorward_token_verifications_total{result=\"expired\"} 1",
             "doorward_http_requests_total{route=\"app\",method=\"GET\",status=\"200\"} 1",
+            "doorward_upstream_request_duration_seconds_bucket{upstream=\"app\",le=\"0.05\"} 1",
+            "doorward_upstream_request_duration_seconds_count{upstream=\"app\"} 1",
+            "doorward_upstream_healthy{upstream=\"app\",server=\"http://a\\\"b\"} 0",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }

@@ -9,5 +9,5 @@ mod settings;
 pub use access::{Access, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
 pub use metrics::{LoginResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
-pub use series::{RouteSeries, WorkerIndex};
+pub use series::{RouteSeries, UpstreamSeries, WorkerIndex};
 pub use settings::Settings;

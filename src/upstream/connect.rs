@@ -1,11 +1,13 @@
 //! From a peer to a byte stream.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use super::error::{Error, Kind};
@@ -14,31 +16,42 @@ use super::resolve::Resolver;
 use super::{Peer, Place, Protocol};
 use crate::tls::{ALPN_H2, ClientTls};
 
+/// How long one address has to itself before the next one is tried beside it (RFC 8305 section 5).
+const HEAD_START: Duration = Duration::from_millis(250);
+
 /// A stream to a peer, and what is to be spoken on it.
 pub(super) struct Dialed {
     pub(super) io: Io,
     pub(super) http2: bool,
+    /// Which address was connected to; none for what has no address.
+    pub(super) address: Option<SocketAddr>,
 }
 
-/// Connects to a peer, with its TLS handshake. The caller bounds the whole; `patience` is divided over addresses here.
-pub(super) async fn dial(peer: &Peer, patience: Duration) -> Result<Dialed, Error> {
+/// Connects to a peer, with its TLS handshake. The caller bounds the whole.
+pub(super) async fn dial(peer: &Peer) -> Result<Dialed, Error> {
     let plain = match (&peer.server().place, peer.resolver()) {
         (Place::Unix(path), _) => unix(path).await,
-        (Place::Tcp { .. }, Some(resolver)) => tcp(resolver, patience).await,
+        (Place::Tcp { .. }, Some(resolver)) => tcp(resolver, peer.next_address()).await,
         // Peer::new makes one for each TCP place.
         (Place::Tcp { .. }, None) => Err(io::Error::other("nothing to resolve")),
     };
     let plain = plain.map_err(|error| refused(peer, error))?;
+    let address = match &plain {
+        Plain::Tcp(stream) => stream.peer_addr().ok(),
+        Plain::Unix(_) => None,
+    };
     match (peer.server().protocol, peer.tls()) {
         (Protocol::Http, _) => Ok(Dialed {
             io: Io::Plain(plain),
             http2: false,
+            address,
         }),
         (Protocol::H2c, _) => Ok(Dialed {
             io: Io::Plain(plain),
             http2: true,
+            address,
         }),
-        (Protocol::Https, Some(tls)) => secure(peer, tls, plain).await,
+        (Protocol::Https, Some(tls)) => secure(peer, tls, plain, address).await,
         (Protocol::Https, None) => Err(refused(peer, io::Error::other("no TLS settings"))),
     }
 }
@@ -51,28 +64,48 @@ async fn unix(path: &Path) -> io::Result<Plain> {
     UnixStream::connect(path).await.map(Plain::Unix)
 }
 
-/// One address after the other, each with a fair share of the time that is left.
-async fn tcp(resolver: &Resolver, patience: Duration) -> io::Result<Plain> {
-    let end = Instant::now() + patience;
+/// To one of the addresses. Connections begin at each of them by turns, so that they are spread; one that does not answer at
+/// once gets company by the next one, and the first that is connected is taken.
+async fn tcp(resolver: &Resolver, turn: &AtomicUsize) -> io::Result<Plain> {
     let addresses = resolver.addresses().await?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for address in addresses.iter() {
-        let share = end.saturating_duration_since(Instant::now()) / left.max(1);
-        left = left.saturating_sub(1);
-        match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                stream.set_nodelay(true)?;
-                return Ok(Plain::Tcp(stream));
-            }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::Error::new(io::ErrorKind::TimedOut, format!("{address} does not answer")),
+    let stream = match &*addresses {
+        [address] => TcpStream::connect(address).await?,
+        several => {
+            let first = turn.fetch_add(1, Ordering::Relaxed) % several.len().max(1);
+            let (before, after) = several.split_at(first);
+            first_of(after.iter().chain(before).copied()).await?
         }
-    }
-    Err(last)
+    };
+    stream.set_nodelay(true)?;
+    Ok(Plain::Tcp(stream))
 }
 
-async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain) -> Result<Dialed, Error> {
+async fn first_of(mut addresses: impl Iterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    // What is still under way when one is connected ends with the set.
+    let mut attempts = JoinSet::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let next = addresses.next();
+        let more = next.is_some();
+        if let Some(address) = next {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        let ended = if more {
+            tokio::time::timeout(HEAD_START, attempts.join_next()).await
+        } else {
+            Ok(attempts.join_next().await)
+        };
+        match ended {
+            Ok(Some(Ok(Ok(stream)))) => return Ok(stream),
+            Ok(Some(Ok(Err(error)))) => last = error,
+            Ok(Some(Err(broken))) => last = io::Error::other(broken),
+            Ok(None) if !more => return Err(last),
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain, address: Option<SocketAddr>) -> Result<Dialed, Error> {
     let host = match &peer.server().place {
         Place::Tcp { host, .. } => host,
         Place::Unix(_) => "localhost",
@@ -90,5 +123,6 @@ async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain) -> Result<Dialed, Er
     Ok(Dialed {
         io: Io::Tls(Box::new(stream)),
         http2,
+        address,
     })
 }

@@ -3,12 +3,17 @@
 use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
+use http::uri::PathAndQuery;
+
 use super::field;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
 use crate::tls::{self, CertificateFiles, UpstreamTls};
-use crate::upstream::{Balance, Place, Protocol, Server, Settings};
+use crate::upstream::{Balance, HealthCheck, Place, Protocol, Server, Settings};
+
+/// The most retries of one request: more would let one request touch every server there is.
+const RETRIES: u32 = 10;
 
 /// All of them.
 pub fn upstreams(upstreams: &[file::Upstream], report: &mut Report<'_>) -> Option<Vec<Settings>> {
@@ -36,6 +41,8 @@ fn upstream(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Opt
     let connect_timeout = field::positive(report, &key.key("connect_timeout"), raw.connect_timeout);
     let response_timeout = field::positive(report, &key.key("response_timeout"), raw.response_timeout);
     let max_requests = field::number(report, &key.key("max_requests"), raw.max_requests, 1..=1_000_000);
+    let retries = retries(raw, key, report);
+    let health = health(&raw.health, &key.key("health"), report);
     let tls = tls_of(&raw.tls, &key.key("tls"), report);
     let servers = servers?;
     if tls.as_ref().is_some_and(|tls| *tls != UpstreamTls::default())
@@ -55,9 +62,49 @@ fn upstream(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Opt
         max_requests: max_requests?,
         // Not to wait at all is an answer too.
         queue_timeout: raw.queue_timeout.0,
-        retries: raw.retries,
+        retries: retries?,
+        health: health?,
         tls: tls?,
     })
+}
+
+fn retries(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Option<u32> {
+    if raw.retries > RETRIES {
+        report.error(Fault::at(&key.key("retries"), format!("a number from 0 to {RETRIES}")));
+        return None;
+    }
+    Some(raw.retries)
+}
+
+/// Without a path: none. What is said beside it is looked at all the same.
+fn health(raw: &file::Health, key: &KeyPath, report: &mut Report<'_>) -> Option<Option<HealthCheck>> {
+    let interval = field::positive(report, &key.key("interval"), raw.interval);
+    let timeout = field::positive(report, &key.key("timeout"), raw.timeout);
+    let mut after = |name: &str, count: u32| {
+        field::number(report, &key.key(name), count, 1..=1000).and_then(|count| u32::try_from(count).ok())
+    };
+    let unhealthy_after = after("unhealthy_after", raw.unhealthy_after);
+    let healthy_after = after("healthy_after", raw.healthy_after);
+    let path = match raw.path.as_str() {
+        "" => None,
+        text => {
+            let good = text.starts_with('/') && !text.contains('#');
+            let path = text.parse::<PathAndQuery>().ok().filter(|_| good);
+            if path.is_none() {
+                report.error(Fault::at(&key.key("path"), "a path such as \"/healthz\""));
+            }
+            Some(path)
+        }
+    };
+    let (interval, timeout, unhealthy_after, healthy_after) = (interval?, timeout?, unhealthy_after?, healthy_after?);
+    let Some(path) = path else { return Some(None) };
+    Some(Some(HealthCheck {
+        path: path?,
+        interval,
+        timeout,
+        unhealthy_after,
+        healthy_after,
+    }))
 }
 
 fn servers(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Option<Vec<Server>> {

@@ -282,6 +282,23 @@ const ROUTE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "request_headers.remove = [\"X-User\", \"x_user_id\", \"Content-Length\", \"Transfer-Encoding\", \"X-Forwarded-For\"]",
+        &[
+            "request_headers.remove[0]",
+            "request_headers.remove[1]",
+            "request_headers.remove[2]",
+            "request_headers.remove[3]",
+        ],
+    ),
+    (
+        "rate_limit = { requests = 1, per = \"0s\", by = \"address\" }",
+        &["rate_limit.per", "rate_limit.by"],
+    ),
+    (
+        "response_headers.remove = [\"Content-Length\", \"Connection\", \"X-User\"]",
+        &["response_headers.remove[0]", "response_headers.remove[1]"],
+    ),
+    (
         "response_headers.set = { Content-Length = \"1\" }",
         &["response_headers.set.Content-Length"],
     ),

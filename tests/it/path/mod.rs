@@ -12,6 +12,7 @@
 
 mod answers;
 mod balance;
+mod balancing;
 mod client_certificates;
 mod cors;
 mod deadlines;
@@ -21,11 +22,13 @@ mod framing;
 pub mod gate;
 mod handshakes;
 mod headers;
+mod health;
 mod identity;
 mod limits;
 mod observe;
 mod peers;
 mod proxy_protocol;
+mod rate;
 mod reload;
 mod renewal;
 mod stop;

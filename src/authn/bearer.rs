@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{Fault, Outcome, Proof, Shown};
 use crate::keyring::KeyRing;
-use crate::revocation::Revocations;
+use crate::principal::Person;
+use crate::revocation::{Revocations, Standing};
 use crate::telemetry::Metrics;
 use crate::token::{self, Cache, Source, Verifier};
 
@@ -27,6 +28,13 @@ impl Authenticator {
     /// The keys of our own tokens.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
+    }
+
+    /// Whether what this person's credential has opened must end, at `now` (Unix milliseconds): the session is over or its
+    /// user may not come in any more; or, where there is no session, the token's time is up.
+    pub fn has_ended(&self, person: &Person, now: i64) -> bool {
+        let expired = person.session.is_none() && now >= person.expires_at.saturating_mul(1000);
+        expired || matches!(self.revocations.verdict(person), Standing::Ended)
     }
 
     /// Who shows this, at `now` (Unix milliseconds). From memory alone: no store, no wait.

@@ -7,6 +7,7 @@ mod connection;
 mod record;
 mod rest;
 mod snapshot;
+mod upgrade;
 mod worker;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::admission::{Credentials, Destination, Permit, Question};
 use crate::answer::{self, cors};
@@ -26,7 +28,7 @@ use crate::codes::Code;
 use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
-use crate::proxy::{self, Exchange, Outgoing};
+use crate::proxy::{self, Exchange, Forwarded, Outgoing};
 use crate::route::{Host, Target};
 use crate::telemetry::Metrics;
 
@@ -76,6 +78,9 @@ impl Gateway {
             Ok(response) => (response, None),
             Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
         };
+        if !matches!(response.body(), Body::Switched) {
+            connection.stay_with_http();
+        }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
@@ -104,6 +109,7 @@ impl Gateway {
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
+        let extended = upgrade::extended_connect(parts)?;
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(refused(
                 Code::MethodNotAllowed,
@@ -124,6 +130,8 @@ impl Gateway {
         }
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
+        let is_extended = extended.is_some();
+        let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
         // Admission: the one decision.
         let permit = self.admit(
@@ -138,6 +146,10 @@ impl Gateway {
         )?;
         match permit.destination() {
             Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
+            // Every 2xx would mean a tunnel (RFC 9110 section 9.3.6).
+            Destination::Endpoint(_) if is_extended => {
+                Err(Problem::new(Code::NotImplemented, "This address serves no WebSocket."))
+            }
             Destination::Endpoint(index) => {
                 record.endpoint = true;
                 let (parts, body) = message.take()?;
@@ -155,16 +167,26 @@ impl Gateway {
                     .map(Body::whole)
             }
             Destination::Route(entry) => {
-                let (parts, body) = message.take()?;
-                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                let (mut parts, body) = message.take()?;
+                if let (Some(_), Some(proof)) = (&upgrade, permit.proof()) {
+                    upgrade::check_origin(&proof.person, &parts, &client, authority.as_ref(), snapshot)?;
+                }
+                let stream = parts.extensions.remove::<OnUpgrade>();
+                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                outgoing.upgrade = upgrade;
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
                     .get(upstream)
                     .ok_or_else(|| Problem::from(proxy::Error::NoUpstream(upstream.to_owned())))?;
                 let exchange = Arc::clone(exchange);
-                let response = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await?;
-                Ok(response.map(Body::Relay))
+                match proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await? {
+                    Forwarded::Answer(response) => Ok(response.map(Body::Relay)),
+                    Forwarded::Switched(head, tunnel) => {
+                        connection.run_tunnel(tunnel, stream);
+                        Ok(head.map(|()| Body::Switched))
+                    }
+                }
             }
         }
     }
@@ -273,6 +295,7 @@ impl Gateway {
             authorization_counted,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
+            upgrade: None,
             identity: &snapshot.identity,
             reserved: &snapshot.reserved,
         }

@@ -10,11 +10,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use tokio::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::error::{Error, Kind};
 use super::limit::{Turn, Visit};
+use super::switch::Switched;
 
 /// What can be the body of a request to an upstream.
 pub trait RequestBody:
@@ -34,13 +36,14 @@ impl<B> RequestBody for B where
 pub struct Body<B: RequestBody> {
     incoming: Incoming,
     held: Option<Held<B>>,
+    on_upgrade: Option<OnUpgrade>,
 }
 
 /// What an exchange holds until its end.
 struct Held<B: RequestBody> {
     connection: Connection<B>,
     visit: Visit,
-    _turn: Turn,
+    turn: Turn,
 }
 
 impl<B: RequestBody> Body<B> {
@@ -51,13 +54,40 @@ impl<B: RequestBody> Body<B> {
             held: Some(Held {
                 connection,
                 visit,
-                _turn: turn,
+                turn,
             }),
+            on_upgrade: None,
         };
         if ended {
             body.finish();
         }
         body
+    }
+
+    /// A body behind a 101 (Switching Protocols).
+    pub(super) fn switching(
+        incoming: Incoming,
+        connection: Connection<B>,
+        visit: Visit,
+        turn: Turn,
+        on_upgrade: OnUpgrade,
+    ) -> Self {
+        Self {
+            incoming,
+            held: Some(Held {
+                connection,
+                visit,
+                turn,
+            }),
+            on_upgrade: Some(on_upgrade),
+        }
+    }
+
+    /// After a 101 (Switching Protocols) to a request that asked for it: the connection as it now is. None otherwise.
+    pub fn switch(&mut self) -> Option<Switched> {
+        let on_upgrade = self.on_upgrade.take()?;
+        let Held { visit, turn, .. } = self.held.take()?;
+        Some(Switched::new(on_upgrade, visit, turn))
     }
 
     fn finish(&mut self) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
@@ -12,7 +13,7 @@ use super::error::{Error, Kind};
 use super::io::{Io, Plain};
 use super::resolve::Resolver;
 use super::{Peer, Place, Protocol};
-use crate::tls::{ALPN_H2, ClientTls};
+use crate::tls::{ALPN_H2, ALPN_HTTP_1_1, ClientTls};
 
 /// A stream to a peer, and what is to be spoken on it.
 pub(super) struct Dialed {
@@ -22,6 +23,22 @@ pub(super) struct Dialed {
 
 /// Connects to a peer, with its TLS handshake. The caller bounds the whole; `patience` is divided over addresses here.
 pub(super) async fn dial(peer: &Peer, patience: Duration) -> Result<Dialed, Error> {
+    dial_as(peer, patience, false).await
+}
+
+/// The same where HTTP/1.1 is to be spoken, whatever the peer would rather speak.
+pub(super) async fn dial_http1(peer: &Peer, patience: Duration) -> Result<Io, Error> {
+    let Dialed { io, http2 } = dial_as(peer, patience, true).await?;
+    match http2 {
+        false => Ok(io),
+        true => {
+            let context = format!("{peer} speaks HTTP/2 alone, where no protocol can be switched");
+            Err(Error::new(Kind::Protocol, false, context))
+        }
+    }
+}
+
+async fn dial_as(peer: &Peer, patience: Duration, http1: bool) -> Result<Dialed, Error> {
     let plain = match (&peer.server().place, peer.resolver()) {
         (Place::Unix(path), _) => unix(path).await,
         (Place::Tcp { .. }, Some(resolver)) => tcp(resolver, patience).await,
@@ -38,7 +55,7 @@ pub(super) async fn dial(peer: &Peer, patience: Duration) -> Result<Dialed, Erro
             io: Io::Plain(plain),
             http2: true,
         }),
-        (Protocol::Https, Some(tls)) => secure(peer, tls, plain).await,
+        (Protocol::Https, Some(tls)) => secure(peer, tls, plain, http1).await,
         (Protocol::Https, None) => Err(refused(peer, io::Error::other("no TLS settings"))),
     }
 }
@@ -72,7 +89,7 @@ async fn tcp(resolver: &Resolver, patience: Duration) -> io::Result<Plain> {
     Err(last)
 }
 
-async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain) -> Result<Dialed, Error> {
+async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain, http1: bool) -> Result<Dialed, Error> {
     let host = match &peer.server().place {
         Place::Tcp { host, .. } => host,
         Place::Unix(_) => "localhost",
@@ -80,7 +97,11 @@ async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain) -> Result<Dialed, Er
     let name = tls
         .server_name(host)
         .map_err(|error| Error::new(Kind::Connect, false, peer.to_string()).caused_by(error))?;
-    let stream = TlsConnector::from(tls.config().clone())
+    let mut config = tls.config().clone();
+    if http1 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    }
+    let stream = TlsConnector::from(config)
         .connect(name, plain)
         .await
         .map_err(|error| {

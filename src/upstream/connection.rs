@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::task::JoinHandle;
 
 use super::body::Outgoing;
-use super::connect::{Dialed, dial};
+use super::connect::{Dialed, dial, dial_http1};
 use super::error::{Error, Kind};
 use super::io::Io;
 use super::peer::Speaks;
@@ -63,8 +63,12 @@ impl<B: RequestBody> Connection<B> {
     pub(super) async fn obtain(
         peer: &Arc<Peer>,
         wanted: Origin,
+        switch: bool,
         connect_timeout: Duration,
     ) -> Result<(Self, Origin), Error> {
+        if switch && peer.speaks() != Speaks::Http1 {
+            return Ok((Self::connect_to_switch(peer, connect_timeout).await?, Origin::Fresh));
+        }
         let spare = match (wanted, peer.speaks()) {
             (Origin::Fresh, Speaks::Http1) => None,
             // There the pool gives no connection that is known to be dead.
@@ -103,6 +107,20 @@ impl<B: RequestBody> Connection<B> {
                 }
             }
         }
+    }
+
+    /// A connection whose protocol can be switched, which is one of HTTP/1.1, to a peer that would rather speak HTTP/2 or
+    /// was never asked.
+    async fn connect_to_switch(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {
+        let made = async {
+            let io = dial_http1(peer, connect_timeout).await?;
+            let made = shake_hands_1(io).await;
+            made.map_err(|error| Error::new(Kind::Connect, false, format!("{peer} cannot be used")).caused_by(error))
+        };
+        tokio::time::timeout(connect_timeout, made).await.unwrap_or_else(|_| {
+            let context = format!("{peer}: no connection within {connect_timeout:?} (connect_timeout)");
+            Err(Error::new(Kind::Timeout, false, context))
+        })
     }
 
     async fn connect(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {
@@ -162,7 +180,7 @@ async fn shake_hands_1<B: RequestBody>(io: Io) -> hyper::Result<Connection<B>> {
         .handshake::<_, Outgoing<B>>(TokioIo::new(io))
         .await?;
     let driver = tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a connection to an upstream ended badly");
         }
     });

@@ -17,6 +17,7 @@ mod pool;
 mod resolve;
 mod send;
 mod settings;
+mod switch;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,7 @@ pub use error::{Error, Fault, Kind};
 pub use peer::Peer;
 pub use pool::{idle, sweep};
 pub use settings::*;
+pub use switch::Switched;
 
 use std::collections::HashMap;
 use std::sync::Arc;

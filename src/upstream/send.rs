@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{HOST, UPGRADE};
 use http::{Request, Response, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
@@ -86,8 +86,10 @@ impl Upstream {
     ) -> Outcome<B> {
         let visit = Visit::new(peer.clone());
         let mut wanted = Origin::Pool;
+        // Nobody's Upgrade gets here by itself: it is hop-by-hop, and only written where a switch is wanted.
+        let switch = request.headers().contains_key(UPGRADE);
         loop {
-            let obtained = Connection::obtain(peer, wanted, self.settings.connect_timeout).await;
+            let obtained = Connection::obtain(peer, wanted, switch, self.settings.connect_timeout).await;
             let (mut connection, origin) = match obtained {
                 Ok(obtained) => obtained,
                 Err(error) => return Outcome::NotTaken(Box::new((request, turn)), error),
@@ -97,9 +99,14 @@ impl Upstream {
             }
             let progress = request.body().progress();
             let mut error = match before(connection.exchange(request), overdue.as_mut()).await {
-                Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !switch => {
                     let context = format!("{peer} switched protocols without being asked to");
                     return Outcome::Failed(Error::new(Kind::Protocol, true, context));
+                }
+                Some(Ok(mut response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                    let on_upgrade = hyper::upgrade::on(&mut response);
+                    let switching = |incoming| Body::switching(incoming, connection, visit, turn, on_upgrade);
+                    return Outcome::Answered(response.map(switching));
                 }
                 Some(Ok(response)) => {
                     return Outcome::Answered(response.map(|incoming| Body::new(incoming, connection, visit, turn)));

@@ -13,6 +13,7 @@ mod cli;
 mod harness;
 mod path;
 mod store;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 

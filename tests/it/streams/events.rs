@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -208,15 +209,19 @@ fn a_client_that_leaves_a_stream_of_events_is_missed_by_the_server() {
     let address = server(move |mut stream| {
         read_head(&mut stream);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-        write!(stream, "{head}9\r\ndata: 1\n\n\r\n").unwrap();
-        tell.send(stream.read(&mut [0; 16]).unwrap_or(0)).unwrap();
+        write!(stream, "{head}").unwrap();
+        // A client that has closed its side may still be reading: what is sent to it tells.
+        while write!(stream, "9\r\ndata: 1\n\n\r\n").is_ok() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        tell.send(()).unwrap();
     });
     let gate = Gate::start(&open_to(&format!("http://{address}")));
     let mut client = connect(gate.address());
     write!(client, "{}", get("/events", "")).unwrap();
     read_until(&mut client, "data: 1");
     drop(client);
-    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), 0);
+    told.recv_timeout(PATIENCE).expect("the server is told");
 }
 
 #[test]
@@ -229,4 +234,28 @@ fn a_client_that_waits_for_continue_is_told_when_the_server_takes_the_body() {
     client.send("5\r\nhello\r\n0\r\n\r\n");
     hear(&told, "hello");
     assert_eq!(client.response().text(), "done");
+}
+
+#[test]
+fn a_stream_that_is_given_up_over_http2_is_missed_at_once() {
+    let (tell, told) = mpsc::channel();
+    let address = server(move |mut stream| {
+        read_head(&mut stream);
+        write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n").unwrap();
+        // Nothing more is sent, and still the end comes.
+        tell.send(stream.read(&mut [0; 16]).unwrap_or(0)).unwrap();
+    });
+    let gate = Gate::with_tls(&open_to(&format!("http://{address}")));
+    over_http2(&gate, async |mut sender| {
+        let request = Request::get("https://localhost/").body(Told(tokio::sync::mpsc::channel(1).1)).unwrap();
+        let mut response = sender.send_request(request).await.unwrap();
+        response.body_mut().frame().await.unwrap().unwrap();
+        drop(response);
+        loop {
+            match told.try_recv() {
+                Ok(read) => break assert_eq!(read, 0),
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    });
 }

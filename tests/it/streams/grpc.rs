@@ -82,6 +82,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Told>, Infallible
         trailers.insert("grpc-status", HeaderValue::from_static("0"));
         while let Some(Ok(frame)) = body.frame().await {
             match frame.into_data() {
+                // The end of a stream may come in a frame of its own.
+                Ok(data) if data.is_empty() => {}
                 Ok(data) => tell.send(Frame::data([b"echo ", data.as_ref()].concat().into())).await.unwrap(),
                 Err(frame) => {
                     let sent = frame.into_trailers().unwrap();

@@ -142,8 +142,8 @@ fn it_is_admitted_as_the_get_it_stands_for() {
             ("/closed", None, 401),
             ("/admin", Some(bearer(&["reader"])), 403),
             ("/post", None, 405),
-            ("/api/me", None, 501),
-            ("/api/nothing", None, 404),
+            ("/api/me", None, 401),
+            ("/.well-known/jwks.json", None, 501),
             ("/get", None, 200),
             ("/admin", Some(bearer(&["admin"])), 200),
         ] {

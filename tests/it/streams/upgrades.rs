@@ -142,7 +142,8 @@ fn a_refused_upgrade_keeps_the_connection_in_step() {
         ("/admin", format!("{WEBSOCKET}{reader}"), 403),
         ("/closed", format!("{WEBSOCKET}{reader}{reader}"), 400),
         ("/%zz", WEBSOCKET.to_owned(), 400),
-        ("/api/nothing", WEBSOCKET.to_owned(), 404),
+        ("/api/me", WEBSOCKET.to_owned(), 401),
+        ("/.well-known/jwks.json", WEBSOCKET.to_owned(), 200),
     ] {
         let answer = client.send(get(target, &lines)).response();
         assert_eq!(answer.status, status, "{target}: {}", answer.text());

@@ -288,7 +288,8 @@ impl Entry {
 
     /// What the credential had opened is over.
     pub fn unguard(&self) {
-        if self.guarded.swap(false, Ordering::Relaxed) {
+        // Looked at first: nearly every exchange ends without one.
+        if self.guarded.load(Ordering::Relaxed) && self.guarded.swap(false, Ordering::Relaxed) {
             *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
@@ -460,6 +461,39 @@ mod tests {
         assert_eq!(entry.cut(), Some(Cut::Upstream));
         entry.answered();
         assert_eq!(entry.cut(), None);
+    }
+
+    #[test]
+    fn what_a_credential_has_opened_ends_with_it_and_nothing_else_does() {
+        let registry = Arc::new(Registry::default());
+        let deadlines = Deadlines::default();
+        let person = |name: &str| {
+            Arc::new(Person {
+                issuer: crate::principal::Issuer::Local,
+                subject: name.to_owned(),
+                user: None,
+                name: name.to_owned(),
+                roles: crate::principal::Roles::default(),
+                email: None,
+                session: None,
+                token_id: None,
+                issued_at: 0,
+                expires_at: 0,
+                credential: crate::principal::CredentialKind::Bearer,
+            })
+        };
+        let [ended, other, over, open] =
+            [0; 4].map(|_| registry.enter(Box::new(Scripted(Arc::default(), Phase::Elsewhere))));
+        ended.guard(&person("anna"));
+        other.guard(&person("berta"));
+        over.guard(&person("anna"));
+        over.unguard();
+        for sweep in 0..ticks(UNJUDGED) {
+            assert_eq!(ended.cut(), None, "sweep {sweep}: an ordinary answer may end");
+            registry.sweep(&deadlines, &|person| person.name == "anna");
+        }
+        assert_eq!(ended.cut(), Some(Cut::Ended));
+        assert_eq!([other.cut(), over.cut(), open.cut()], [None; 3]);
     }
 
     #[test]

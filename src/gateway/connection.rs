@@ -230,7 +230,11 @@ impl Connection {
 
     /// The tunnel that takes the connection over when the answer is written.
     pub(super) fn offer_tunnel(&self, tunnel: Tunnel) {
-        self.state.tunnel.lock().unwrap_or_else(PoisonError::into_inner).replace(tunnel);
+        self.state
+            .tunnel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(tunnel);
     }
 
     /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.

@@ -122,7 +122,11 @@ mod tests {
             ("accept", "*/*", true, false),
         ] {
             let (parts, ()) = Request::get("/").header(name, value).body(()).unwrap().into_parts();
-            assert_eq!(is_same_origin(&parts, secure, Some(&authority)), expected, "{name}: {value}");
+            assert_eq!(
+                is_same_origin(&parts, secure, Some(&authority)),
+                expected,
+                "{name}: {value}"
+            );
         }
     }
 }

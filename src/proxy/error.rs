@@ -36,9 +36,11 @@ impl From<Error> for Problem {
             Error::NoUpstream(name) => {
                 Problem::new(Code::Internal, "The gateway is misconfigured.").because(format!("no upstream `{name}`"))
             }
-            Error::Switch(why) => {
-                Problem::new(Code::UpstreamFailed, "The application did not take the protocol that was asked for.").because(why)
-            }
+            Error::Switch(why) => Problem::new(
+                Code::UpstreamFailed,
+                "The application did not take the protocol that was asked for.",
+            )
+            .because(why),
             Error::Unwritable(why) => Problem::new(Code::Internal, "The request could not be passed on.").because(why),
         }
     }

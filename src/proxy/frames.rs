@@ -107,14 +107,14 @@ mod tests {
     fn frame(opcode: u8, length: usize) -> Vec<u8> {
         let mut frame = vec![0x80 | opcode];
         match length {
-            0..126 => frame.push(length as u8),
+            0..126 => frame.push(u8::try_from(length).unwrap()),
             126..65536 => {
                 frame.push(126);
-                frame.extend((length as u16).to_be_bytes());
+                frame.extend(u16::try_from(length).unwrap().to_be_bytes());
             }
             _ => {
                 frame.push(127);
-                frame.extend((length as u64).to_be_bytes());
+                frame.extend(u64::try_from(length).unwrap().to_be_bytes());
             }
         }
         frame.extend(vec![0x88; length]);
@@ -140,10 +140,22 @@ mod tests {
             for bytes in stream.chunks(piece) {
                 followed.pass(bytes);
                 passed += bytes.len();
-                assert_eq!(followed.is_at_border(), borders.contains(&passed), "at {passed} by {piece}");
+                assert_eq!(
+                    followed.is_at_border(),
+                    borders.contains(&passed),
+                    "at {passed} by {piece}"
+                );
                 let next = borders.iter().find(|border| **border >= passed);
-                let expected = if borders.contains(&passed) { Some(0) } else { next.map(|border| border - passed) };
-                assert_eq!(followed.up_to_border(&stream[passed..]), expected, "at {passed} by {piece}");
+                let expected = if borders.contains(&passed) {
+                    Some(0)
+                } else {
+                    next.map(|border| border - passed)
+                };
+                assert_eq!(
+                    followed.up_to_border(&stream[passed..]),
+                    expected,
+                    "at {passed} by {piece}"
+                );
             }
             assert!(!followed.is_closed());
         }

@@ -127,7 +127,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         let Some(rest) = frames.up_to_border(&self.down.rest).filter(|_| !self.down.is_closed()) else {
             return Ok(());
         };
-        self.client.write_all(self.down.rest.get(..rest).unwrap_or_default()).await?;
+        self.client
+            .write_all(self.down.rest.get(..rest).unwrap_or_default())
+            .await?;
         self.client.write_all(&frame).await?;
         self.client.flush().await?;
         self.client.shutdown().await?;

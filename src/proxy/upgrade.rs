@@ -97,9 +97,9 @@ impl Upgrade {
     /// section 9.3.6), so there it cannot.
     pub(super) fn check_refusal(&self, status: StatusCode) -> Result<(), Error> {
         match self.from {
-            From::Http2 { .. } if status.is_success() => {
-                Err(Error::Switch("it answered a WebSocket's handshake as an ordinary request"))
-            }
+            From::Http2 { .. } if status.is_success() => Err(Error::Switch(
+                "it answered a WebSocket's handshake as an ordinary request",
+            )),
             From::Http1 | From::Http2 { .. } => Ok(()),
         }
     }
@@ -187,7 +187,12 @@ mod tests {
         let map = |fields: &[(&str, &str)]| -> HeaderMap {
             fields
                 .iter()
-                .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap()))
+                .map(|(name, value)| {
+                    (
+                        name.parse::<HeaderName>().unwrap(),
+                        HeaderValue::from_str(value).unwrap(),
+                    )
+                })
                 .collect()
         };
         let classic = Upgrade::asked(&HeaderValue::from_static("websocket")).unwrap();
@@ -202,7 +207,11 @@ mod tests {
         let good = ("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(extended.check(&map(&[("upgrade", "websocket"), good])).is_ok());
         assert!(extended.check(&map(&[("upgrade", "websocket")])).is_err());
-        assert!(extended.check(&map(&[("upgrade", "websocket"), ("sec-websocket-accept", "x")])).is_err());
+        assert!(
+            extended
+                .check(&map(&[("upgrade", "websocket"), ("sec-websocket-accept", "x")]))
+                .is_err()
+        );
         assert!(extended.check_refusal(StatusCode::OK).is_err());
         assert!(extended.check_refusal(StatusCode::FORBIDDEN).is_ok());
     }

@@ -124,6 +124,8 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
             }
         }
     }
+    // A tunnel that was offered and never ran would hold on to the entry that holds on to it.
+    drop(state.take_tunnel());
     drop(seat);
 }
 

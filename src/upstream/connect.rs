@@ -80,6 +80,7 @@ async fn tcp(resolver: &Resolver, patience: Duration) -> io::Result<Plain> {
         match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 stream.set_nodelay(true)?;
+                crate::net::keep_alive(&stream)?;
                 return Ok(Plain::Tcp(stream));
             }
             Ok(Err(error)) => last = error,
@@ -101,12 +102,9 @@ async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain, http1: bool) -> Resu
     if http1 {
         Arc::make_mut(&mut config).alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
     }
-    let stream = TlsConnector::from(config)
-        .connect(name, plain)
-        .await
-        .map_err(|error| {
-            Error::new(Kind::Connect, false, format!("{peer}: the TLS handshake failed")).caused_by(error)
-        })?;
+    let stream = TlsConnector::from(config).connect(name, plain).await.map_err(|error| {
+        Error::new(Kind::Connect, false, format!("{peer}: the TLS handshake failed")).caused_by(error)
+    })?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
     Ok(Dialed {
         io: Io::Tls(Box::new(stream)),

@@ -36,7 +36,12 @@ impl Switched {
             let upgraded = ready!(Pin::new(&mut self.on_upgrade).poll(cx)).map_err(io::Error::other)?;
             self.stream = Some(TokioIo::new(upgraded));
         }
-        Poll::Ready(self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into()))
+        Poll::Ready(
+            self.stream
+                .as_mut()
+                .map(Pin::new)
+                .ok_or_else(|| io::ErrorKind::NotConnected.into()),
+        )
     }
 }
 

@@ -43,8 +43,16 @@ fn events(chunked: bool) -> (SocketAddr, mpsc::Sender<u32>) {
     let told = Arc::new(Mutex::new(told));
     let address = server(move |mut stream| {
         read_head(&mut stream);
-        let framing = if chunked { "Transfer-Encoding: chunked" } else { "Connection: close" };
-        write!(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{framing}\r\n\r\n").unwrap();
+        let framing = if chunked {
+            "Transfer-Encoding: chunked"
+        } else {
+            "Connection: close"
+        };
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n{framing}\r\n\r\n"
+        )
+        .unwrap();
         while let Ok(number) = told.lock().unwrap().recv() {
             let event = format!("data: {number}\n\n");
             let sent = match chunked {
@@ -89,7 +97,10 @@ fn each_event_comes_before_the_next_is_sent() {
         let mut client = connect(gate.address());
         write!(client, "{}", get("/events", "Accept: text/event-stream\r\n")).unwrap();
         let head = read_head(&mut client).to_lowercase();
-        assert!(head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"), "{head}");
+        assert!(
+            head.starts_with("http/1.1 200") && head.contains("content-type: text/event-stream"),
+            "{head}"
+        );
         for number in 0..20 {
             tell.send(number).unwrap();
             read_until(&mut client, &format!("data: {number}\n\n"));
@@ -111,7 +122,9 @@ fn each_event_comes_before_the_next_is_sent_over_http2() {
     let (address, tell) = events(true);
     let gate = Gate::with_tls(&open_to(&format!("http://{address}")));
     over_http2(&gate, async |mut sender| {
-        let request = Request::get("https://localhost/events").body(Told(tokio::sync::mpsc::channel(1).1)).unwrap();
+        let request = Request::get("https://localhost/events")
+            .body(Told(tokio::sync::mpsc::channel(1).1))
+            .unwrap();
         let mut response = sender.send_request(request).await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         for number in 0..20 {
@@ -124,7 +137,10 @@ fn each_event_comes_before_the_next_is_sent_over_http2() {
 
 /// An HTTP/2 client of a gate with TLS.
 pub fn over_http2(gate: &Gate, work: impl AsyncFnOnce(hyper::client::conn::http2::SendRequest<Told>)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     let working = async {
         let stream = tokio::net::TcpStream::connect(gate.listener(1)).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -154,7 +170,9 @@ fn listening() -> (SocketAddr, mpsc::Receiver<String>) {
                 break;
             }
         }
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone").unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+            .unwrap();
     });
     (address, told)
 }
@@ -163,7 +181,11 @@ fn listening() -> (SocketAddr, mpsc::Receiver<String>) {
 fn hear(told: &mpsc::Receiver<String>, wanted: &str) {
     let mut heard = String::new();
     while !heard.contains(wanted) {
-        heard.push_str(&told.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{heard:?}, never {wanted:?}")));
+        heard.push_str(
+            &told
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|_| panic!("{heard:?}, never {wanted:?}")),
+        );
     }
 }
 
@@ -194,7 +216,9 @@ fn each_piece_of_an_upload_comes_before_the_next_is_sent() {
         let request = Request::post("https://localhost/").body(Told(body)).unwrap();
         let answer = tokio::spawn(sender.send_request(request));
         for number in 0..10 {
-            tell.send(Frame::data(Bytes::from(format!("piece {number}")))).await.unwrap();
+            tell.send(Frame::data(Bytes::from(format!("piece {number}"))))
+                .await
+                .unwrap();
             hear_async(&told, &format!("piece {number}")).await;
         }
         drop(tell);
@@ -241,13 +265,19 @@ fn a_stream_that_is_given_up_over_http2_is_missed_at_once() {
     let (tell, told) = mpsc::channel();
     let address = server(move |mut stream| {
         read_head(&mut stream);
-        write!(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n").unwrap();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n"
+        )
+        .unwrap();
         // Nothing more is sent, and still the end comes.
         tell.send(stream.read(&mut [0; 16]).unwrap_or(0)).unwrap();
     });
     let gate = Gate::with_tls(&open_to(&format!("http://{address}")));
     over_http2(&gate, async |mut sender| {
-        let request = Request::get("https://localhost/").body(Told(tokio::sync::mpsc::channel(1).1)).unwrap();
+        let request = Request::get("https://localhost/")
+            .body(Told(tokio::sync::mpsc::channel(1).1))
+            .unwrap();
         let mut response = sender.send_request(request).await.unwrap();
         response.body_mut().frame().await.unwrap().unwrap();
         drop(response);

@@ -69,7 +69,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Told>, Infallible
     let mut response = Response::builder().header("content-type", "application/grpc");
     if parts.uri.path() == "/refuse" {
         // Trailers alone: fields of a head that ends the stream.
-        response = response.header("grpc-status", "5").header("grpc-message", "no such thing");
+        response = response
+            .header("grpc-status", "5")
+            .header("grpc-message", "no such thing");
         return Ok(response.body(Told(told)).unwrap());
     }
     for name in ["te", "x-user", "grpc-timeout"] {
@@ -84,7 +86,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Told>, Infallible
             match frame.into_data() {
                 // The end of a stream may come in a frame of its own.
                 Ok(data) if data.is_empty() => {}
-                Ok(data) => tell.send(Frame::data([b"echo ", data.as_ref()].concat().into())).await.unwrap(),
+                Ok(data) => tell
+                    .send(Frame::data([b"echo ", data.as_ref()].concat().into()))
+                    .await
+                    .unwrap(),
                 Err(frame) => {
                     let sent = frame.into_trailers().unwrap();
                     trailers.insert("seen-trailer", sent["x-checksum"].clone());

@@ -34,7 +34,10 @@ fn short_token(gate: &Gate) -> (String, u64) {
     let mut claims = gate.issuer().claims(AUDIENCE, "anna");
     let end = unix_time() + OPEN_FOR;
     claims["exp"] = json!(end);
-    (format!("Authorization: Bearer {}\r\n", gate.issuer().sign("k1", &claims)), end)
+    (
+        format!("Authorization: Bearer {}\r\n", gate.issuer().sign("k1", &claims)),
+        end,
+    )
 }
 
 /// Whether it is the right time for what a token has opened to end.
@@ -85,7 +88,13 @@ fn no_close_frame_stands_within_a_frame() {
     let (token, end) = short_token(&gate);
     backend.next(Reply::upgrade_and_echo("websocket"));
     let mut client = gate.connect();
-    assert_eq!(client.send(get("/ws", &format!("{WEBSOCKET}{token}"))).response().status, 101);
+    assert_eq!(
+        client
+            .send(get("/ws", &format!("{WEBSOCKET}{token}")))
+            .response()
+            .status,
+        101
+    );
     client.send(b"\x82\x05ab");
     assert_eq!(client.take(4).unwrap(), b"\x82\x05ab");
     assert_eq!(client.take_all().map(|rest| rest.len()).unwrap_or(0), 0);
@@ -95,7 +104,10 @@ fn no_close_frame_stands_within_a_frame() {
     let (token, end) = short_token(&gate);
     backend.next(Reply::upgrade_and_echo("tcp"));
     let mut client = gate.connect();
-    open(&mut client, get("/ws", &format!("Connection: upgrade\r\nUpgrade: tcp\r\n{token}")));
+    open(
+        &mut client,
+        get("/ws", &format!("Connection: upgrade\r\nUpgrade: tcp\r\n{token}")),
+    );
     assert_eq!(client.take_all().map(|rest| rest.len()).unwrap_or(0), 0);
     assert_ends_at(end);
 }
@@ -105,7 +117,8 @@ fn streams_of_events_and_downloads_end_with_their_token_too() {
     let backend = Upstream::start();
     let gate = Gate::with_tls(&protected(&backend));
     let never = Barrier::new();
-    let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
+    let events =
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
     let download = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nbegin";
     for reply in [events, download] {
         backend.next(Reply::bytes(reply).then_after(&never, "x"));

@@ -26,7 +26,10 @@ type Sender = http2::SendRequest<Empty<Bytes>>;
 
 /// Runs it to its end, or fails.
 fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it ends") })
 }
 
@@ -37,7 +40,9 @@ async fn connect(address: SocketAddr, authority: &Authority) -> Sender {
     let connector = tokio_rustls::TlsConnector::from(Arc::new(authority.trusting_client(&["h2"])));
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
     let stream = connector.connect(name, stream).await.unwrap();
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .unwrap();
     tokio::spawn(connection);
     let first = Request::get("https://localhost/warm").body(Empty::new()).unwrap();
     sender.send_request(first).await.unwrap();
@@ -115,7 +120,11 @@ fn a_stream_becomes_a_websocket_and_every_byte_passes() {
         socket.read_to_end(&mut rest).await.unwrap();
         assert_eq!(rest, b"the end");
     });
-    let seen = backend.requests().into_iter().find(|request| request.target == "/ws?a=1").unwrap();
+    let seen = backend
+        .requests()
+        .into_iter()
+        .find(|request| request.target == "/ws?a=1")
+        .unwrap();
     assert_eq!((seen.method.as_str(), seen.version.as_str()), ("GET", "HTTP/1.1"));
     assert_eq!(seen.header("upgrade"), Some("websocket"));
     assert_eq!(seen.header("sec-websocket-version"), Some("13"));

@@ -1,18 +1,20 @@
 //! Upgrades of HTTP/1.1, byte by byte: what becomes a tunnel, and what stays HTTP.
 
-use std::net::Shutdown;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
-use std::io::{Read, Write};
 
 use super::{WEBSOCKET, connect, get, server};
 use crate::path::gate::{Gate, open_to, route, upstream};
+use crate::support::certificates::Authority;
 use crate::support::raw::RawClient;
 use crate::support::reply::Reply;
 use crate::support::until;
 use crate::support::upstream::Upstream;
+use crate::support::upstream_h2c::H2cUpstream;
 
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
@@ -36,7 +38,10 @@ fn every_byte_passes_both_ways() {
     assert_eq!(answer.status, 101);
     assert_eq!(answer.header("upgrade"), Some("websocket"));
     assert_eq!(answer.header("connection"), Some("upgrade"));
-    assert_eq!((answer.header("content-length"), answer.header("transfer-encoding")), (None, None));
+    assert_eq!(
+        (answer.header("content-length"), answer.header("transfer-encoding")),
+        (None, None)
+    );
     for length in [1, 2, 100, 16 * 1024, 16 * 1024 + 1, 100_000] {
         let bytes = noise(length);
         client.send(&bytes);
@@ -50,7 +55,10 @@ fn every_byte_passes_both_ways() {
     assert!(seen.headers.lists("connection", "upgrade"));
     // One line, at the handshake.
     let line = gate.access_line("/ws");
-    assert!(line.contains("status=101") && line.contains("decision=permit"), "{line}");
+    assert!(
+        line.contains("status=101") && line.contains("decision=permit"),
+        "{line}"
+    );
     assert_eq!(
         gate.metric(r#"doorward_http_requests_total{route="open",method="GET",status="101"}"#),
         1.0
@@ -115,7 +123,10 @@ fn only_101_makes_a_tunnel_and_what_stands_behind_is_the_next_request() {
         let last = client.response();
         assert_eq!((last.status, last.json()["target"].as_str()), (200, Some("/after")));
         client.expect_close();
-        let seen: Vec<String> = backend.requests()[before..].iter().map(|one| one.target.clone()).collect();
+        let seen: Vec<String> = backend.requests()[before..]
+            .iter()
+            .map(|one| one.target.clone())
+            .collect();
         assert_eq!(seen, ["/", "/after"], "after {status}");
     }
     // What is no request is refused as always.
@@ -148,16 +159,29 @@ fn a_refused_upgrade_keeps_the_connection_in_step() {
         let answer = client.send(get(target, &lines)).response();
         assert_eq!(answer.status, status, "{target}: {}", answer.text());
         let next = client.send(get("/next", "")).response();
-        assert_eq!((next.status, next.json()["target"].as_str()), (200, Some("/next")), "{target}");
+        assert_eq!(
+            (next.status, next.json()["target"].as_str()),
+            (200, Some("/next")),
+            "{target}"
+        );
     }
     let before = backend.requests().len();
     backend.next(Reply::upgrade_and_echo("websocket"));
     let admin = gate.bearer("anna", &["admin"]);
-    assert_eq!(client.send(get("/admin", &format!("{WEBSOCKET}{admin}"))).response().status, 101);
+    assert_eq!(
+        client
+            .send(get("/admin", &format!("{WEBSOCKET}{admin}")))
+            .response()
+            .status,
+        101
+    );
     client.send("echo");
     assert_eq!(client.take(4).unwrap(), b"echo");
     let seen = &backend.requests()[before];
-    assert_eq!((seen.header("x-user"), seen.header("authorization")), (Some("anna"), None));
+    assert_eq!(
+        (seen.header("x-user"), seen.header("authorization")),
+        (Some("anna"), None)
+    );
 }
 
 #[test]
@@ -188,8 +212,15 @@ fn a_long_answer_to_an_upgrade_comes_whole() {
 fn the_upstream_switches_to_what_it_was_asked_for_or_not_at_all() {
     let backend = Upstream::start();
     let gate = open_gate(&backend);
-    for upgrade in ["Upgrade: h2c\r\n", "", "Upgrade: websocket\r\nUpgrade: x\r\n", "Upgrade: websocket, x\r\n"] {
-        backend.next(Reply::bytes(format!("HTTP/1.1 101 S\r\nConnection: Upgrade\r\n{upgrade}\r\nbytes")));
+    for upgrade in [
+        "Upgrade: h2c\r\n",
+        "",
+        "Upgrade: websocket\r\nUpgrade: x\r\n",
+        "Upgrade: websocket, x\r\n",
+    ] {
+        backend.next(Reply::bytes(format!(
+            "HTTP/1.1 101 S\r\nConnection: Upgrade\r\n{upgrade}\r\nbytes"
+        )));
         let mut client = gate.connect();
         let answer = client.send(get("/", WEBSOCKET)).response();
         assert_eq!(answer.status, 502, "{upgrade:?}");
@@ -234,7 +265,10 @@ fn http_is_no_protocol_to_switch_to() {
 fn a_request_with_a_body_asks_for_no_upgrade() {
     let backend = Upstream::start();
     let gate = open_gate(&backend);
-    for framed in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"] {
+    for framed in [
+        "Content-Length: 3\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    ] {
         let mut client = gate.connect();
         client.send(format!("POST /x HTTP/1.1\r\nHost: a\r\n{WEBSOCKET}{framed}"));
         assert_eq!(client.response().json()["body"], "abc");
@@ -301,7 +335,9 @@ fn a_client_that_vanishes_is_missed_by_the_server() {
     let descriptors = gate.descriptors();
     drop(client);
     assert_eq!(heard.recv_timeout(crate::support::PATIENCE).unwrap(), 0);
-    until("both sockets are closed", || (gate.descriptors() <= descriptors - 2).then_some(()));
+    until("both sockets are closed", || {
+        (gate.descriptors() <= descriptors - 2).then_some(())
+    });
 }
 
 #[test]
@@ -325,11 +361,16 @@ fn a_client_that_does_not_read_is_not_read_for_and_cut() {
     read_head(&mut client);
     // It keeps sending: that is no sign of reading.
     let mut sender = client.try_clone().unwrap();
-    let talking = thread::spawn(move || while sender.write_all(b"x").is_ok() {
-        thread::sleep(Duration::from_millis(50));
+    let talking = thread::spawn(move || {
+        while sender.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(50));
+        }
     });
     heard.recv_timeout(crate::support::PATIENCE).expect("the tunnel is cut");
-    assert!(sent.load(Ordering::Relaxed) < 32 << 20, "nobody reads, and all is taken");
+    assert!(
+        sent.load(Ordering::Relaxed) < 32 << 20,
+        "nobody reads, and all is taken"
+    );
     assert!(gate.memory("VmHWM").saturating_sub(before) < 16 << 20);
     client.shutdown(Shutdown::Both).ok();
     talking.join().unwrap();
@@ -362,4 +403,76 @@ fn read_head(stream: &mut impl Read) -> String {
         head.push(byte[0]);
     }
     String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn over_https_http1_is_agreed_on_for_it_though_the_server_would_rather_speak_http2() {
+    let authority = Authority::new();
+    let config = Arc::new(authority.server(&["localhost"]).server_config(&["h2", "http/1.1"]));
+    let address = server(move |stream| {
+        let session = rustls::ServerConnection::new(config.clone()).unwrap();
+        let mut stream = rustls::StreamOwned::new(session, stream);
+        let head = read_head(&mut stream);
+        assert_eq!(stream.conn.alpn_protocol(), Some(b"http/1.1".as_slice()), "{head}");
+        write!(stream, "{SWITCHING}\r\n").unwrap();
+        let mut piece = [0; 1024];
+        while let Ok(read @ 1..) = stream.read(&mut piece) {
+            stream.write_all(&piece[..read]).unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let url = format!("https://localhost:{}", address.port());
+    let config = upstream("app", &url, &format!("tls = {{ ca = {ca:?} }}"));
+    let gate = Gate::start(&(config + &route("open", "/", "app", "access = \"public\"")));
+    for _ in 0..2 {
+        let mut client = gate.connect();
+        assert_eq!(client.send(get("/ws", WEBSOCKET)).response().status, 101);
+        client.send("echo");
+        assert_eq!(client.take(4).unwrap(), b"echo");
+    }
+}
+
+#[test]
+fn a_server_of_http2_alone_is_asked_for_no_upgrade() {
+    let backend = H2cUpstream::start();
+    let gate = Gate::start(&open_to(&backend.url()));
+    let mut client = gate.connect();
+    let answer = client.send(get("/ws", WEBSOCKET)).response();
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.json()["error"], "upstream_failed");
+    assert!(gate.access_line("/ws").contains("speaks HTTP/2 alone"));
+    assert_eq!(client.send(get("/next", "")).response().status, 200);
+    assert_eq!(backend.requests().len(), 1);
+}
+
+#[test]
+fn both_ends_are_asked_for_signs_of_life() {
+    let backend = Upstream::start();
+    backend.next(Reply::upgrade_and_echo("websocket"));
+    let gate = open_gate(&backend);
+    let mut client = gate.connect();
+    assert_eq!(client.send(get("/", WEBSOCKET)).response().status, 101);
+    client.send("echo");
+    assert_eq!(client.take(4).unwrap(), b"echo");
+    let name = |address: SocketAddr| format!("0100007F:{:04X}", address.port());
+    let ends = [
+        (Some(name(gate.address())), name(client.local_address())),
+        (None, name(backend.address())),
+    ];
+    for (local, remote) in ends {
+        // The second figure of the timer column: 02 is keep-alive, 01 an acknowledgement that is still awaited.
+        until("a keep-alive timer", || {
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let mut sockets = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+            sockets
+                .any(|fields| {
+                    local.as_ref().is_none_or(|local| fields[1] == local)
+                        && fields[2] == remote
+                        && fields[5].starts_with("02")
+                })
+                .then_some(())
+        });
+    }
 }

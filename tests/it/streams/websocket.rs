@@ -7,9 +7,9 @@ use tungstenite::client::IntoClientRequest as _;
 use tungstenite::handshake::server::{Request, Response};
 use tungstenite::http::HeaderValue;
 use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
-use tungstenite::protocol::frame::Frame;
 use tungstenite::{Error, Message, WebSocket};
 
 use super::{connect, server};
@@ -47,7 +47,9 @@ fn echo() -> (SocketAddr, mpsc::Receiver<Option<CloseFrame>>) {
 fn open(gate: &Gate, lines: &[(&'static str, &str)]) -> (WebSocket<TcpStream>, Response) {
     let mut request = format!("ws://{}/chat", gate.address()).into_client_request().unwrap();
     for (name, value) in lines {
-        request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+        request
+            .headers_mut()
+            .insert(*name, HeaderValue::from_str(value).unwrap());
     }
     let (socket, response) = tungstenite::client(request, connect(gate.address())).unwrap();
     (socket, response.map(|_| ()))
@@ -76,7 +78,11 @@ fn messages_of_every_kind_and_size_come_back() {
     socket.send(Message::Ping(b"are you there".to_vec().into())).unwrap();
     assert_eq!(socket.read().unwrap(), Message::Pong(b"are you there".to_vec().into()));
 
-    for (text, opcode, last) in [("frag", Data::Text, false), ("men", Data::Continue, false), ("ted", Data::Continue, true)] {
+    for (text, opcode, last) in [
+        ("frag", Data::Text, false),
+        ("men", Data::Continue, false),
+        ("ted", Data::Continue, true),
+    ] {
         let frame = Frame::message(text.as_bytes().to_vec(), OpCode::Data(opcode), last);
         socket.send(Message::Frame(frame)).unwrap();
     }

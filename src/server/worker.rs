@@ -196,7 +196,8 @@ async fn serve_http1<S>(
     }
     if let Some(tunnel) = state.take_tunnel() {
         let guarded = serving.into_parts().io.into_inner();
-        tunnel.run(guarded).await;
+        // Boxed: few connections become one, and none else should hold room for it.
+        Box::pin(tunnel.run(guarded)).await;
         return;
     }
     // Where any request has asked for an upgrade, hyper ends without flushing and without closing its side, for somebody

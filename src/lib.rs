@@ -17,7 +17,7 @@
 //!   5 admission     admit(question) -> Permit or Refusal: the one place that decides, for routes and our own URLs
 //!                     which route (route), too many? (rate), who is it (authn -> token, revocation), may they (authz)
 //!   6 endpoint      our own URLs, if the permit leads there
-//!     proxy         or the upstream: identity headers in, request out, response back
+//!     proxy         or the upstream: identity headers in, request out, response back; a tunnel where it switches protocols
 //!   7 one exit      every refusal and failure becomes a Problem, then a response (answer); one log line, one count
 //! ```
 //!

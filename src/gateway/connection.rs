@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::header::HeaderValue;
 
 use super::Worker;
 use super::client::ConnectionValues;
 use crate::net::Networks;
-use crate::proxy::{Exchange, Progress};
+use crate::proxy::{Exchange, Progress, Tunnel};
 use crate::registry::{Entry, Observed, Phase};
 use crate::route::Host;
 use crate::tls::{ClientAuth, ClientCertificate};
@@ -70,6 +70,7 @@ pub struct ConnectionState {
     stage: AtomicU8,
     wire: OnceLock<Arc<WireState>>,
     progress: Arc<Progress>,
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 const ACCEPTED: u8 = 0;
@@ -94,6 +95,14 @@ impl ConnectionState {
         self.stage.store(HTTP2, Ordering::Relaxed);
     }
 
+    /// What the connection becomes when HTTP on it has ended. From here on no byte of the client's is looked at.
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        let tunnel = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let wire = self.wire.get()?;
+        // Where the client has not taken the answer's head yet, hyper has thrown it away: there is no tunnel without one.
+        (!wire.waits_for_client_to_take() && wire.switch_to_tunnel()).then_some(tunnel)
+    }
+
     /// Whether an exchange is under way.
     pub fn is_exchanging(&self) -> bool {
         self.progress.active() > 0
@@ -112,6 +121,7 @@ impl ConnectionState {
             wire::Phase::Idle if self.progress.active() == 0 => (Phase::Idle, wire.heads()),
             wire::Phase::Refused => (Phase::Body, moved),
             wire::Phase::Lingering => (Phase::Linger, 0),
+            wire::Phase::Tunnel if self.progress.waits_for_client() => (Phase::Body, self.progress.frames()),
             wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => {
                 (Phase::Elsewhere, moved)
             }
@@ -236,10 +246,23 @@ impl Connection {
 
     /// A rule of HTTP/1 that the client broke, in place of whose request this one stands.
     pub fn take_violation(&self) -> Option<Violation> {
-        let wire = self.state.wire.get()?;
-        // No upgrade is taken on: what follows such a request is the next request.
-        wire.resume_http();
-        wire.take_violation()
+        self.state.wire.get()?.take_violation()
+    }
+
+    /// No upgrade takes place: what follows the request is the next request, and is read as one.
+    pub(super) fn stay_with_http(&self) {
+        if let Some(wire) = self.state.wire.get() {
+            wire.resume_http();
+        }
+    }
+
+    /// The tunnel that takes the connection over when the answer is written.
+    pub(super) fn offer_tunnel(&self, tunnel: Tunnel) {
+        self.state
+            .tunnel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(tunnel);
     }
 
     /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.

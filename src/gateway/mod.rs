@@ -10,6 +10,7 @@ mod fields;
 mod record;
 mod rest;
 mod snapshot;
+mod upgrade;
 mod worker;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::admission::{Destination, Permit};
 use crate::answer::{self, cors};
@@ -29,7 +31,7 @@ use crate::codes::Code;
 use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
-use crate::proxy::{self, Exchange, Outgoing};
+use crate::proxy::{self, Exchange, Forwarded, Outgoing};
 use crate::session;
 use crate::telemetry::Metrics;
 use crate::tls::ServerTls;
@@ -85,6 +87,9 @@ impl Gateway {
             Ok(response) => (response, None),
             Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
         };
+        if !matches!(response.body(), Body::Switched) {
+            connection.stay_with_http();
+        }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
@@ -116,6 +121,7 @@ impl Gateway {
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
+        let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
             return Err(refused(
                 Code::MethodNotAllowed,
@@ -141,6 +147,8 @@ impl Gateway {
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
+        let is_extended = extended.is_some();
+        let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
         // Admission: the one decision.
         let asked = Asked {
@@ -149,7 +157,8 @@ impl Gateway {
             shown: authn::shown(&sifted.authorization),
             cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
             ticket: parts.uri.query().and_then(session::ticket),
-            cross_site: credentials::is_cross_site(parts, &sifted, authority.as_ref(), &client, &snapshot.cors),
+            cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.as_ref()))
+                && credentials::is_cross_site(parts, authority.as_ref(), &client, &snapshot.cors),
             host: host.as_ref(),
             target: &target,
             client: &client,
@@ -159,6 +168,10 @@ impl Gateway {
         let permit = self.admit_asking(&asked, record).await?;
         match permit.destination() {
             Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
+            // Every 2xx would mean a tunnel (RFC 9110 section 9.3.6).
+            Destination::Endpoint(_) if is_extended => {
+                Err(Problem::new(Code::NotImplemented, "This address serves no WebSocket."))
+            }
             Destination::Endpoint(index) => {
                 record.endpoint = true;
                 let (parts, body) = message.take()?;
@@ -176,8 +189,10 @@ impl Gateway {
                     .map(Body::whole)
             }
             Destination::Route(entry) => {
-                let (parts, body) = message.take()?;
-                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                let (mut parts, body) = message.take()?;
+                let stream = parts.extensions.remove::<OnUpgrade>();
+                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                outgoing.upgrade = upgrade;
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
@@ -187,7 +202,13 @@ impl Gateway {
                 let sent = Instant::now();
                 let answered = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await;
                 upstream.series().exchange(connection.worker().index(), sent.elapsed());
-                Ok(answered?.map(Body::Relay))
+                match answered? {
+                    Forwarded::Answer(response) => Ok(response.map(Body::Relay)),
+                    Forwarded::Switched(head, tunnel) => {
+                        connection.run_tunnel(tunnel, stream);
+                        Ok(head.map(|()| Body::Switched))
+                    }
+                }
             }
         }
     }
@@ -230,6 +251,7 @@ impl Gateway {
             strip_ticket,
             cookie: sifted.cookie,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
+            upgrade: None,
             identity: &snapshot.identity,
             reserved: &snapshot.reserved,
         }

@@ -265,6 +265,7 @@ fn bind(config: &Config) -> Result<Vec<(TcpListener, Arc<Port>)>, StartError> {
         };
         let socket = TcpListener::bind(listener.address).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
+        crate::net::keep_alive(&socket).map_err(failed)?;
         let (protocol, redirect_port) = match listener.protocol {
             config::Protocol::Https => (Protocol::Https, 443),
             config::Protocol::Http => (Protocol::Http, 443),

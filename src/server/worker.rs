@@ -1,6 +1,9 @@
 //! A worker: one thread, one runtime, the connections it was handed.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
@@ -72,7 +75,9 @@ async fn sweep(worker: Arc<gateway::Worker>, tools: Tools) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        worker.registry().sweep(&tools.tuning.load().deadlines);
+        let now = tools.gateway.clock.unix_millis();
+        let ended = |person: &_| tools.gateway.authenticator.has_ended(person, now);
+        worker.registry().sweep(&tools.tuning.load().deadlines, &ended);
         worker.flush_log();
         upstream::sweep(std::time::Instant::now());
     }
@@ -133,6 +138,8 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
             }
         }
     }
+    // A tunnel that was offered and never ran would hold on to the entry that holds on to it.
+    drop(state.take_tunnel());
     drop(seat);
 }
 
@@ -154,25 +161,35 @@ async fn serve_http1<S>(
     });
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
-    let serving = http1::Builder::new()
+    let mut serving = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guarded), service);
-    let mut serving = std::pin::pin!(serving);
     let mut draining = false;
-    std::future::poll_fn(|cx| {
+    let mut step = |cx: &mut Context<'_>| {
         entry.register(Waiter::Owner, cx.waker());
         if entry.is_draining() && !draining {
             draining = true;
-            serving.as_mut().graceful_shutdown();
+            Pin::new(&mut serving).graceful_shutdown();
         }
-        let polled = serving.as_mut().poll(cx);
+        let polled = Pin::new(&mut serving).poll(cx);
         if polled.is_pending() && must_end(&entry, state.is_exchanging()) {
-            return std::task::Poll::Ready(());
+            return Poll::Ready(false);
         }
         polled.map(|result| note(result.err()))
-    })
-    .await;
+    };
+    if !poll_fn(&mut step).await {
+        return;
+    }
+    if let Some(tunnel) = state.take_tunnel() {
+        let guarded = serving.into_parts().io.into_inner();
+        // Boxed: few connections become one, and none else should hold room for it.
+        Box::pin(tunnel.run(guarded)).await;
+        return;
+    }
+    // Where any request has asked for an upgrade, hyper ends without flushing and without closing its side, for somebody
+    // else might go on. Asked once more, it ends as always; where it did that already, there is nothing left to do.
+    poll_fn(&mut step).await;
 }
 
 async fn serve_http2<S>(stream: S, connection: Arc<Connection>, tuning: &Tuning, gateway: Arc<Gateway>)
@@ -191,6 +208,8 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(tuning.header_bytes)
         .max_pending_accept_reset_streams(PENDING_RESETS)
+        // RFC 8441: WebSockets over streams.
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(stream), service);
     let mut serving = std::pin::pin!(serving);
     let mut draining = false;
@@ -204,7 +223,9 @@ where
         if polled.is_pending() && must_end(&entry, false) {
             return std::task::Poll::Ready(());
         }
-        polled.map(|result| note(result.err()))
+        polled.map(|result| {
+            note(result.err());
+        })
     })
     .await;
 }
@@ -213,12 +234,14 @@ where
 fn must_end(entry: &Entry, exchanging: bool) -> bool {
     match entry.cut() {
         None | Some(Cut::Upstream) => false,
-        Some(Cut::Deadline | Cut::Drain) => !exchanging || entry.is_overdue(),
+        Some(Cut::Deadline | Cut::Drain | Cut::Ended) => !exchanging || entry.is_overdue(),
     }
 }
 
-fn note(error: Option<hyper::Error>) {
-    if let Some(error) = error {
+/// Whether it ended well.
+fn note(error: Option<hyper::Error>) -> bool {
+    if let Some(error) = &error {
         tracing::debug!(%error, "a connection ended early");
     }
+    error.is_none()
 }

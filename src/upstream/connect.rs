@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::error::{Error, Kind};
 use super::io::{Io, Plain};
 use super::resolve::Resolver;
 use super::{Peer, Place, Protocol};
-use crate::tls::{ALPN_H2, ClientTls};
+use crate::tls::{ALPN_H2, ALPN_HTTP_1_1, ClientTls};
 
 /// How long one address has to itself before the next one is tried beside it (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -29,6 +30,22 @@ pub(super) struct Dialed {
 
 /// Connects to a peer, with its TLS handshake. The caller bounds the whole.
 pub(super) async fn dial(peer: &Peer) -> Result<Dialed, Error> {
+    dial_as(peer, false).await
+}
+
+/// The same where HTTP/1.1 is to be spoken, whatever the peer would rather speak.
+pub(super) async fn dial_http1(peer: &Peer) -> Result<Dialed, Error> {
+    let dialed = dial_as(peer, true).await?;
+    match dialed.http2 {
+        false => Ok(dialed),
+        true => {
+            let context = format!("{peer} speaks HTTP/2 alone, where no protocol can be switched");
+            Err(Error::new(Kind::Protocol, false, context))
+        }
+    }
+}
+
+async fn dial_as(peer: &Peer, http1: bool) -> Result<Dialed, Error> {
     let plain = match (&peer.server().place, peer.resolver()) {
         (Place::Unix(path), _) => unix(path).await,
         (Place::Tcp { .. }, Some(resolver)) => tcp(resolver, peer.next_address()).await,
@@ -51,7 +68,7 @@ pub(super) async fn dial(peer: &Peer) -> Result<Dialed, Error> {
             http2: true,
             address,
         }),
-        (Protocol::Https, Some(tls)) => secure(peer, tls, plain, address).await,
+        (Protocol::Https, Some(tls)) => secure(peer, tls, plain, address, http1).await,
         (Protocol::Https, None) => Err(refused(peer, io::Error::other("no TLS settings"))),
     }
 }
@@ -77,6 +94,7 @@ async fn tcp(resolver: &Resolver, turn: &AtomicUsize) -> io::Result<Plain> {
         }
     };
     stream.set_nodelay(true)?;
+    crate::net::keep_alive(&stream)?;
     Ok(Plain::Tcp(stream))
 }
 
@@ -105,7 +123,13 @@ async fn first_of(mut addresses: impl Iterator<Item = SocketAddr>) -> io::Result
     }
 }
 
-async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain, address: Option<SocketAddr>) -> Result<Dialed, Error> {
+async fn secure(
+    peer: &Peer,
+    tls: &ClientTls,
+    plain: Plain,
+    address: Option<SocketAddr>,
+    http1: bool,
+) -> Result<Dialed, Error> {
     let host = match &peer.server().place {
         Place::Tcp { host, .. } => host,
         Place::Unix(_) => "localhost",
@@ -113,12 +137,13 @@ async fn secure(peer: &Peer, tls: &ClientTls, plain: Plain, address: Option<Sock
     let name = tls
         .server_name(host)
         .map_err(|error| Error::new(Kind::Connect, false, peer.to_string()).caused_by(error))?;
-    let stream = TlsConnector::from(tls.config().clone())
-        .connect(name, plain)
-        .await
-        .map_err(|error| {
-            Error::new(Kind::Connect, false, format!("{peer}: the TLS handshake failed")).caused_by(error)
-        })?;
+    let mut config = tls.config().clone();
+    if http1 {
+        Arc::make_mut(&mut config).alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    }
+    let stream = TlsConnector::from(config).connect(name, plain).await.map_err(|error| {
+        Error::new(Kind::Connect, false, format!("{peer}: the TLS handshake failed")).caused_by(error)
+    })?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(ALPN_H2);
     Ok(Dialed {
         io: Io::Tls(Box::new(stream)),

@@ -9,7 +9,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::body::{Incoming, Outgoing};
-use super::connect::{Dialed, dial};
+use super::connect::{Dialed, dial, dial_http1};
 use super::error::{Error, Kind};
 use super::http1;
 use super::io::Io;
@@ -53,8 +53,12 @@ impl<B: RequestBody> Connection<B> {
     pub(super) async fn obtain(
         peer: &Arc<Peer>,
         wanted: Origin,
+        switch: bool,
         connect_timeout: Duration,
     ) -> Result<(Self, Origin), Error> {
+        if switch && peer.speaks() != Speaks::Http1 {
+            return Ok((Self::connect_to_switch(peer, connect_timeout).await?, Origin::Fresh));
+        }
         let spare = match (wanted, peer.speaks()) {
             (Origin::Fresh, Speaks::Http1) => None,
             // There the pool gives no connection that is known to be dead.
@@ -93,6 +97,19 @@ impl<B: RequestBody> Connection<B> {
                 }
             }
         }
+    }
+
+    /// A connection whose protocol can be switched, which is one of HTTP/1.1, to a peer that would rather speak HTTP/2 or
+    /// was never asked.
+    async fn connect_to_switch(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {
+        let made = async {
+            let dialed = dial_http1(peer).await?;
+            Ok(Self::Http1(http1::Connection::new(dialed.io, dialed.address)))
+        };
+        tokio::time::timeout(connect_timeout, made).await.unwrap_or_else(|_| {
+            let context = format!("{peer}: no connection within {connect_timeout:?} (connect_timeout)");
+            Err(Error::new(Kind::Timeout, false, context))
+        })
     }
 
     async fn connect(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{HOST, HeaderMap};
+use http::header::{HOST, HeaderMap, UPGRADE};
 use http::{Method, Request, Response, Uri};
 use http_body::Body as _;
 use tokio::time::{Instant, sleep_until};
@@ -118,8 +118,10 @@ impl Upstream {
         let (health, who) = (peer.health(), peer.named(&self.settings.name));
         let visit = Visit::new(peer.clone());
         let mut wanted = attempt.wanted;
+        // Nobody's Upgrade gets here by itself: it is hop-by-hop, and only written where a switch is wanted.
+        let switch = request.headers().contains_key(UPGRADE);
         loop {
-            let obtained = Connection::obtain(peer, wanted, self.settings.connect_timeout).await;
+            let obtained = Connection::obtain(peer, wanted, switch, self.settings.connect_timeout).await;
             let (connection, origin) = match obtained {
                 Ok(obtained) => obtained,
                 Err(error) => {

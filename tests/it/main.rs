@@ -14,6 +14,7 @@ mod cli;
 mod harness;
 mod path;
 mod store;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -26,6 +26,7 @@ mod grammar;
 mod guarded;
 mod head;
 mod held;
+pub mod http2;
 mod scanner;
 mod settings;
 mod state;

@@ -11,6 +11,7 @@
 mod accounts;
 mod cli;
 mod harness;
+mod hostile;
 mod path;
 mod store;
 #[path = "../support/mod.rs"]

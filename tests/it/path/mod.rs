@@ -14,7 +14,7 @@ mod answers;
 mod cors;
 mod deadlines;
 mod framing;
-mod gate;
+pub(crate) mod gate;
 mod headers;
 mod identity;
 mod limits;

@@ -1,0 +1,1 @@
+//! What passes the guard, and what does not.

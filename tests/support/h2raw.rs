@@ -262,7 +262,11 @@ fn status_of(block: &[u8]) -> u16 {
             let mut take = |count: usize| bits.by_ref().take(count).fold(0, |code, bit| code << 1 | bit);
             (0..3).fold(0, |status, _| {
                 let code = take(5);
-                let digit = if code < 3 { code } else { (code << 1 | take(1)) - 0x19 + 3 };
+                let digit = if code < 3 {
+                    code
+                } else {
+                    (code << 1 | take(1)) - 0x19 + 3
+                };
                 status * 10 + digit
             })
         }

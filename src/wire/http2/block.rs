@@ -148,7 +148,7 @@ impl Text<'_> {
     fn text(&self) -> Option<Option<Vec<u8>>> {
         let mut found = false;
         if self.huffman {
-            if !huffman::decode(self.bytes, |octet| found |= octet == b'#') {
+            if may_hold_hash(self.bytes) && !huffman::decode(self.bytes, |octet| found |= octet == b'#') {
                 return None;
             }
         } else {
@@ -167,18 +167,24 @@ impl Text<'_> {
     }
 }
 
-/// A target that will be refused with 400, in place of one with a `#`, as like it as can be. `http::Uri` takes a backslash, and
-/// wants a `/` or a `?` first.
+/// Whether the code of `#` may stand in this text: it begins with nine ones, which those of most paths have nowhere.
+fn may_hold_hash(coded: &[u8]) -> bool {
+    let ones = |pair: &[u8]| matches!(pair, [a, b] if a.trailing_ones() + b.leading_ones() >= 9);
+    coded.windows(2).any(ones)
+}
+
+/// A target that will be refused with 400, in place of one with a `#`, as like it as can be: a backslash in the path. (In a
+/// query it may be, so a query becomes a part of the path.) `http::Uri` takes it, and wants a `/` first.
 fn refused(mut path: Vec<u8>) -> Vec<u8> {
-    let begins = path.first() == Some(&b'#');
     for octet in &mut path {
-        if *octet == b'#' {
+        if matches!(octet, b'#' | b'?') {
             *octet = b'\\';
         }
     }
     match path.as_mut_slice() {
+        // No slash in front: no target, but one that `http::Uri` takes.
         [only] => *only = b'?',
-        [first, second, ..] if begins => (*first, *second) = (b'/', b'\\'),
+        [first, second, ..] if *first == b'\\' => (*first, *second) = (b'/', b'\\'),
         _ => {}
     }
     path

@@ -202,6 +202,8 @@ impl Scan {
             }
         }
         state.count_block();
+        // A stream that was passed by is not one with trailers; h2 knows.
+        let trailers = trailers && self.open.contains(&head.stream);
         match self.names.walk(block, trailers) {
             Walked::Clean => Next::Passes(length),
             Walked::Changed(block) => {

@@ -81,7 +81,8 @@ impl State {
     }
 
     pub(super) fn publish_open(&self, open: usize) {
-        self.open.store(u32::try_from(open).unwrap_or(u32::MAX), Ordering::Relaxed);
+        self.open
+            .store(u32::try_from(open).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     pub(super) fn blocked_in_writing(&self, blocked: bool) {

@@ -44,7 +44,12 @@ impl AsyncWrite for Client {
 }
 
 fn guard(said: &[u8], piece: usize) -> Guard<Client> {
-    let said = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0, 0, 0, 4, 0, 0, 0, 0, 0][..], said].concat();
+    let said = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0][..],
+        said,
+    ]
+    .concat();
     Guard::new(Client { said, at: 0, piece }, 65_536)
 }
 
@@ -107,7 +112,11 @@ fn what_is_ordinary_passes_as_it_is_however_it_is_cut() {
 #[test]
 fn a_header_block_waits_for_its_end() {
     let block = frame(1, 0, 1, &get());
-    for said in [block.clone(), block[..12].to_vec(), [&block[..], &frame(9, 4, 1, &[9; 20])[..20]].concat()] {
+    for said in [
+        block.clone(),
+        block[..12].to_vec(),
+        [&block[..], &frame(9, 4, 1, &[9; 20])[..20]].concat(),
+    ] {
         let mut guard = guard(&said, usize::MAX);
         assert_eq!(read(&mut guard, 8192), b"");
         assert_eq!(guard.state().phase(), Phase::Block);
@@ -129,8 +138,20 @@ fn a_header_block_waits_for_its_end() {
 fn a_fragment_is_exchanged_and_what_follows_is_not() {
     let dirty = [&GET[..2], &[0x44, 4, b'/', b'a', b'#', b'b', 0x01, 1, b'a']].concat();
     let clean = [&GET[..2], &[0x44, 4, b'/', b'a', b'\\', b'b', 0x01, 1, b'a']].concat();
-    let said = [frame(6, 0, 0, &[7; 8]), frame(1, 5, 1, &dirty), frame(1, 5, 3, &get()), frame(1, 5, 5, &dirty)].concat();
-    let wanted = [frame(6, 0, 0, &[7; 8]), frame(1, 5, 1, &clean), frame(1, 5, 3, &get()), frame(1, 5, 5, &clean)].concat();
+    let said = [
+        frame(6, 0, 0, &[7; 8]),
+        frame(1, 5, 1, &dirty),
+        frame(1, 5, 3, &get()),
+        frame(1, 5, 5, &dirty),
+    ]
+    .concat();
+    let wanted = [
+        frame(6, 0, 0, &[7; 8]),
+        frame(1, 5, 1, &clean),
+        frame(1, 5, 3, &get()),
+        frame(1, 5, 5, &clean),
+    ]
+    .concat();
     for piece in [1, 3, 20, usize::MAX] {
         for room in [1, 13, 8192] {
             assert_eq!(read(&mut guard(&said, piece), room), wanted, "{piece} {room}");
@@ -148,15 +169,29 @@ fn names_are_found_wherever_they_are_kept() {
     // ":path: /x" and "x: y" are remembered; then the older one's name is used again.
     let block = [&[0x40, 5][..], b":path", &[2], b"/x", &[0x40, 1, b'x', 1, b'y']].concat();
     assert_eq!(names.walk(&block, false), Walked::Clean);
-    assert_eq!(names.walk(&[0x0f, 48, 2, b'/', b'#'], false), Walked::Changed(vec![0x0f, 48, 2, b'/', b'\\']));
-    assert_eq!(names.walk(&[0x0f, 47, 2, b'/', b'#'], false), Walked::Clean, "that is x");
-    assert_eq!(names.walk(&[0x0f, 49, 2, b'/', b'#'], false), Walked::Clean, "that is nothing: h2 says so");
+    assert_eq!(
+        names.walk(&[0x0f, 48, 2, b'/', b'#'], false),
+        Walked::Changed(vec![0x0f, 48, 2, b'/', b'\\'])
+    );
+    assert_eq!(
+        names.walk(&[0x0f, 47, 2, b'/', b'#'], false),
+        Walked::Clean,
+        "that is x"
+    );
+    assert_eq!(
+        names.walk(&[0x0f, 49, 2, b'/', b'#'], false),
+        Walked::Clean,
+        "that is nothing: h2 says so"
+    );
     // 130 more push it out of any table.
     for _ in 0..130 {
         assert_eq!(names.walk(&[0x40, 1, b'x', 1, b'y'], false), Walked::Clean);
     }
     for index in 0..=255 {
-        assert_eq!(names.walk(&[0x0f, 0x80 | (index & 0x7f), index >> 7, 1, b'#'], false), Walked::Clean);
+        assert_eq!(
+            names.walk(&[0x0f, 0x80 | (index & 0x7f), index >> 7, 1, b'#'], false),
+            Walked::Clean
+        );
     }
 }
 
@@ -166,7 +201,14 @@ fn paths_keep_their_length() {
         Walked::Changed(block) => String::from_utf8(block[2..].to_vec()).unwrap(),
         other => panic!("{path}: {other:?}"),
     };
-    for (path, wanted) in [("/#", "/\\"), ("#", "?"), ("#a", "/\\"), ("##", "/\\"), ("/a?b#c#", "/a?b\\c\\")] {
+    for (path, wanted) in [
+        ("/#", "/\\"),
+        ("#", "?"),
+        ("#a", "/\\"),
+        ("##", "/\\"),
+        ("/a?b#c#", "/a\\b\\c\\"),
+        ("?#", "/\\"),
+    ] {
         assert_eq!(exchanged(path), wanted);
     }
     let long = "/".to_owned() + &"a".repeat(300) + "#";
@@ -198,7 +240,13 @@ fn trailers_with_pseudo_headers_become_malformed() {
 
 #[test]
 fn what_is_no_header_block_is_said_to_be_none() {
-    for block in [&[0x00, 5, b'a'][..], &[0x7f], &[0xff, 0x80, 0x80, 0x80, 0x80, 1], &[0x04, 0x82, 0x60], &[0x00]] {
+    for block in [
+        &[0x00, 5, b'a'][..],
+        &[0x7f],
+        &[0xff, 0x80, 0x80, 0x80, 0x80, 1],
+        &[0x04, 0x82, 0x60],
+        &[0x00],
+    ] {
         assert_eq!(walked(block), Walked::Malformed, "{block:?}");
     }
 }
@@ -217,9 +265,17 @@ fn what_is_sent_is_followed_however_it_is_cut() {
         let mut seen = Vec::new();
         let mut outgoing = Outgoing::default();
         for piece in sent.chunks(piece) {
-            outgoing.pass(piece, |head: Head| seen.push((head.stream, head.length, super::outgoing::ends(&head))));
+            outgoing.pass(piece, |head: Head| {
+                seen.push((head.stream, head.length, super::outgoing::ends(&head)))
+            });
         }
-        let wanted = [(0, 12, false), (1, 1, false), (1, 20, false), (1, 0, true), (3, 4, true)];
+        let wanted = [
+            (0, 12, false),
+            (1, 1, false),
+            (1, 20, false),
+            (1, 0, true),
+            (3, 4, true),
+        ];
         assert_eq!(seen, wanted, "{piece}");
     }
 }

@@ -30,7 +30,11 @@ fn rapid_resets_are_ended_early() {
         .concat()
     });
     // Of 20,000 requests, hardly any has reached the backend: the budget is 500.
-    let reached = backend.requests().iter().filter(|request| request.target == "/").count();
+    let reached = backend
+        .requests()
+        .iter()
+        .filter(|request| request.target == "/")
+        .count();
     assert!(reached < 1500, "{reached}");
 }
 
@@ -90,9 +94,13 @@ fn empty_data_is_ended_early() {
         frame(DATA, 8, 1, &[99; 100]),
         frame(DATA, 0, 1, &[7]),
     ] {
-        ended(&gate, 400_000, |index| {
-            if index == 0 { open.clone() } else { data.clone() }
-        });
+        ended(
+            &gate,
+            400_000,
+            |index| {
+                if index == 0 { open.clone() } else { data.clone() }
+            },
+        );
     }
 }
 
@@ -107,7 +115,11 @@ fn endless_header_blocks_are_ended_early() {
         frame(CONTINUATION, 0, 1, &field),
         frame(CONTINUATION, 0, 1, &field.repeat(15)),
     ] {
-        ended(&gate, MANY, |index| if index == 0 { begin.clone() } else { piece.clone() });
+        ended(
+            &gate,
+            MANY,
+            |index| if index == 0 { begin.clone() } else { piece.clone() },
+        );
     }
     // Trailers over and over; h2 takes the second ones for an error.
     let trailers = field_section();
@@ -136,14 +148,20 @@ fn a_header_list_is_bounded_however_it_is_compressed() {
         let mut client = h2(&gate);
         client.send(HEADERS, WHOLE, 1, &first);
         assert!(matches!(client.answer(1), Answer::Status(200, _)));
-        pour(&mut client, 2000, |index| frame(HEADERS, WHOLE, stream(index + 1), &bomb))
+        pour(&mut client, 2000, |index| {
+            frame(HEADERS, WHOLE, stream(index + 1), &bomb)
+        })
     });
     // A list that is too long and no bomb is answered, or refused; the same connection goes on if it was answered.
     let long: Vec<u8> = (0..70).flat_map(|n| field(&format!("x-{n}"), [b'a'; 1000])).collect();
     let pieces = [request("GET", "/"), long].concat();
     let mut client = h2(&gate);
     for (index, piece) in pieces.chunks(16_000).enumerate() {
-        let last = if (index + 1) * 16_000 >= pieces.len() { END_HEADERS } else { 0 };
+        let last = if (index + 1) * 16_000 >= pieces.len() {
+            END_HEADERS
+        } else {
+            0
+        };
         match index {
             0 => client.send(HEADERS, END_STREAM | last, 1, piece),
             _ => client.send(CONTINUATION, last, 1, piece),
@@ -172,5 +190,8 @@ fn streams_beyond_the_limit_are_refused() {
             frame(HEADERS, WHOLE, stream(index + 129), &request("GET", "/held"))
         })
     });
-    assert!(code.is_none_or(|code| code == ENHANCE_YOUR_CALM), "{code:?} after {sent}");
+    assert!(
+        code.is_none_or(|code| code == ENHANCE_YOUR_CALM),
+        "{code:?} after {sent}"
+    );
 }

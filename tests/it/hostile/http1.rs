@@ -31,11 +31,21 @@ fn what_drips_is_let_go() {
         thread::scope(|scope| {
             let gate = &gate;
             scope.spawn(|| drip(&mut gate.connect(), "a head", head.as_bytes().chunks(1)));
-            scope.spawn(|| drip(&mut gate.connect(), "empty lines", [&b"\r\n"[..]].into_iter().cycle().take(300)));
+            scope.spawn(|| {
+                drip(
+                    &mut gate.connect(),
+                    "empty lines",
+                    [&b"\r\n"[..]].into_iter().cycle().take(300),
+                )
+            });
             scope.spawn(|| {
                 let mut client = gate.connect();
                 assert_eq!(client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").response().status, 200);
-                drip(&mut client, "empty lines between requests", [&b"\r\n"[..]].into_iter().cycle().take(300));
+                drip(
+                    &mut client,
+                    "empty lines between requests",
+                    [&b"\r\n"[..]].into_iter().cycle().take(300),
+                );
             });
             scope.spawn(|| drip(&mut gate.connect(), "spaces", [&b" "[..]].into_iter().cycle().take(300)));
         });
@@ -95,12 +105,20 @@ fn endless_parts_of_a_message_are_refused() {
     let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let cases: [(&str, String, String); 8] = [
         ("a field", "GET / HTTP/1.1\r\nHost: a\r\nX: ".into(), "a".repeat(1000)),
-        ("fields", "GET / HTTP/1.1\r\nHost: a\r\n".into(), "X-A: b\r\n".repeat(100)),
+        (
+            "fields",
+            "GET / HTTP/1.1\r\nHost: a\r\n".into(),
+            "X-A: b\r\n".repeat(100),
+        ),
         ("a target", "GET /".into(), "a".repeat(1000)),
         ("a method", String::new(), "A".repeat(1000)),
         ("empty lines", String::new(), "\r\n".repeat(500)),
         ("one chunk extension", format!("{chunked}5;"), "a".repeat(1000)),
-        ("chunk extensions", chunked.into(), format!("1;{}\r\na\r\n", "a".repeat(200)).repeat(5)),
+        (
+            "chunk extensions",
+            chunked.into(),
+            format!("1;{}\r\na\r\n", "a".repeat(200)).repeat(5),
+        ),
         ("trailers", format!("{chunked}0\r\n"), "X-A: b\r\n".repeat(100)),
     ];
     for (what, begin, more) in cases {
@@ -115,7 +133,10 @@ fn endless_parts_of_a_message_are_refused() {
         });
     }
     assert!(
-        backend.requests().iter().all(|request| request.target == "/stranger" || !request.complete),
+        backend
+            .requests()
+            .iter()
+            .all(|request| request.target == "/stranger" || !request.complete),
         "nothing of them is a whole request"
     );
 }
@@ -136,7 +157,11 @@ fn thousands_of_pipelined_requests_hold_no_memory() {
         let mut writer = reader.try_clone().unwrap();
         let sending = thread::spawn(move || {
             for index in 0..COUNT {
-                let last = if index + 1 == COUNT { "Connection: close\r\n" } else { "" };
+                let last = if index + 1 == COUNT {
+                    "Connection: close\r\n"
+                } else {
+                    ""
+                };
                 writer
                     .write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{last}\r\n").as_bytes())
                     .unwrap();

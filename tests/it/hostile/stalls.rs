@@ -16,20 +16,46 @@ fn who_stands_still_is_let_go() {
     let gate = gate(&backend, deadlines());
     let request = request("GET", "/");
     let head = frame(HEADERS, WHOLE, 1, &request);
-    let post = frame(HEADERS, END_HEADERS, 1, &super::super::support::h2raw::request("POST", "/"));
+    let post = frame(
+        HEADERS,
+        END_HEADERS,
+        1,
+        &super::super::support::h2raw::request("POST", "/"),
+    );
     let settings = frame(SETTINGS, 0, 0, &[]);
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", vec![]),
         ("half a preface", PREFACE[..10].to_vec()),
         ("a preface without SETTINGS", PREFACE.to_vec()),
-        ("half of SETTINGS", [PREFACE, &frame(SETTINGS, 0, 0, &[0; 12])[..15]].concat()),
+        (
+            "half of SETTINGS",
+            [PREFACE, &frame(SETTINGS, 0, 0, &[0; 12])[..15]].concat(),
+        ),
         ("a preface", [PREFACE, &settings].concat()),
         ("half a head", [PREFACE, &settings, &head[..20]].concat()),
-        ("a head without its end", [PREFACE, &settings, &frame(HEADERS, END_STREAM, 1, &request)].concat()),
-        ("half a CONTINUATION", [PREFACE, &settings, &frame(HEADERS, END_STREAM, 1, &request), &frame(CONTINUATION, 4, 1, &[0; 9])[..12]].concat()),
+        (
+            "a head without its end",
+            [PREFACE, &settings, &frame(HEADERS, END_STREAM, 1, &request)].concat(),
+        ),
+        (
+            "half a CONTINUATION",
+            [
+                PREFACE,
+                &settings,
+                &frame(HEADERS, END_STREAM, 1, &request),
+                &frame(CONTINUATION, 4, 1, &[0; 9])[..12],
+            ]
+            .concat(),
+        ),
         ("a body that does not come", [PREFACE, &settings, &post].concat()),
-        ("half a DATA frame", [PREFACE, &settings, &post, &frame(DATA, 1, 1, &[7; 99])[..50]].concat()),
-        ("half a PING", [PREFACE, &settings, &frame(PING, 0, 0, &[7; 8])[..12]].concat()),
+        (
+            "half a DATA frame",
+            [PREFACE, &settings, &post, &frame(DATA, 1, 1, &[7; 99])[..50]].concat(),
+        ),
+        (
+            "half a PING",
+            [PREFACE, &settings, &frame(PING, 0, 0, &[7; 8])[..12]].concat(),
+        ),
         ("a request, then nothing", [PREFACE, &settings, &head].concat()),
     ];
     withstands(&gate, || {
@@ -53,14 +79,23 @@ fn who_only_looks_alive_is_let_go() {
     let backend = Upstream::start();
     let gate = gate(&backend, deadlines());
     let get = frame(HEADERS, WHOLE, 1, &request("GET", "/"));
-    let dripped = frame(HEADERS, WHOLE, 1, &[request("GET", "/"), field("x-long", [b'a'; 5000])].concat());
+    let dripped = frame(
+        HEADERS,
+        WHOLE,
+        1,
+        &[request("GET", "/"), field("x-long", [b'a'; 5000])].concat(),
+    );
     let ping = frame(PING, 0, 0, &[7; 8]);
     let post = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
     let window = frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes());
     let cases: Vec<(&str, Vec<u8>, Vec<Vec<u8>>)> = vec![
         ("PING while idle", get, vec![ping.clone(); 300]),
         ("PING before any request", vec![], vec![ping.clone(); 300]),
-        ("a head byte by byte", vec![], dripped.chunks(1).map(<[u8]>::to_vec).collect()),
+        (
+            "a head byte by byte",
+            vec![],
+            dripped.chunks(1).map(<[u8]>::to_vec).collect(),
+        ),
         ("PING while a body is awaited", post.clone(), vec![ping; 300]),
         ("windows while a body is awaited", post, vec![window; 300]),
     ];
@@ -126,7 +161,10 @@ fn who_does_not_read_is_let_go() {
         let large = seen.iter().find(|request| request.target == "/large");
         let large = large.cloned().unwrap_or_else(|| {
             crate::support::until("the large request", || {
-                backend.requests().into_iter().find(|request| request.target == "/large")
+                backend
+                    .requests()
+                    .into_iter()
+                    .find(|request| request.target == "/large")
             })
         });
         backend.wait_for_close(large.connection);

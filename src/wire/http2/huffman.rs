@@ -64,15 +64,15 @@ pub(super) fn decode(coded: &[u8], mut take: impl FnMut(u8)) -> bool {
         while have < LONGEST
             && let Some(byte) = bytes.next()
         {
-            bits = bits << 8 | u64::from(*byte);
+            bits = (bits << 8) | u64::from(*byte);
             have += 8;
         }
         // The next bits, the first one on the left; behind the end stand ones, as the padding has them.
         let ones = (1_u64 << LONGEST) - 1;
         let window = if have >= LONGEST {
-            bits >> (have - LONGEST) & ones
+            (bits >> (have - LONGEST)) & ones
         } else {
-            (bits << (LONGEST - have) | (1 << (LONGEST - have)) - 1) & ones
+            ((bits << (LONGEST - have)) | ((1 << (LONGEST - have)) - 1)) & ones
         };
         match symbol(u32::try_from(window).unwrap_or(u32::MAX)) {
             Some((octet, length)) if length <= have => {

@@ -35,7 +35,7 @@ fn what_drips_is_let_go() {
                 drip(
                     &mut gate.connect(),
                     "empty lines",
-                    [&b"\r\n"[..]].into_iter().cycle().take(300),
+                    [&b"\r\n"[..]].into_iter().cycle().take(400),
                 )
             });
             scope.spawn(|| {
@@ -44,10 +44,10 @@ fn what_drips_is_let_go() {
                 drip(
                     &mut client,
                     "empty lines between requests",
-                    [&b"\r\n"[..]].into_iter().cycle().take(300),
+                    [&b"\r\n"[..]].into_iter().cycle().take(400),
                 );
             });
-            scope.spawn(|| drip(&mut gate.connect(), "spaces", [&b" "[..]].into_iter().cycle().take(300)));
+            scope.spawn(|| drip(&mut gate.connect(), "spaces", [&b" "[..]].into_iter().cycle().take(400)));
         });
     });
 }

@@ -39,7 +39,7 @@ fn gate(backend: &Upstream, config: &str) -> Gate {
 /// The deadlines of tests that wait for them.
 fn deadlines() -> &'static str {
     if std::env::var_os("DOORWARD_LONG").is_some_and(|value| value == "1") {
-        return "[timeouts]\nidle = \"10s\"\n";
+        return "[timeouts]\nidle = \"2s\"\n";
     }
     "[timeouts]\nfirst_byte = \"1s\"\nhandshake = \"1s\"\nheader_read = \"1s\"\nbody_progress = \"1s\"\nidle = \"1s\"\n"
 }

@@ -14,14 +14,9 @@ const NO_WINDOW: [(u16, u32); 1] = [(4, 0)];
 fn who_stands_still_is_let_go() {
     let backend = Upstream::start();
     let gate = gate(&backend, deadlines());
-    let request = request("GET", "/");
-    let head = frame(HEADERS, WHOLE, 1, &request);
-    let post = frame(
-        HEADERS,
-        END_HEADERS,
-        1,
-        &super::super::support::h2raw::request("POST", "/"),
-    );
+    let get = request("GET", "/");
+    let head = frame(HEADERS, WHOLE, 1, &get);
+    let post = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
     let settings = frame(SETTINGS, 0, 0, &[]);
     let cases: Vec<(&str, Vec<u8>)> = vec![
         ("nothing", vec![]),
@@ -35,14 +30,14 @@ fn who_stands_still_is_let_go() {
         ("half a head", [PREFACE, &settings, &head[..20]].concat()),
         (
             "a head without its end",
-            [PREFACE, &settings, &frame(HEADERS, END_STREAM, 1, &request)].concat(),
+            [PREFACE, &settings, &frame(HEADERS, END_STREAM, 1, &get)].concat(),
         ),
         (
             "half a CONTINUATION",
             [
                 PREFACE,
                 &settings,
-                &frame(HEADERS, END_STREAM, 1, &request),
+                &frame(HEADERS, END_STREAM, 1, &get),
                 &frame(CONTINUATION, 4, 1, &[0; 9])[..12],
             ]
             .concat(),
@@ -88,16 +83,16 @@ fn who_only_looks_alive_is_let_go() {
     let ping = frame(PING, 0, 0, &[7; 8]);
     let post = frame(HEADERS, END_HEADERS, 1, &request("POST", "/"));
     let window = frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes());
-    let cases: Vec<(&str, Vec<u8>, Vec<Vec<u8>>)> = vec![
-        ("PING while idle", get, vec![ping.clone(); 300]),
-        ("PING before any request", vec![], vec![ping.clone(); 300]),
+    let cases = vec![
+        ("PING while idle", get, vec![ping.clone(); 400]),
+        ("PING before any request", vec![], vec![ping.clone(); 400]),
         (
             "a head byte by byte",
             vec![],
             dripped.chunks(1).map(<[u8]>::to_vec).collect(),
         ),
-        ("PING while a body is awaited", post.clone(), vec![ping; 300]),
-        ("windows while a body is awaited", post, vec![window; 300]),
+        ("PING while a body is awaited", post.clone(), vec![ping; 400]),
+        ("windows while a body is awaited", post, vec![window; 400]),
     ];
     withstands(&gate, || {
         thread::scope(|scope| {

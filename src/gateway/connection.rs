@@ -13,7 +13,7 @@ use crate::proxy::{Exchange, Progress, Tunnel};
 use crate::registry::{Entry, Observed, Phase};
 use crate::route::Host;
 use crate::tls::{ClientAuth, ClientCertificate};
-use crate::wire::{self, Violation, WireState};
+use crate::wire::{self, Violation, WireState, http2};
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,7 @@ pub struct Secured {
 pub struct ConnectionState {
     stage: AtomicU8,
     wire: OnceLock<Arc<WireState>>,
+    http2: OnceLock<Arc<http2::State>>,
     progress: Arc<Progress>,
     tunnel: Mutex<Option<Tunnel>>,
 }
@@ -90,8 +91,9 @@ impl ConnectionState {
         self.stage.store(HTTP1, Ordering::Relaxed);
     }
 
-    /// HTTP/2 is spoken.
-    pub fn http2(&self) {
+    /// HTTP/2 is spoken, under this guard.
+    pub fn http2(&self, wire: Arc<http2::State>) {
+        self.http2.set(wire).ok();
         self.stage.store(HTTP2, Ordering::Relaxed);
     }
 
@@ -129,6 +131,24 @@ impl ConnectionState {
     }
 }
 
+impl ConnectionState {
+    /// A stream that is being answered has an entry of its own; here counts what concerns the connection as a whole.
+    fn observe_http2(&self, wire: &http2::State) -> (Phase, u64) {
+        match wire.phase() {
+            http2::Phase::Preface => (Phase::FirstByte, 1),
+            http2::Phase::Ended => (Phase::Linger, 0),
+            // Nothing else can come before its end (RFC 9113 section 4.3), and however its bytes drip it has one deadline.
+            http2::Phase::Block => (Phase::Head, wire.blocks()),
+            http2::Phase::Open if wire.waits_for_client_to_take() => (Phase::Body, wire.sent()),
+            http2::Phase::Open if self.progress.active() > 0 => (Phase::Elsewhere, self.progress.frames()),
+            // Answers are complete as far as we go, and wait for a window.
+            http2::Phase::Open if wire.open() > 0 => (Phase::Body, wire.taken()),
+            // What a client does between requests, PING say, is not looked at.
+            http2::Phase::Open => (Phase::Idle, self.progress.frames()),
+        }
+    }
+}
+
 /// The registry's view of a connection.
 pub struct ConnectionView(pub Arc<ConnectionState>);
 
@@ -137,9 +157,11 @@ impl Observed for ConnectionView {
         match self.0.stage.load(Ordering::Relaxed) {
             ACCEPTED => (Phase::FirstByte, 0),
             HANDSHAKE => (Phase::Handshake, 0),
-            HTTP2 if self.0.progress.active() > 0 => (Phase::Elsewhere, self.0.progress.frames()),
-            HTTP2 if self.0.progress.frames() == 0 => (Phase::FirstByte, 1),
-            HTTP2 => (Phase::Idle, self.0.progress.frames()),
+            HTTP2 => self
+                .0
+                .http2
+                .get()
+                .map_or((Phase::FirstByte, 1), |wire| self.0.observe_http2(wire)),
             _ => self
                 .0
                 .wire
@@ -152,6 +174,7 @@ impl Observed for ConnectionView {
 /// The registry's view of one HTTP/2 stream.
 struct StreamView {
     progress: Arc<Progress>,
+    connection: Arc<ConnectionState>,
     parent: std::sync::Weak<Entry>,
 }
 
@@ -162,7 +185,9 @@ impl Observed for StreamView {
         } else {
             Phase::Elsewhere
         };
-        (phase, self.progress.frames())
+        // Whose the frame is that comes in so slowly is not known: it counts for all.
+        let partial = self.connection.http2.get().map_or(0, |wire| wire.partial());
+        (phase, self.progress.frames().wrapping_add(partial))
     }
 
     fn overdue(&self) {
@@ -238,6 +263,7 @@ impl Connection {
         let progress = Arc::new(Progress::default());
         let view = StreamView {
             progress: Arc::clone(&progress),
+            connection: Arc::clone(&self.state),
             parent: Arc::downgrade(&self.entry),
         };
         let entry = self.worker.registry().enter(Box::new(view));

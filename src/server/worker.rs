@@ -19,7 +19,7 @@ use crate::gateway::{self, Connection, ConnectionState, ConnectionView, Facts, G
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
 use crate::tls::ALPN_H2;
 use crate::upstream;
-use crate::wire::{self, Guarded};
+use crate::wire::{self, Guarded, http2 as http2_wire};
 
 /// What every worker works with.
 #[derive(Clone)]
@@ -130,8 +130,7 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
             if let Some((stream, secured)) = Box::pin(arrival::handshake(stream, &entry, &state, &tools)).await {
                 let connection = known(Some(secured));
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
-                    state.http2();
-                    serve_http2(stream, connection, &tuning, tools.gateway).await;
+                    serve_http2(stream, connection, &state, &tuning, tools.gateway).await;
                 } else {
                     serve_http1(stream, connection, &state, &tuning, tools.gateway).await;
                 }
@@ -192,10 +191,17 @@ async fn serve_http1<S>(
     poll_fn(&mut step).await;
 }
 
-async fn serve_http2<S>(stream: S, connection: Arc<Connection>, tuning: &Tuning, gateway: Arc<Gateway>)
-where
+async fn serve_http2<S>(
+    stream: S,
+    connection: Arc<Connection>,
+    state: &ConnectionState,
+    tuning: &Tuning,
+    gateway: Arc<Gateway>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let guard = http2_wire::Guard::new(stream, tuning.wire.header_bytes());
+    state.http2(Arc::clone(guard.state()));
     let entry = Arc::clone(connection.entry());
     let service = service_fn(move |request| {
         let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
@@ -210,17 +216,19 @@ where
         .max_pending_accept_reset_streams(PENDING_RESETS)
         // RFC 8441: WebSockets over streams.
         .enable_connect_protocol()
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(guard), service);
     let mut serving = std::pin::pin!(serving);
     let mut draining = false;
     std::future::poll_fn(|cx| {
         entry.register(Waiter::Owner, cx.waker());
-        if entry.is_draining() && !draining {
+        // Who is let go is told so (RFC 9113 section 9.1), and has a moment to read it.
+        let late = entry.cut() == Some(Cut::Deadline);
+        if (entry.is_draining() || late) && !draining {
             draining = true;
             serving.as_mut().graceful_shutdown();
         }
         let polled = serving.as_mut().poll(cx);
-        if polled.is_pending() && must_end(&entry, false) {
+        if polled.is_pending() && must_end(&entry, late) {
             return std::task::Poll::Ready(());
         }
         polled.map(|result| {

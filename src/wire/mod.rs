@@ -28,6 +28,7 @@ mod grammar;
 mod guarded;
 mod head;
 mod held;
+pub mod http2;
 mod proxy_header;
 mod scanner;
 mod settings;

@@ -19,7 +19,7 @@ mod deadlines;
 mod drain;
 mod flood;
 mod framing;
-pub mod gate;
+pub(crate) mod gate;
 mod handshakes;
 mod headers;
 mod health;

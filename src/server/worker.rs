@@ -1,18 +1,23 @@
 //! A worker: one thread, one runtime, the connections it was handed.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::acceptor::Accepted;
-use crate::gateway::{self, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
+use crate::gateway::{self, Body, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
 use crate::telemetry::TlsResult;
 use crate::tls::{ALPN_H2, ServerTls};
@@ -106,15 +111,18 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
     stream.set_nodelay(true).ok();
     let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), worker);
     let connection = Arc::new(connection);
+    // Each part is boxed, so that an idle connection holds only what it is in, and not room for the largest of them.
     match port.protocol {
-        Protocol::Http | Protocol::Redirect => serve_http1(stream, connection, &state, &tuning, tools.gateway).await,
+        Protocol::Http | Protocol::Redirect => {
+            Box::pin(serve_http1(stream, connection, &state, &tuning, tools.gateway)).await;
+        }
         Protocol::Https => {
-            if let Some(stream) = handshake(stream, &entry, &state, &tools).await {
+            if let Some(stream) = Box::pin(handshake(stream, &entry, &state, &tools)).await {
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
                     state.http2();
-                    serve_http2(stream, connection, &tuning, tools.gateway).await;
+                    Box::pin(serve_http2(stream, connection, &tuning, tools.gateway)).await;
                 } else {
-                    serve_http1(stream, connection, &state, &tuning, tools.gateway).await;
+                    Box::pin(serve_http1(stream, connection, &state, &tuning, tools.gateway)).await;
                 }
             }
         }
@@ -127,7 +135,7 @@ async fn handshake(
     entry: &Entry,
     state: &ConnectionState,
     tools: &Tools,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> Option<Box<TlsStream<TcpStream>>> {
     let metrics = &tools.gateway.metrics;
     entry.watch(stream.readable()).await.ok()?.ok()?;
     state.handshake();
@@ -135,7 +143,8 @@ async fn handshake(
     match entry.watch(acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             metrics.handshake(TlsResult::Ok);
-            Some(stream)
+            // It is large, and what is made of it would hold it at every step on the way.
+            Some(Box::new(stream))
         }
         Ok(Err(error)) => {
             metrics.handshake(TlsResult::Failed);
@@ -149,6 +158,18 @@ async fn handshake(
     }
 }
 
+/// The future of an answer. Boxed: hyper moves it about many times on HTTP/2, and on HTTP/1 keeps its room while the connection
+/// is idle.
+fn handled(request: Request<Incoming>, gateway: &Arc<Gateway>, connection: &Arc<Connection>) -> Handled {
+    let (gateway, connection) = (Arc::clone(gateway), Arc::clone(connection));
+    // The room first: then the future is made in it, and not beside it and moved.
+    let room = Box::new_uninit();
+    let made = Box::write(room, async move { Ok(gateway.handle(request, &connection).await) });
+    Box::into_pin(made)
+}
+
+type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
 async fn serve_http1<S>(
     stream: S,
     connection: Arc<Connection>,
@@ -161,10 +182,7 @@ async fn serve_http1<S>(
     let guarded = Guarded::new(stream, tuning.wire);
     state.http1(Arc::clone(guarded.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
-    });
+    let service = service_fn(move |request| handled(request, &gateway, &connection));
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
     let serving = http1::Builder::new()
@@ -193,10 +211,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
-    });
+    let service = service_fn(move |request| handled(request, &gateway, &connection));
     let serving = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

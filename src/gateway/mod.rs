@@ -72,8 +72,9 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let (parts, body) = request.into_parts();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
-        let host = parts.headers.get(header::HOST).cloned();
-        let origin = parts.headers.get(header::ORIGIN).cloned();
+        let kept = |name, wanted: bool| wanted.then(|| parts.headers.get(name).cloned()).flatten();
+        let host = kept(header::HOST, snapshot.access_log);
+        let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
         let mut record = Record::begun(began);
         let exchange = connection.begin();
         let mut message = Message {
@@ -182,11 +183,9 @@ impl Gateway {
                     secure: client.secure,
                     body_within: snapshot.body_within,
                 };
-                snapshot
-                    .endpoints
-                    .serve(*index, permit.proof(), asked, &self.services)
-                    .await
-                    .map(Body::whole)
+                // Boxed, for it is large, and no forwarded request has to make room for it.
+                let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
+                Box::pin(serving).await.map(Body::whole)
             }
             Destination::Route(entry) => {
                 let (mut parts, body) = message.take()?;
@@ -238,18 +237,24 @@ impl Gateway {
         }
         let strip_authorization = credentials::strips_authorization(snapshot, &sifted, permit);
         let strip_ticket = parts.uri.query().is_some_and(|query| session::ticket(query).is_some());
-        let trace = parts.headers.get(&TRACEPARENT);
-        let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
+        // Room for all that is added, made once.
+        parts.headers.reserve(ADDED);
+        client.tell(
+            &mut parts.headers,
+            authority.as_ref(),
+            record.id.clone(),
+            sifted.forwarded,
+        );
         Outgoing {
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
             body,
             authority,
-            forwarded,
             strip_authorization,
             strip_ticket,
             cookie: sifted.cookie,
+            content_length: sifted.content_length,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
             upgrade: None,
             identity: &snapshot.identity,
@@ -313,11 +318,14 @@ fn asked_by_preflight(parts: &Parts, sifted: &Sifted, body: Option<&Incoming>) -
     let preflight = cors::is_preflight(&parts.method, &parts.headers)
         && sifted.upgrade.is_none()
         && body.is_none_or(http_body::Body::is_end_stream);
+    if !preflight {
+        return None;
+    }
     let mut asked = parts.headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
     // Of two methods, nobody knows which one the backend is asked about.
     asked
         .next()
-        .filter(|_| preflight && asked.next().is_none())
+        .filter(|_| asked.next().is_none())
         .and_then(|method| Method::from_bytes(method.as_bytes()).ok())
 }
 
@@ -326,8 +334,11 @@ fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {
     snapshot.cors.preflight(parts.headers.get(header::ORIGIN), asked)
 }
 
-/// The names of the forwarding headers, in the order of [`Outgoing::forwarded`].
-pub(crate) const FORWARDED: [HeaderName; 8] = [
+/// Headers that are added to a request on its way: the forwarding and the identity headers, at most.
+const ADDED: usize = 12;
+
+/// The names of the forwarding headers.
+const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-forwarded-host"),
@@ -335,7 +346,5 @@ pub(crate) const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    TRACEPARENT,
+    HeaderName::from_static("traceparent"),
 ];
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -27,20 +27,20 @@ pub struct Outgoing<'a> {
     pub method: Method,
     /// The target as received.
     pub uri: Uri,
-    /// What is left of the header section.
+    /// What is left of the header section, and the forwarding headers.
     pub headers: HeaderMap,
     /// The body.
     pub body: Incoming,
     /// What the client named as host, with its port.
     pub authority: Option<HeaderValue>,
-    /// The forwarding headers, each with its name.
-    pub forwarded: [(HeaderName, Option<HeaderValue>); 8],
     /// Whether the Authorization field is nothing for the backend: it counted here, or would have elsewhere.
     pub strip_authorization: bool,
     /// Whether a ticket is to be taken off the query.
     pub strip_ticket: bool,
     /// Whether there is a Cookie field.
     pub cookie: bool,
+    /// Whether there is a Content-Length field.
+    pub content_length: bool,
     /// Whether the client takes trailers.
     pub te_trailers: bool,
     /// What it asks to switch to.
@@ -70,11 +70,7 @@ pub async fn forward(
     hint: u64,
 ) -> Result<Forwarded, Error> {
     let route = &entry.route;
-    let declared = outgoing
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if let (Some(max), Some(declared)) = (route.max_body, declared)
+    if let (Some(max), Some(declared)) = (route.max_body, outgoing.body.size_hint().exact())
         && declared > max
     {
         return Err(Error::Client(super::BodyFault::TooLarge));
@@ -141,10 +137,8 @@ fn write_request(
         mut headers,
         body,
         authority,
-        forwarded,
         ..
     } = outgoing;
-    headers.reserve(12);
     if outgoing.strip_authorization {
         headers.remove(header::AUTHORIZATION);
     }
@@ -152,21 +146,18 @@ fn write_request(
         headers::strip_cookies(&mut headers, session::OWN);
     }
     match &route.host_header {
+        // What was named in the target goes before the field; else the field is there as it was sent.
+        HostHeader::Preserve if uri.authority().is_none() => {}
         HostHeader::Preserve => set(&mut headers, header::HOST, authority),
         // Without one, the server's own is written where it is known which server that is.
         HostHeader::Upstream => set(&mut headers, header::HOST, None),
         HostHeader::Literal(value) => set(&mut headers, header::HOST, Some(value.clone())),
     }
-    for (name, value) in forwarded {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
     if let Some(prefix) = &route.strip_prefix {
         tell_prefix(&mut headers, prefix);
     }
     // `0005` is a length too, and some backend reads it in another base: the length goes on as we understood it.
-    if let (Some(length), true) = (body.size_hint().exact(), headers.contains_key(header::CONTENT_LENGTH)) {
+    if let (Some(length), true) = (body.size_hint().exact(), outgoing.content_length) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if outgoing.te_trailers {

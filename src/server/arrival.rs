@@ -116,7 +116,7 @@ pub async fn handshake(
     entry: &Entry,
     state: &ConnectionState,
     tools: &Tools,
-) -> Option<(TlsStream<TcpStream>, Secured)> {
+) -> Option<(Box<TlsStream<TcpStream>>, Secured)> {
     let metrics = &tools.gateway.metrics;
     entry.watch(stream.readable()).await.ok()?.ok()?;
     state.handshake();
@@ -129,7 +129,8 @@ pub async fn handshake(
                 asked,
                 certificate: ServerTls::shown(session),
             };
-            Some((stream, secured))
+            // It is large, and what is made of it would hold it at every step on the way.
+            Some((Box::new(stream), secured))
         }
         Ok(Err(error)) => {
             metrics.handshake(TlsResult::Failed);

@@ -1,13 +1,16 @@
 //! A worker: one thread, one runtime, the connections it was handed.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -15,7 +18,7 @@ use tokio::sync::mpsc;
 
 use super::acceptor::Accepted;
 use super::arrival::{self, Ends};
-use crate::gateway::{self, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
+use crate::gateway::{self, Body, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
 use crate::tls::ALPN_H2;
 use crate::upstream;
@@ -124,15 +127,18 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), Arc::clone(&worker));
         Arc::new(connection)
     };
+    // Each part is boxed, so that an idle connection holds only what it is in, and not room for the largest of them.
     match port.protocol {
-        Protocol::Http | Protocol::Redirect => serve_http1(stream, known(None), &state, &tuning, tools.gateway).await,
+        Protocol::Http | Protocol::Redirect => {
+            Box::pin(serve_http1(stream, known(None), &state, &tuning, tools.gateway)).await;
+        }
         Protocol::Https => {
             if let Some((stream, secured)) = Box::pin(arrival::handshake(stream, &entry, &state, &tools)).await {
                 let connection = known(Some(secured));
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
-                    serve_http2(stream, connection, &state, &tuning, tools.gateway).await;
+                    Box::pin(serve_http2(stream, connection, &state, &tuning, tools.gateway)).await;
                 } else {
-                    serve_http1(stream, connection, &state, &tuning, tools.gateway).await;
+                    Box::pin(serve_http1(stream, connection, &state, &tuning, tools.gateway)).await;
                 }
             }
         }
@@ -141,6 +147,18 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
     drop(state.take_tunnel());
     drop(seat);
 }
+
+/// The future of an answer. Boxed: hyper moves it about many times on HTTP/2, and on HTTP/1 keeps its room while the connection
+/// is idle.
+fn handled(request: Request<Incoming>, gateway: &Arc<Gateway>, connection: &Arc<Connection>) -> Handled {
+    let (gateway, connection) = (Arc::clone(gateway), Arc::clone(connection));
+    // The room first: then the future is made in it, and not beside it and moved.
+    let room = Box::new_uninit();
+    let made = Box::write(room, async move { Ok(gateway.handle(request, &connection).await) });
+    Box::into_pin(made)
+}
+
+type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 async fn serve_http1<S>(
     stream: S,
@@ -154,10 +172,7 @@ async fn serve_http1<S>(
     let guarded = Guarded::new(stream, tuning.wire);
     state.http1(Arc::clone(guarded.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
-    });
+    let service = service_fn(move |request| handled(request, &gateway, &connection));
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
     let mut serving = http1::Builder::new()
@@ -203,10 +218,7 @@ async fn serve_http2<S>(
     let guard = http2_wire::Guard::new(stream, tuning.wire.header_bytes());
     state.http2(Arc::clone(guard.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
-    });
+    let service = service_fn(move |request| handled(request, &gateway, &connection));
     let serving = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -1,6 +1,7 @@
 //! What is told about the gateway: log lines and metrics. Events take plain values and stable codes.
 
 mod access;
+mod described;
 mod log;
 mod metrics;
 mod series;

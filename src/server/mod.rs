@@ -5,6 +5,7 @@ mod admin;
 mod assemble;
 mod drain;
 mod feed;
+mod keys;
 mod reload;
 mod verify;
 mod worker;
@@ -31,6 +32,7 @@ use acceptor::{Port, Seats};
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use keys::hint as key_hint;
 pub use verify::{Findings, Lost, verify};
 
 /// Why the gateway could not be started: what failed, and what to do.

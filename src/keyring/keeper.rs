@@ -54,7 +54,8 @@ pub struct Rotated {
 }
 
 impl Keeper {
-    /// Reads the keys that are not in the store, and publishes them: they count before the store is read.
+    /// Looks at the keys that are not in the store. Nothing is published yet: a set that lacks the stored keys would be kept
+    /// by whoever asks for it.
     pub fn new(settings: Settings, ring: KeyRing, sealing: SealingKeys, clock: Clock) -> Result<Self, Error> {
         let keeper = Self {
             settings,
@@ -63,10 +64,7 @@ impl Keeper {
             random: SystemRandom::new(),
             clock,
         };
-        let own = keeper.own()?;
-        if !own.is_empty() {
-            keeper.ring.publish(own, keeper.settings.algorithm);
-        }
+        keeper.own()?;
         Ok(keeper)
     }
 
@@ -91,9 +89,19 @@ impl Keeper {
         Ok(rotated.made)
     }
 
-    /// Reads the store and publishes what counts. Nothing is made or turned.
+    /// Reads the store and publishes what counts; nothing is made or turned. Of a store that does not answer the keys that
+    /// are not in it are independent.
     pub async fn read(&self, store: &dyn Keys) -> Result<(), Error> {
-        self.publish(&store.keys().await.map_err(failed)?)
+        match store.keys().await {
+            Ok(stored) => self.publish(&stored),
+            Err(error) => match self.own()? {
+                own if own.is_empty() => Err(failed(error)),
+                own => {
+                    self.ring.publish(own, self.settings.algorithm);
+                    Ok(())
+                }
+            },
+        }
     }
 
     fn publish(&self, stored: &[StoredKey]) -> Result<(), Error> {

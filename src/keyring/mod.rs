@@ -27,6 +27,8 @@ mod verifying;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod turning;
+#[cfg(test)]
 mod vectors;
 
 pub use algorithm::Algorithm;

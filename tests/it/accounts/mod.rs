@@ -27,6 +27,7 @@ mod world;
 
 mod endpoints;
 mod feed;
+mod keys;
 mod login;
 mod outage;
 mod refresh;

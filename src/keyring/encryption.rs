@@ -46,7 +46,7 @@ impl EncryptionKeys {
         let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
         let keys: Vec<Key> = lines
             .filter(|line| !line.is_empty())
-            .map(|line| Key::new(&*decode(line).ok_or_else(malformed)?))
+            .map(|line| Key::new(&decode(line).ok_or_else(malformed)?))
             .collect::<Result<_, _>>()?;
         match keys.is_empty() {
             true => Err(malformed()),

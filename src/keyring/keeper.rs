@@ -44,6 +44,17 @@ pub struct Keeper {
     clock: Clock,
 }
 
+/// What a look at the store brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// The ids of the keys that were made.
+    pub made: Vec<String>,
+    /// Whether other keys sign or verify than before.
+    pub changed: bool,
+    /// The `kid` that signs now.
+    pub signer: Option<String>,
+}
+
 /// What is stored after a rotation.
 #[derive(Clone, Debug)]
 pub struct Rotated {
@@ -69,8 +80,8 @@ impl Keeper {
     }
 
     /// Reads the store, makes and turns what is due, publishes what counts then. Keys that cannot be opened are an error,
-    /// before anything is made: what counted until then goes on counting. Told the ids of the keys it made.
-    pub async fn load(&self, store: &dyn Keys) -> Result<Vec<String>, Error> {
+    /// before anything is made: what counted until then goes on counting.
+    pub async fn load(&self, store: &dyn Keys) -> Result<Brought, Error> {
         let stored = store.keys().await.map_err(failed)?;
         self.open(&stored)?;
         let (lifetime, now) = (self.settings.rules.access_ttl, self.clock.unix_millis());
@@ -85,15 +96,20 @@ impl Keeper {
                 made: Vec::new(),
             },
         };
-        self.publish(&rotated.stored)?;
-        Ok(rotated.made)
+        let changed = self.publish(&rotated.stored)?;
+        let signer = self.ring.load().signing(now).map(|key| key.id().to_owned());
+        Ok(Brought {
+            made: rotated.made,
+            changed,
+            signer,
+        })
     }
 
     /// Reads the store and publishes what counts; nothing is made or turned. Of a store that does not answer the keys that
     /// are not in it are independent.
     pub async fn read(&self, store: &dyn Keys) -> Result<(), Error> {
         match store.keys().await {
-            Ok(stored) => self.publish(&stored),
+            Ok(stored) => self.publish(&stored).map(drop),
             Err(error) => match self.own()? {
                 own if own.is_empty() => Err(failed(error)),
                 own => {
@@ -104,7 +120,8 @@ impl Keeper {
         }
     }
 
-    fn publish(&self, stored: &[StoredKey]) -> Result<(), Error> {
+    /// False: they were published already.
+    fn publish(&self, stored: &[StoredKey]) -> Result<bool, Error> {
         let keys = self.open(stored)?;
         self.sealing.publish(&keys)?;
         let mut ring = self.own()?;
@@ -112,8 +129,7 @@ impl Keeper {
         for key in from_store(&keys)? {
             ring.push(if stored_sign { key } else { key.verifying_only() });
         }
-        self.ring.publish(ring, self.settings.algorithm);
-        Ok(())
+        Ok(self.ring.publish(ring, self.settings.algorithm))
     }
 
     /// Turns the stored keys because somebody says so. With [`Wish::Now`] the old ones need not be opened: who lost the key

@@ -34,7 +34,7 @@ mod vectors;
 pub use algorithm::Algorithm;
 pub use encryption::EncryptionKeys;
 pub use jwk::{Imported, from_jwk_set};
-pub use keeper::{Keeper, Rotated, Settings, Source};
+pub use keeper::{Brought, Keeper, Rotated, Settings, Source};
 pub use list::{KeyState, Listed, Serves, list};
 pub use load::{from_pem_files, from_secret, from_store};
 pub use pem::{public_keys_from_pem, signing_key_from_pem};

@@ -121,7 +121,7 @@ impl Replica {
     }
 
     async fn load(&self) -> Vec<String> {
-        self.keeper.load(&self.store).await.unwrap()
+        self.keeper.load(&self.store).await.unwrap().made
     }
 
     async fn rotate(&self, wish: Wish) -> Vec<String> {

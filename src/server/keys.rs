@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use crate::keyring::{Error, Keeper};
+use crate::keyring::{Brought, Error, Keeper};
 use crate::store::{self, Store};
 
 /// The keeper of the keys, and what was last told about it.
@@ -25,10 +25,8 @@ impl KeyDesk {
     /// no key, so that whatever needs one is answered 503.
     pub async fn load(&self, store: &dyn Store) -> Result<(), store::Error> {
         let trouble = match self.keeper.load(store).await {
-            Ok(made) => {
-                for kid in made {
-                    tracing::info!(kid, "a new key was made; `doorward key list` says when it begins");
-                }
+            Ok(brought) => {
+                tell(&brought);
                 None
             }
             Err(Error::Store(why)) => return Err(store::Error::Unavailable(why)),
@@ -44,6 +42,16 @@ impl KeyDesk {
         }
         *told = trouble;
         Ok(())
+    }
+}
+
+fn tell(brought: &Brought) {
+    for kid in &brought.made {
+        tracing::info!(kid, "a new key was made; `doorward key list` says when it begins");
+    }
+    if brought.changed {
+        let signer = brought.signer.as_deref().unwrap_or("none");
+        tracing::info!(signer, "the signing keys were read");
     }
 }
 

@@ -182,7 +182,7 @@ pub trait Users: Send + Sync {
 }
 
 /// A key as it is stored. The key ring gives it its meaning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// `kid`.
     pub id: String,
@@ -198,6 +198,19 @@ pub struct StoredKey {
     pub sign_from: i64,
     /// See above; `None`: for as long as it is the newest.
     pub verify_until: Option<i64>,
+}
+
+impl std::fmt::Debug for StoredKey {
+    /// Without the material.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StoredKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .field("sealed", &self.sealed)
+            .field("times", &(self.publish_at, self.sign_from, self.verify_until))
+            .finish_non_exhaustive()
+    }
 }
 
 /// Keys: those that sign tokens, and those that seal cookies.

@@ -6,7 +6,7 @@ use super::field;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
-use crate::keyring::{EncryptionKeys, signing_key_from_pem};
+use crate::keyring::{EncryptionKeys, Error, signing_key_from_pem};
 use crate::secret::Secret;
 use crate::token::Algorithm;
 
@@ -54,7 +54,7 @@ fn files(tokens: &file::Tokens, algorithm: Option<Algorithm>, report: &mut Repor
         let (found, name) = match read {
             Ok(read) => read,
             Err(error) => {
-                report.error(Fault::at(&place, accepted).hint(error.to_string()));
+                report.error(Fault::at(&place, accepted).hint(hint(&error, algorithm)));
                 return None;
             }
         };
@@ -75,6 +75,19 @@ fn files(tokens: &file::Tokens, algorithm: Option<Algorithm>, report: &mut Repor
         names.push(name);
         Some(text)
     })
+}
+
+fn hint(error: &Error, algorithm: Algorithm) -> String {
+    let make = match algorithm {
+        Algorithm::EdDsa | Algorithm::Hs256 => "openssl genpkey -algorithm ed25519",
+        Algorithm::Es256 => "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+        Algorithm::Rs256 => "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072",
+    };
+    match error {
+        // Says once more what is accepted.
+        Error::Unsupported(_) => format!("make one with `{make}`"),
+        other => format!("{other}; make one with `{make}`"),
+    }
 }
 
 fn encryption(tokens: &file::Tokens, report: &mut Report<'_>) -> Option<Option<EncryptionKeys>> {

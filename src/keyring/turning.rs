@@ -510,7 +510,11 @@ async fn keys_from_files_sign_alone_and_stored_ones_verify_until_they_end() {
     secret.source = Source::Secret(Secret::new(vec![7; 32]));
     secret.rules.algorithm = None;
     let replica = Replica::started(&store, secret, &clock).await;
-    assert_eq!(replica.published(), [before.clone()], "never a symmetric key");
+    assert_eq!(
+        replica.published(),
+        std::slice::from_ref(&before),
+        "never a symmetric key"
+    );
     assert_ne!(replica.signer(), before);
     // Nobody turns the stored one any more.
     clock.set(START + 92 * DAY);

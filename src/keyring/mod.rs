@@ -27,8 +27,6 @@ mod verifying;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod turning;
-#[cfg(test)]
 mod vectors;
 
 pub use algorithm::Algorithm;

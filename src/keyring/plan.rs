@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! new key   publish_at ──── OVERLAP ──── sign_from
-//! old key                                    └── life of a token ‖ leeway ‖ clocks ──── verify_until
+//! old key                                    └── life of a token ‖ leeway ‖ margin ──── verify_until
 //! ```
 
 use super::Algorithm;
@@ -17,6 +17,8 @@ const CLOCKS: i64 = 60_000;
 /// From a key's publication until it signs: until then every JWKS that was answered before has expired, also where one clock
 /// is early and another late. At least [`super::JWKS_MAX_AGE`] and five minutes.
 pub const OVERLAP: i64 = 300_000 + 2 * CLOCKS;
+/// How long a key verifies beyond its last token.
+const MARGIN: i64 = 120_000;
 /// How long a key that verifies nothing any more is kept.
 const KEPT: i64 = 300_000;
 /// How much longer than a turn a key may sign before nobody is believed to turn it any more.
@@ -241,9 +243,10 @@ impl Desk<'_> {
         self.ids(move |key| key.verify_until.is_none() && which(key))
     }
 
-    /// When the last token of a key that signs until then has expired, on whatever clock.
+    /// When the last token of a key that signs until then has expired. A wrong clock costs nothing here, for whoever verifies
+    /// reads the key's end and the token's on the same one; the margin is for a replica that hears late of the next key.
     fn after_tokens(&self, signs_until: i64) -> i64 {
-        [self.lifetime, self.rules.leeway, 2 * CLOCKS]
+        [self.lifetime, self.rules.leeway, MARGIN]
             .into_iter()
             .fold(signs_until, i64::saturating_add)
     }

@@ -1,5 +1,4 @@
-//! Tests of how keys turn, are sealed and are taken over, with clocks that tests move.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+//! Tests of how keys turn, with clocks that tests move.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,28 +7,27 @@ use std::time::Duration;
 use aws_lc_rs::rand::SystemRandom;
 use serde_json::Value;
 
-use super::*;
+use super::super::*;
 use crate::clock::Clock;
-use crate::secret::Secret;
 use crate::store::{Answer, KeyPlan, Keys, StoredKey};
 
-const START: i64 = 1_800_000_000_000;
+pub(super) const START: i64 = 1_800_000_000_000;
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
+pub(super) const DAY: i64 = 24 * HOUR;
 const TTL: i64 = 15 * MINUTE;
 const IDLE: i64 = 7 * DAY;
-const FILE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub(super) const FILE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A store that holds keys and nothing else.
 #[derive(Clone, Default)]
-struct Memory {
+pub(super) struct Memory {
     rows: Arc<Mutex<Vec<StoredKey>>>,
     lifetime: Arc<Mutex<i64>>,
 }
 
 impl Memory {
-    fn rows(&self) -> Vec<StoredKey> {
+    pub(super) fn rows(&self) -> Vec<StoredKey> {
         self.rows.lock().unwrap().clone()
     }
 
@@ -66,7 +64,7 @@ impl Keys for Memory {
     }
 }
 
-fn settings(algorithm: Algorithm) -> Settings {
+pub(super) fn settings(algorithm: Algorithm) -> Settings {
     Settings {
         algorithm,
         source: Source::Store,
@@ -87,22 +85,22 @@ fn every(rotate_every: Option<i64>) -> Settings {
     settings
 }
 
-fn sealed(file: &str) -> Settings {
+pub(super) fn sealed(file: &str) -> Settings {
     let mut settings = settings(Algorithm::EdDsa);
     settings.encryption = Some(EncryptionKeys::parse(file.as_bytes()).unwrap());
     settings
 }
 
-struct Replica {
-    store: Memory,
-    keeper: Keeper,
-    ring: KeyRing,
-    sealing: SealingKeys,
-    clock: Clock,
+pub(super) struct Replica {
+    pub(super) store: Memory,
+    pub(super) keeper: Keeper,
+    pub(super) ring: KeyRing,
+    pub(super) sealing: SealingKeys,
+    pub(super) clock: Clock,
 }
 
 impl Replica {
-    fn new(store: &Memory, settings: Settings, clock: &Clock) -> Self {
+    pub(super) fn new(store: &Memory, settings: Settings, clock: &Clock) -> Self {
         let (ring, sealing) = (KeyRing::new(), SealingKeys::default());
         let keeper = Keeper::new(settings, ring.clone(), sealing.clone(), clock.clone()).unwrap();
         Self {
@@ -114,33 +112,33 @@ impl Replica {
         }
     }
 
-    async fn started(store: &Memory, settings: Settings, clock: &Clock) -> Self {
+    pub(super) async fn started(store: &Memory, settings: Settings, clock: &Clock) -> Self {
         let replica = Self::new(store, settings, clock);
         replica.load().await;
         replica
     }
 
-    async fn load(&self) -> Vec<String> {
+    pub(super) async fn load(&self) -> Vec<String> {
         self.keeper.load(&self.store).await.unwrap().made
     }
 
-    async fn rotate(&self, wish: Wish) -> Vec<String> {
+    pub(super) async fn rotate(&self, wish: Wish) -> Vec<String> {
         self.keeper.rotate(&self.store, wish).await.unwrap().made
     }
 
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         self.clock.unix_millis()
     }
 
-    fn signer(&self) -> String {
+    pub(super) fn signer(&self) -> String {
         self.ring.load().signing(self.now()).unwrap().id().to_owned()
     }
 
-    fn verifies(&self, kid: &str) -> bool {
+    pub(super) fn verifies(&self, kid: &str) -> bool {
         self.ring.load().verifying(kid, self.now()).is_some()
     }
 
-    fn published(&self) -> Vec<String> {
+    pub(super) fn published(&self) -> Vec<String> {
         let set: Value = serde_json::from_str(&self.ring.load().jwks(self.now())).unwrap();
         let keys = set["keys"].as_array().unwrap();
         keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
@@ -420,105 +418,4 @@ async fn longer_tokens_lengthen_what_an_ended_key_verifies_while_it_still_signs(
     assert_eq!(longer.signer(), old);
     let end = store.of("EdDSA").iter().find(|key| key.id == old).unwrap().verify_until;
     assert_eq!(end, Some(START + OVERLAP + 4 * HOUR + 2 * MINUTE));
-}
-
-#[tokio::test]
-async fn keys_are_sealed_when_the_setting_comes_and_opened_by_nobody_else() {
-    let (store, clock) = (Memory::default(), Clock::manual(START));
-    let plain = Replica::started(&store, settings(Algorithm::EdDsa), &clock).await;
-    let (signer, open_rows) = (plain.signer(), store.rows());
-    let with_key = Replica::started(&store, sealed(FILE), &clock).await;
-    assert_eq!(with_key.signer(), signer, "the same key");
-    for (row, before) in store.rows().iter().zip(&open_rows) {
-        assert!(row.sealed && row.id == before.id);
-        let secret = before.material.get(before.material.len() - 16..).unwrap();
-        assert!(!row.material.windows(16).any(|window| window == secret));
-    }
-    // Who has no file, or another one, is told, makes nothing, and goes on with what it knew.
-    let rows = store.rows();
-    let other_file = "07".repeat(32);
-    assert!(matches!(plain.keeper.load(&store).await, Err(Error::Sealed(_))));
-    assert_eq!(plain.signer(), signer);
-    let mut with_another_algorithm = sealed(&other_file);
-    (with_another_algorithm.algorithm, with_another_algorithm.rules.algorithm) =
-        (Algorithm::Es256, Some(Algorithm::Es256));
-    for settings in [sealed(&other_file), with_another_algorithm] {
-        let wrong = Replica::new(&store, settings, &clock);
-        assert!(matches!(
-            wrong.keeper.load(&store).await,
-            Err(Error::SealedByAnother(_))
-        ));
-        assert!(!wrong.ring.load().ready() && !wrong.sealing.ready(START));
-        let rotated = wrong.keeper.rotate(&store, Wish::Rotate).await;
-        assert!(matches!(rotated, Err(Error::SealedByAnother(_))));
-    }
-    assert_eq!(store.rows(), rows);
-    // What turns is sealed as well.
-    with_key.rotate(Wish::Rotate).await;
-    assert!(store.rows().len() == 4 && store.rows().iter().all(|row| row.sealed));
-    // A new key for the file: first a further line, then the first.
-    let both = Replica::started(&store, sealed(&format!("{other_file}\n{FILE}")), &clock).await;
-    assert_eq!(both.signer(), signer);
-    let new_only = Replica::started(&store, sealed(&other_file), &clock).await;
-    assert_eq!(new_only.signer(), signer);
-    assert!(matches!(
-        with_key.keeper.load(&store).await,
-        Err(Error::SealedByAnother(_))
-    ));
-    // Who lost it begins anew.
-    clock.advance(Duration::from_secs(3600));
-    let since = clock.unix_millis();
-    assert_eq!(plain.rotate(Wish::Now { since }).await.len(), 2);
-    plain.load().await;
-    assert_ne!(plain.signer(), signer);
-    assert!(store.rows().iter().all(|row| !row.sealed));
-}
-
-#[tokio::test]
-async fn keys_from_files_sign_alone_and_stored_ones_verify_until_they_end() {
-    let (store, clock) = (Memory::default(), Clock::manual(START));
-    let before = Replica::started(&store, settings(Algorithm::EdDsa), &clock)
-        .await
-        .signer();
-    let file = |algorithm| {
-        let (key, der) = SigningKey::generate(algorithm).unwrap();
-        use base64::Engine as _;
-        let body = base64::engine::general_purpose::STANDARD.encode(&der[..]);
-        let text = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
-        (key.id().unwrap(), Secret::new(text.into_bytes()))
-    };
-    for algorithm in [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256] {
-        let ((first, one), (second, two)) = (file(algorithm), file(Algorithm::EdDsa));
-        let mut settings = settings(algorithm);
-        settings.source = Source::Files(vec![one, two]);
-        settings.rules.algorithm = None;
-        let replica = Replica::new(&store, settings.clone(), &clock);
-        assert!(!replica.ring.load().ready(), "before the store is read");
-        assert!(replica.load().await.is_empty(), "nothing is made");
-        assert_eq!(replica.signer(), first);
-        assert!([&first, &second, &before].iter().all(|kid| replica.verifies(kid)));
-        assert_eq!(replica.published(), [first.clone(), second.clone(), before.clone()]);
-        let states = list(&replica.keeper.own().unwrap(), &store.rows(), algorithm, START);
-        let of = |id: &str| states.iter().find(|key| key.id == id).unwrap();
-        assert_eq!(
-            (of(&first).state, of(&second).state),
-            (KeyState::Active, KeyState::Retired)
-        );
-        assert!(of(&before).state == KeyState::Retired && of(&before).stored && !of(&first).stored);
-    }
-    let mut secret = settings(Algorithm::Hs256);
-    secret.source = Source::Secret(Secret::new(vec![7; 32]));
-    secret.rules.algorithm = None;
-    let replica = Replica::started(&store, secret, &clock).await;
-    assert_eq!(
-        replica.published(),
-        std::slice::from_ref(&before),
-        "never a symmetric key"
-    );
-    assert_ne!(replica.signer(), before);
-    // Nobody turns the stored one any more.
-    clock.set(START + 92 * DAY);
-    replica.load().await;
-    clock.advance(Duration::from_secs(3600));
-    assert!(!replica.verifies(&before));
 }

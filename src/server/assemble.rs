@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::StartError;
 use super::feed::Feed;
+use super::keys::KeyDesk;
 use crate::account::Accounts;
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::endpoint::{self, Endpoints, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
-use crate::keyring::{self, KeyRing, SealingKeys};
+use crate::keyring::{Keeper, KeyRing, SealingKeys};
 use crate::office::Office;
 use crate::password;
 use crate::revocation::Revocations;
@@ -32,7 +33,7 @@ const UPKEEP: Duration = Duration::from_secs(60);
 pub struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) keys: KeyRing,
-    sealing: SealingKeys,
+    keeper: Keeper,
     pub(super) revocations: Revocations,
     pub(super) authenticator: Authenticator,
     pub(super) services: Services,
@@ -73,16 +74,12 @@ impl Parts {
     ) -> Result<Self, StartError> {
         let store = open_store(config).await?;
         let keys = KeyRing::new();
-        if let Some(secret) = &config.tokens.secret {
-            let made = keyring::from_secret(secret.expose()).map_err(|error| {
-                StartError::new(
-                    "tokens.secret_file cannot be used",
-                    error,
-                    "put at least 32 bytes there",
-                )
-            })?;
-            keys.publish(made, config.tokens.algorithm);
-        }
+        let (sealing, api_keys) = (SealingKeys::default(), ApiKeys::default());
+        let keeper = Keeper::new(config.tokens.keys(), keys.clone(), sealing.clone(), clock.clone());
+        let keeper = keeper.map_err(|error| {
+            let hint = "see the cause; `doorward check` names the file";
+            StartError::new("a signing key from a file cannot be used", error, hint)
+        })?;
         let revocations = Revocations::new();
         let figures = Arc::clone(metrics);
         let pool = password::Pool::start(
@@ -108,8 +105,7 @@ impl Parts {
             tokens: config.tokens.clone(),
         })
         .map_err(|error| StartError::new("accounts cannot be served", error, "the system must give randomness"))?;
-        let (sealing, api_keys) = (SealingKeys::default(), ApiKeys::default());
-        let sealer = Sealer::new(sealing.clone());
+        let sealer = Sealer::new(sealing);
         let resolver = Resolver::new(authn::Tools {
             store: Arc::clone(&store),
             office: office.clone(),
@@ -132,7 +128,7 @@ impl Parts {
         Ok(Self {
             store,
             keys,
-            sealing,
+            keeper,
             revocations,
             authenticator,
             services,
@@ -147,10 +143,8 @@ impl Parts {
         let feed = Feed {
             store: self.store,
             revocations: self.revocations,
-            keys: self.keys,
-            sealing: self.sealing,
+            keys: KeyDesk::new(self.keeper),
             api_keys: self.authenticator.api_keys().clone(),
-            algorithm: config.tokens.algorithm,
             admin_role: config.admin.role.clone(),
             access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,

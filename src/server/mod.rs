@@ -6,6 +6,7 @@ mod arrival;
 mod assemble;
 mod drain;
 mod feed;
+mod keys;
 mod reload;
 mod renewal;
 mod verify;
@@ -34,6 +35,7 @@ use renewal::Renewal;
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use keys::hint as key_hint;
 pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 

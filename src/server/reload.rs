@@ -144,8 +144,11 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
         (tokens.access_ttl, tokens.refresh_idle, tokens.refresh_ttl),
         tokens
             .secret
-            .as_ref()
-            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())),
+            .iter()
+            .chain(&tokens.key_files)
+            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose()))
+            .collect::<Vec<_>>(),
+        (tokens.key_encryption.clone(), tokens.rotate_every),
         tokens.cache,
     )
 }

@@ -287,9 +287,6 @@ fn listeners_of_every_kind() {
 fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     for (text, key) in [
         ("watch = true", "watch"),
-        ("[tokens]\nkey_files = [\"x\"]", "tokens.key_files"),
-        ("[tokens]\nkey_encryption_file = \"x\"", "tokens.key_encryption_file"),
-        ("[tokens]\nrotate_every = \"1d\"", "tokens.rotate_every"),
         ("[tokens]\nformat = \"praetorian\"", "tokens.format"),
         ("[compat]\nflask_praetorian = true", "compat.flask_praetorian"),
         ("[compat]\nsecret = \"hunter2\"", "compat.secret"),

@@ -27,6 +27,7 @@ pub mod world;
 
 mod endpoints;
 mod feed;
+mod keys;
 mod login;
 mod outage;
 mod refresh;

@@ -113,8 +113,18 @@ impl<'c> World<'c> {
         (output.status.code().unwrap(), text(&output.stderr))
     }
 
+    /// Runs a command with this configuration beside the base's: its exit status, and what it printed and said.
+    pub fn run_with(&self, configuration: &str, arguments: &[&str]) -> (i32, String, String) {
+        let output = Self::finish(self.command(configuration, arguments), "");
+        let status = output.status.code().unwrap();
+        (status, text(&output.stdout), text(&output.stderr))
+    }
+
     fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = self.command("", arguments);
+        Self::finish(self.command("", arguments), input)
+    }
+
+    fn finish(mut command: Command, input: &str) -> Output {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -52,7 +52,7 @@ pub enum Outcome {
     Known(Arc<Proof>),
     /// A credential that is no good.
     Bad(Fault),
-    /// Memory cannot decide: the store must be asked.
+    /// Memory cannot decide: the store, or the issuer of a token, must be asked.
     Ask(Pending),
 }
 
@@ -71,7 +71,7 @@ pub enum Fault {
     Ended,
     /// Nothing is wrong with it that we could tell: keys and revocations are not loaded yet, or are too old to go by.
     NotReady,
-    /// Only the store can tell, and it does not answer.
+    /// Only the store, or the issuer of a token, can tell, and it does not answer.
     Unresolved,
 }
 

@@ -23,7 +23,7 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 }
 
 /// The table.
-const LATER: [Later; 24] = [
+const LATER: [Later; 23] = [
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
     later("listeners[].proxy_protocol", &[], "the PROXY protocol"),
     later("tls.client_ca", &[], "mutual TLS with clients"),
@@ -37,11 +37,6 @@ const LATER: [Later; 24] = [
     later("tokens.key_encryption_file", &[], "the sealing of keys in the store"),
     later("tokens.rotate_every", &[], "the rotation of signing keys"),
     later("tokens.format", &[], "the token format of flask-praetorian"),
-    later(
-        "tokens.trusted_issuers[].jwks_url",
-        &[],
-        "keys of other issuers by URL; use jwks_file",
-    ),
     later("compat", &[], "taking the place of a Flask server"),
     later(
         "endpoints.health",

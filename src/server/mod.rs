@@ -27,6 +27,7 @@ use crate::revocation::Revocations;
 use crate::store::Store;
 use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
+use crate::token::FetchedKeys;
 use acceptor::{Port, Seats};
 use worker::{Tools, Tuning};
 
@@ -73,6 +74,7 @@ pub struct Server {
     registries: Vec<Arc<Registry>>,
     store: Arc<dyn Store>,
     revocations: Revocations,
+    fetched: FetchedKeys,
     metrics: Arc<Metrics>,
     config: Config,
     ports: Vec<Arc<Port>>,
@@ -128,6 +130,7 @@ impl Server {
             registries: Vec::new(),
             store: Arc::clone(&parts.store),
             revocations: parts.revocations.clone(),
+            fetched: parts.fetched.clone(),
             metrics,
             ports: bound.iter().map(|(_, port)| Arc::clone(port)).collect(),
             addresses: bound

@@ -46,6 +46,7 @@ impl Server {
         let parts = assemble::Standing {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
+            fetched: &self.fetched,
         };
         let asked = config.clone();
         let config = reloadable(&self.config, config);
@@ -55,6 +56,9 @@ impl Server {
             .reload(&config.tls)
             .map_err(|error| super::StartError::of_certificates(&error))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
+        let office = &self.gateway.services.office;
+        self.fetched
+            .follow(&config.tokens.trusted_issuers, office, &self.metrics);
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats
             .set_limits(config.limits.connections, config.limits.connections_per_address);

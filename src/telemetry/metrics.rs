@@ -70,6 +70,19 @@ result_label! {
     }
 }
 result_label! {
+    /// How a fetch of an issuer's keys ended.
+    FetchResult {
+        /// Other keys than before.
+        Ok = "ok",
+        /// The same as before.
+        Unchanged = "unchanged",
+        /// No answer, or none that has a document.
+        Failed = "failed",
+        /// A document without a usable key.
+        Unusable = "unusable",
+    }
+}
+result_label! {
     /// How a TLS handshake ended.
     TlsResult {
         /// Completed.
@@ -225,6 +238,14 @@ impl Metrics {
         });
     }
 
+    /// A fetch of an issuer's keys ended. Issuers are those of the configuration, never those that tokens name.
+    pub fn jwks_fetch(&self, issuer: &str, result: FetchResult) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!("doorward_jwks_fetches_total", "issuer" => issuer.to_owned(), "result" => result.as_str())
+                .increment(1);
+        });
+    }
+
     /// Open connections of a listener.
     pub fn connections(&self, listener: &str, open: usize) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -362,6 +383,10 @@ fn describe() {
     metrics::describe_counter!(
         "doorward_store_requests_total",
         "Calls to the store by operation and result."
+    );
+    metrics::describe_counter!(
+        "doorward_jwks_fetches_total",
+        "Fetches of the keys of trusted issuers by issuer and result."
     );
     metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
     metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");

@@ -8,6 +8,6 @@ mod settings;
 
 pub use access::{Access, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
-pub use metrics::{LoginResult, Metrics, RefreshResult, StoreResult, TlsResult};
+pub use metrics::{FetchResult, LoginResult, Metrics, RefreshResult, StoreResult, TlsResult};
 pub use series::{RouteSeries, WorkerIndex};
 pub use settings::Settings;

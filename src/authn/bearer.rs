@@ -25,7 +25,7 @@ pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &
         }
         Err(token::Error::KeyNotFetched) if !asked => match look.verifier.fetched_keys(token.as_bytes()) {
             Some(keys) => Outcome::Ask(Pending::IssuerKeys(keys)),
-            None => Outcome::Bad(Fault::Unresolved),
+            None => Outcome::Bad(Fault::IssuerUnreachable),
         },
         Err(error) => {
             look.metrics.token_verification(look.worker, error.label());
@@ -37,7 +37,7 @@ pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &
 fn fault(error: &token::Error) -> Fault {
     match error {
         token::Error::NotReady => Fault::NotReady,
-        token::Error::KeyNotFetched => Fault::Unresolved,
+        token::Error::KeyNotFetched => Fault::IssuerUnreachable,
         token::Error::Revoked => Fault::Ended,
         token::Error::TooLong
         | token::Error::Malformed(_)

@@ -71,8 +71,10 @@ pub enum Fault {
     Ended,
     /// Nothing is wrong with it that we could tell: keys and revocations are not loaded yet, or are too old to go by.
     NotReady,
-    /// Only the store, or the issuer of a token, can tell, and it does not answer.
+    /// Only the store can tell, and it does not answer.
     Unresolved,
+    /// Only the keys that the token's issuer has by now can tell, and they cannot be fetched.
+    IssuerUnreachable,
 }
 
 impl Fault {
@@ -86,6 +88,7 @@ impl Fault {
             Self::Ended => "ended",
             Self::NotReady => "not_ready",
             Self::Unresolved => "unresolved",
+            Self::IssuerUnreachable => "issuer_unreachable",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Questions that memory cannot decide: an API key that is met for the first time, a ticket, a cookie whose short life is
-//! over. Each is put to the store once, however many requests wait for the answer, and not for longer than [`PATIENCE`].
+//! over; a token of another issuer with a key that is not known yet. Each is put once, to the store or to the issuer, however
+//! many requests wait for the answer, and not for longer than [`PATIENCE`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -181,7 +182,7 @@ impl Resolver {
             Pending::IssuerKeys(keys) => {
                 // The answer is in the keys: the token is looked at again.
                 keys.ask(PATIENCE).await;
-                Resolved::fault(Fault::Unresolved)
+                Resolved::fault(Fault::IssuerUnreachable)
             }
         }
     }

@@ -94,7 +94,11 @@ impl<T> Clone for Document<T> {
 impl<T> fmt::Debug for Document<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { name, url, .. } = &*self.0;
-        formatter.debug_struct("Document").field("name", name).field("url", url).finish_non_exhaustive()
+        formatter
+            .debug_struct("Document")
+            .field("name", name)
+            .field("url", url)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,7 +143,9 @@ impl<T: Send + Sync + 'static> Document<T> {
     /// Something is not in it: has it fetched anew, unless that was done lately, and waits for that or for one that is
     /// under way, at most for so long.
     pub async fn ask(&self, patience: Duration) {
-        let Ok(_place) = self.0.waiting.try_acquire() else { return };
+        let Ok(_place) = self.0.waiting.try_acquire() else {
+            return;
+        };
         // Before the look at the state: an end that comes after it is seen.
         let mut ended = self.0.ended.subscribe();
         {
@@ -277,7 +283,10 @@ mod tests {
     #[test]
     fn a_question_may_lead_to_a_fetch_once_a_minute() {
         let now = Instant::now();
-        let asked = |asked| State { asked, ..State::default() };
+        let asked = |asked| State {
+            asked,
+            ..State::default()
+        };
         assert!(asked(None).may_ask(now));
         assert!(!asked(Some(now)).may_ask(now));
         assert!(!asked(Some(now)).may_ask(now + Duration::from_secs(59)));

@@ -230,7 +230,10 @@ mod tests {
             (&[("cache-control", "Max-Age=\"60\"")], Some(60)),
             (&[("cache-control", "max-age=600"), ("age", "200")], Some(400)),
             (&[("cache-control", "max-age=600"), ("age", "900")], Some(0)),
-            (&[("cache-control", "max-age=600"), ("cache-control", "no-cache")], Some(0)),
+            (
+                &[("cache-control", "max-age=600"), ("cache-control", "no-cache")],
+                Some(0),
+            ),
             (&[("cache-control", "no-store")], Some(0)),
             (&[("cache-control", "max-age=never")], None),
             (&[("cache-control", "max-age=-5")], None),

@@ -6,6 +6,8 @@
 
 mod document;
 mod get;
+#[cfg(test)]
+mod tests;
 mod url;
 
 pub use document::{Document, Read};

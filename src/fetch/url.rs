@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use http::uri::{Authority, PathAndQuery};
 use http::Uri;
+use http::uri::{Authority, PathAndQuery};
 
 /// The address of a document: `https`, or `http` on this machine alone, for nobody must be able to put their own keys in
 /// the place of an issuer's.
@@ -97,9 +97,7 @@ impl FromStr for Url {
             text: text.to_owned(),
             secure,
             authority,
-            target: parts
-                .path_and_query
-                .unwrap_or_else(|| PathAndQuery::from_static("/")),
+            target: parts.path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/")),
         })
     }
 }
@@ -128,7 +126,12 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         for (text, host, port, target) in [
-            ("https://idp.example.com/jwks.json", "idp.example.com", 443, "/jwks.json"),
+            (
+                "https://idp.example.com/jwks.json",
+                "idp.example.com",
+                443,
+                "/jwks.json",
+            ),
             ("https://idp.example.com", "idp.example.com", 443, "/"),
             ("https://idp.example.com:8443/a?b=c", "idp.example.com", 8443, "/a?b=c"),
             ("https://[2001:db8::1]:1/", "2001:db8::1", 1, "/"),

@@ -11,7 +11,9 @@ use super::claims::{Claims, Numbers};
 use super::compact::{Compact, Header};
 use super::json::Json;
 use super::verify::check_window;
-use super::{Error, FetchedKeys, IssuerKeys, KeySource, Kind, LoadError, RoleMapping, TrustedIssuer, UserMapping, Verified};
+use super::{
+    Error, FetchedKeys, IssuerKeys, KeySource, Kind, LoadError, RoleMapping, TrustedIssuer, UserMapping, Verified,
+};
 
 /// How many keys are tried at most for a token that does not name one.
 const MAX_TRIED: usize = 8;

@@ -25,6 +25,7 @@ macro_rules! on_both {
 mod answers;
 mod world;
 
+mod bans;
 mod endpoints;
 mod feed;
 mod login;

@@ -20,6 +20,7 @@ mod framing;
 pub mod gate;
 mod headers;
 mod identity;
+mod issuers;
 mod limits;
 mod observe;
 mod peers;

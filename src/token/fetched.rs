@@ -13,6 +13,9 @@ use crate::keyring::{self, VerifyingKey};
 use crate::office::Office;
 use crate::telemetry::Metrics;
 
+/// Notes that are logged of one set: what an issuer writes does not fill the log.
+const NOTES: usize = 8;
+
 /// The keys of one issuer, kept up to date.
 pub type IssuerKeys = Document<KeySet>;
 
@@ -93,8 +96,8 @@ impl FetchedKeys {
 /// A JWK Set; one without a usable key takes nothing's place.
 fn read(json: &[u8]) -> Result<(KeySet, String), String> {
     let imported = keyring::from_jwk_set(json).map_err(|error| error.to_string())?;
-    for note in &imported.notes {
-        tracing::debug!(note, "a key of a trusted issuer");
+    for note in imported.notes.iter().take(NOTES) {
+        tracing::info!(note, "a key of a trusted issuer");
     }
     let mut algorithms: Vec<&str> = imported.keys.iter().map(|key| key.algorithm().as_str()).collect();
     algorithms.sort_unstable();

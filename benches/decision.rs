@@ -105,6 +105,7 @@ fn rule(roles: &[&str]) -> Rule {
         roles_any: Some(roles.iter().map(|role| (*role).to_owned()).collect()),
         roles_all: Vec::new(),
         networks: None,
+        ..Rule::default()
     }
 }
 
@@ -129,6 +130,7 @@ fn policy(routes: usize) -> Policy {
             response_headers: HeaderChanges::default(),
             forward_token: false,
             max_body: None,
+            rate_limit: None,
             preflight: Preflight::Pass,
             cross_site_allowed: false,
             refuse_ambiguous: false,
@@ -186,6 +188,9 @@ fn ask(policy: &Policy, host: &Host<'_>, target: &Target<'_>, outcome: &Outcome)
         preflight: false,
         client: None,
         cross_site: false,
+        certificate: Some(false),
+        at: None,
+        again: false,
     };
     policy.admit(&question, |_| outcome.clone()).0.map(|_| ())
 }

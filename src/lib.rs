@@ -15,9 +15,9 @@
 //!   3 client        address and scheme, believed through trusted proxies only
 //!   4 headers       hop-by-hop fields and look-alikes of our own dropped, credentials kept aside        (headers)
 //!   5 admission     admit(question) -> Permit or Refusal: the one place that decides, for routes and our own URLs
-//!                     which route (route), who is it (authn -> token, revocation), may they (authz)
+//!                     which route (route), too many? (rate), who is it (authn -> token, revocation), may they (authz)
 //!   6 endpoint      our own URLs, if the permit leads there
-//!     proxy         or the upstream: identity headers in, request out, response back
+//!     proxy         or the upstream: identity headers in, request out, response back; a tunnel where it switches protocols
 //!   7 one exit      every refusal and failure becomes a Problem, then a response (answer); one log line, one count
 //! ```
 //!
@@ -48,7 +48,7 @@
 //!  2c token               our tokens and other issuers': made, verified, remembered
 //!  2b revocation keyring  who is out, which roles are in force | the keys that sign and verify
 //!     fetch               documents that others publish, such as the keys of other issuers
-//!  2a route authz identity headers password store upstream wire answer      each alone
+//!  2a route authz identity headers rate password store upstream wire answer      each alone
 //!  1c registry tls        live exchanges and their deadlines | certificates, TLS in and out
 //!  1b office              the runtime for everything that waits
 //!  1a telemetry           log and metrics
@@ -99,6 +99,7 @@ pub mod authz;
 pub mod headers;
 pub mod identity;
 pub mod password;
+pub mod rate;
 pub mod route;
 pub mod store;
 pub mod upstream;

@@ -3,8 +3,29 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::fd::AsFd;
+use rustix::net::sockopt;
+
+/// Where nothing is sent for this long, the other end is asked for a sign of life …
+const SILENCE: Duration = Duration::from_secs(60);
+/// … again after this …
+const ASKED_EVERY: Duration = Duration::from_secs(10);
+/// … and given up after so many times: two minutes in all.
+const ASKED_TIMES: u32 = 6;
+
+/// Has the kernel find out that the other end is gone without a word: a machine without power, a network that was cut. A
+/// tunnel has no other deadline. The connections that a listener accepts are as the listener is.
+pub fn keep_alive(socket: impl AsFd) -> std::io::Result<()> {
+    let socket = socket.as_fd();
+    sockopt::set_tcp_keepidle(socket, SILENCE)?;
+    sockopt::set_tcp_keepintvl(socket, ASKED_EVERY)?;
+    sockopt::set_tcp_keepcnt(socket, ASKED_TIMES)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    Ok(())
+}
 
 /// A network in CIDR notation (RFC 4632), or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

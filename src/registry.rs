@@ -9,10 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use crate::principal::Person;
+
 /// How often a registry is swept.
 pub const SWEEP: Duration = Duration::from_millis(250);
 /// How long a client may take to read an answer that ended its connection, before the rest is cut.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long what a credential has opened is left alone, whatever becomes of the credential. Two seconds are promised, and an
+/// ordinary answer that is under way when a token's time is up should come to its end.
+const UNJUDGED: Duration = Duration::from_secs(1);
 /// How long after its cut an entry may still be found alive.
 pub const GRACE: Duration = Duration::from_secs(1);
 
@@ -74,6 +79,8 @@ pub enum Cut {
     Upstream,
     /// The process is stopping and the drain time is over.
     Drain,
+    /// The session or the token that it was admitted by has ended.
+    Ended,
 }
 
 /// What a registry asks a connection at each sweep: where it stands, and a figure that changes with each byte that moved.
@@ -112,6 +119,10 @@ pub struct Entry {
     cut: AtomicU8,
     cut_at: AtomicU32,
     drain: AtomicBool,
+    /// Whose credential admitted what is under way, where that may last: it ends with the credential.
+    guard: Mutex<Option<Arc<Person>>>,
+    guarded: AtomicBool,
+    guarded_at: AtomicU32,
     wakers: Mutex<[Option<Waker>; 2]>,
 }
 
@@ -144,6 +155,9 @@ impl Registry {
             cut: AtomicU8::new(0),
             drain: AtomicBool::new(self.draining.load(Ordering::Relaxed)),
             cut_at: AtomicU32::new(0),
+            guard: Mutex::new(None),
+            guarded: AtomicBool::new(false),
+            guarded_at: AtomicU32::new(0),
             wakers: Mutex::new([None, None]),
             observed,
         });
@@ -156,11 +170,13 @@ impl Registry {
         entry
     }
 
-    /// Looks at every entry once. Called every [`SWEEP`] by the worker that owns the registry.
-    pub fn sweep(&self, deadlines: &Deadlines) {
+    /// Looks at every entry once. Called every [`SWEEP`] by the worker that owns the registry. `ended` says whether what this
+    /// person's credential has opened must end. It is asked at each sweep anew, so whoever registers before it was asked
+    /// last is never missed.
+    pub fn sweep(&self, deadlines: &Deadlines, ended: &dyn Fn(&Person) -> bool) {
         let now = self.tick.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         for entry in self.living() {
-            entry.judge(now, deadlines);
+            entry.judge(now, deadlines, ended);
         }
     }
 
@@ -217,6 +233,7 @@ impl Entry {
             1 => Some(Cut::Deadline),
             2 => Some(Cut::Upstream),
             3 => Some(Cut::Drain),
+            4 => Some(Cut::Ended),
             _ => None,
         }
     }
@@ -229,7 +246,7 @@ impl Entry {
             .tick
             .load(Ordering::Relaxed)
             .wrapping_sub(self.cut_at.load(Ordering::Relaxed));
-        matches!(self.cut(), Some(Cut::Deadline | Cut::Drain)) && since >= ticks(GRACE)
+        matches!(self.cut(), Some(Cut::Deadline | Cut::Drain | Cut::Ended)) && since >= ticks(GRACE)
     }
 
     /// Ends this as if its time were up, with no grace left.
@@ -261,6 +278,32 @@ impl Entry {
         self.drain.load(Ordering::Relaxed)
     }
 
+    /// From now on this ends with the session or the token of this person; [`Entry::unguard`] takes it back.
+    pub fn guard(&self, person: &Arc<Person>) {
+        *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(person));
+        self.guarded_at
+            .store(self.registry.tick.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.guarded.store(true, Ordering::Relaxed);
+    }
+
+    /// What the credential had opened is over.
+    pub fn unguard(&self) {
+        // Looked at first: nearly every exchange ends without one.
+        if self.guarded.load(Ordering::Relaxed) && self.guarded.swap(false, Ordering::Relaxed) {
+            *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
+    }
+
+    fn is_forfeit(&self, now: u32, ended: &dyn Fn(&Person) -> bool) -> bool {
+        self.guarded.load(Ordering::Relaxed)
+            && now.wrapping_sub(self.guarded_at.load(Ordering::Relaxed)) >= ticks(UNJUDGED)
+            && self.guardian().is_some_and(|person| ended(&person))
+    }
+
+    fn guardian(&self) -> Option<Arc<Person>> {
+        self.guard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Starts the wait for an upstream's answer; [`Entry::answered`] ends it.
     pub fn await_answer(&self, within: Duration) {
         let by = self.registry.tick.load(Ordering::Relaxed).wrapping_add(ticks(within));
@@ -275,9 +318,13 @@ impl Entry {
             .ok();
     }
 
-    fn judge(&self, now: u32, deadlines: &Deadlines) {
-        if let Some(cut @ (Cut::Deadline | Cut::Drain)) = self.cut() {
+    fn judge(&self, now: u32, deadlines: &Deadlines, ended: &dyn Fn(&Person) -> bool) {
+        if let Some(cut @ (Cut::Deadline | Cut::Drain | Cut::Ended)) = self.cut() {
             self.mark(cut);
+            return;
+        }
+        if self.is_forfeit(now, ended) {
+            self.mark(Cut::Ended);
             return;
         }
         let answer_by = self.answer_by.load(Ordering::Relaxed);
@@ -310,6 +357,7 @@ impl Entry {
             Cut::Deadline => 1,
             Cut::Upstream => 2,
             Cut::Drain => 3,
+            Cut::Ended => 4,
         };
         if self.cut.swap(number, Ordering::Relaxed) == 0 {
             self.cut_at
@@ -387,7 +435,7 @@ mod tests {
         slow.register(Waiter::Owner, &Waker::from(Arc::clone(&woken)));
         for _ in 0..5 {
             moving.fetch_add(1, Ordering::Relaxed);
-            registry.sweep(&deadlines);
+            registry.sweep(&deadlines, &|_| false);
         }
         assert_eq!(slow.cut(), Some(Cut::Deadline));
         assert!(woken.0.load(Ordering::Relaxed) >= 1);
@@ -403,16 +451,51 @@ mod tests {
         let entry = registry.enter(Box::new(Scripted(Arc::default(), Phase::Elsewhere)));
         entry.await_answer(SWEEP);
         entry.answered();
-        registry.sweep(&deadlines);
-        registry.sweep(&deadlines);
+        registry.sweep(&deadlines, &|_| false);
+        registry.sweep(&deadlines, &|_| false);
         assert_eq!(entry.cut(), None);
         entry.await_answer(SWEEP * 2);
-        registry.sweep(&deadlines);
+        registry.sweep(&deadlines, &|_| false);
         assert_eq!(entry.cut(), None);
-        registry.sweep(&deadlines);
+        registry.sweep(&deadlines, &|_| false);
         assert_eq!(entry.cut(), Some(Cut::Upstream));
         entry.answered();
         assert_eq!(entry.cut(), None);
+    }
+
+    #[test]
+    fn what_a_credential_has_opened_ends_with_it_and_nothing_else_does() {
+        let registry = Arc::new(Registry::default());
+        let deadlines = Deadlines::default();
+        let person = |name: &str| {
+            Arc::new(Person {
+                issuer: crate::principal::Issuer::Local,
+                subject: name.to_owned(),
+                user: None,
+                name: name.to_owned(),
+                roles: crate::principal::Roles::default(),
+                email: None,
+                session: None,
+                token_id: None,
+                issued_at: 0,
+                expires_at: 0,
+                credential: crate::principal::CredentialKind::Bearer,
+                limit: None,
+                subject_prefix: 0,
+            })
+        };
+        let [ended, other, over, open] =
+            [0; 4].map(|_| registry.enter(Box::new(Scripted(Arc::default(), Phase::Elsewhere))));
+        ended.guard(&person("anna"));
+        other.guard(&person("berta"));
+        over.guard(&person("anna"));
+        over.unguard();
+        for sweep in 0..ticks(UNJUDGED) {
+            assert_eq!(ended.cut(), None, "sweep {sweep}: an ordinary answer may end");
+            registry.sweep(&deadlines, &|person| person.name == "anna");
+        }
+        assert_eq!(ended.cut(), Some(Cut::Ended));
+        assert_eq!([other.cut(), over.cut(), open.cut()], [None; 3]);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! Nothing is forwarded and no endpoint is served without a [`Permit`], and only `admit` makes one.
 
+mod counted;
+mod handshakes;
+mod permit;
 mod policy;
 mod refusal;
 mod route;
@@ -10,6 +13,8 @@ mod route;
 mod tests;
 
 pub use crate::authn::Counts as Credentials;
-pub use policy::{Destination, EndpointRule, InvalidPolicy, Permit, Policy, Question, RouteEntry};
+pub use handshakes::Handshakes;
+pub use permit::{Destination, Permit, Question};
+pub use policy::{EndpointRule, InvalidPolicy, Policy, RouteEntry};
 pub use refusal::Refusal;
 pub use route::*;

@@ -1,19 +1,19 @@
 //! The policy: every route and endpoint in one table, and the function that decides.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 
-use super::{Credentials, Preflight, Refusal, Route};
+use super::counted::counted;
+use super::{Credentials, Destination, Handshakes, Permit, Preflight, Question, Refusal, Route};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
 use crate::principal::{CredentialKind, Principal};
-use crate::route::{
-    Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
-};
+use crate::rate::Limiter;
+use crate::route::{Conflict, Entry, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table};
 use crate::telemetry::RouteSeries;
+use crate::tls::ClientAuth;
 
 /// A route with what is kept beside it.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct RouteEntry {
     pub route: Route,
     /// What is taken off the path.
     strip: Option<RoutePath>,
+    /// Who has asked of late, where that is limited.
+    limiter: Option<Arc<Limiter>>,
     /// Its figures.
     pub series: Arc<RouteSeries>,
 }
@@ -33,7 +35,23 @@ impl RouteEntry {
         let strip = strip
             .map_err(|error| InvalidPolicy(error.to_string()))?
             .map(|pattern| pattern.path().clone());
-        Ok(Self { route, series, strip })
+        let limiter = route.rate_limit.map(|settings| Arc::new(Limiter::new(settings)));
+        Ok(Self {
+            route,
+            strip,
+            limiter,
+            series,
+        })
+    }
+
+    /// The same, going on with what the route of this name has counted in an older policy, if its limit is the same.
+    pub fn keeping(mut self, old: &Policy) -> Self {
+        let same = old.entries.iter().find(|entry| entry.route.name == self.route.name);
+        let kept = same
+            .and_then(|entry| entry.limiter.clone())
+            .filter(|limiter| Some(limiter.settings()) == self.route.rate_limit);
+        self.limiter = kept.or(self.limiter);
+        self
     }
 
     /// What is left of a target when the prefix is taken off; `None`: nothing is to be taken off.
@@ -57,60 +75,14 @@ pub struct EndpointRule {
     pub credentials: Credentials,
 }
 
-/// Where an admitted request goes.
-#[derive(Clone, Debug)]
-pub enum Destination {
-    /// To an upstream, by this route.
-    Route(Arc<RouteEntry>),
-    /// To one of our own endpoints, by its index.
-    Endpoint(usize),
-    /// To nobody: the gateway answers this preflight itself.
-    Preflight,
-}
-
-/// What is decided about.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// The canonical host; `None`: HTTP/1.0 without one.
-    pub host: Option<&'a Host<'a>>,
-    /// The target.
-    pub target: &'a Target<'a>,
-    /// The method; of a preflight, the one it asks about.
-    pub method: &'a Method,
-    /// Whether this is a preflight.
-    pub preflight: bool,
-    /// The client's address, if something trustworthy tells.
-    pub client: Option<IpAddr>,
-    /// Whether a page of another site may have set this off: unsafe or an upgrade, and nothing says where it comes from.
-    pub cross_site: bool,
-}
-
-/// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
-/// not admitted does not compile.
-#[derive(Debug)]
-pub struct Permit {
-    destination: Destination,
-    proof: Option<Arc<Proof>>,
-}
-
-impl Permit {
-    /// Where the request goes.
-    pub fn destination(&self) -> &Destination {
-        &self.destination
-    }
-
-    /// Who it is from; `None`: nobody in particular.
-    pub fn proof(&self) -> Option<&Arc<Proof>> {
-        self.proof.as_ref()
-    }
-}
-
 /// The routes and endpoints of one configuration.
 #[derive(Debug)]
 pub struct Policy {
     /// Asked first: no route of any host takes our own URLs.
     endpoints: Table<Place>,
     routes: Table<Place>,
+    handshakes: Handshakes,
+    entries: Vec<Arc<RouteEntry>>,
 }
 
 #[derive(Debug)]
@@ -144,8 +116,12 @@ impl Policy {
         endpoint_hosts: &[String],
     ) -> Result<Self, InvalidPolicy> {
         let mut entries = Vec::new();
+        let mut handshakes = Handshakes::default();
+        let mut all = Vec::new();
         for entry in routes {
+            all.push(Arc::clone(&entry));
             let route = &entry.route;
+            handshakes.note(&hosts(&route.hosts)?, route.rule.client_auth);
             entries.push(Entry {
                 hosts: hosts(&route.hosts)?,
                 pattern: PathPattern::prefix(&route.path).map_err(|error| InvalidPolicy(error.to_string()))?,
@@ -177,7 +153,21 @@ impl Policy {
         Ok(Self {
             endpoints: table(own)?,
             routes: table(entries)?,
+            handshakes,
+            entries: all,
         })
+    }
+
+    /// Asks this of clients where no route says otherwise: at our own URLs, and where nothing is.
+    #[must_use]
+    pub fn asking(mut self, client_auth: ClientAuth) -> Self {
+        self.handshakes.note(&[], client_auth);
+        self
+    }
+
+    /// What handshakes ask for.
+    pub fn handshakes(&self) -> &Handshakes {
+        &self.handshakes
     }
 
     /// Decides about a request. `authenticate` is asked only where a rule needs to know who it is, with the kinds of
@@ -219,7 +209,7 @@ impl Policy {
         question: &Question<'_>,
         authenticate: &mut impl FnMut(Credentials) -> Outcome,
     ) -> Result<Permit, Refusal> {
-        let proof = place.pass(question, authenticate)?;
+        let proof = place.pass_counted(question, authenticate)?;
         if !(self.endpoints.one_look_up(question.target) && self.routes.one_look_up(question.target)) {
             self.other_readings(place, question, authenticate)?;
         }
@@ -235,7 +225,7 @@ impl Policy {
             }
             Kind::Route(entry) => Destination::Route(Arc::clone(entry)),
         };
-        Ok(Permit { destination, proof })
+        Ok(Permit::new(destination, proof))
     }
 
     /// The routes of all other readings must let the request pass as well, and what is stripped off the path must be there
@@ -275,6 +265,24 @@ impl Policy {
 }
 
 impl Place {
+    /// As [`Self::pass`], for the place that the request is counted at.
+    fn pass_counted(
+        &self,
+        question: &Question<'_>,
+        authenticate: &mut impl FnMut(Credentials) -> Outcome,
+    ) -> Result<Option<Arc<Proof>>, Refusal> {
+        let limited = match &self.kind {
+            Kind::Route(entry) => entry.limiter.as_deref().zip(question.at),
+            Kind::Endpoint(_) => None,
+        };
+        match limited {
+            Some((limiter, at)) => counted(limiter, at, question, authenticate, |mut authenticate| {
+                self.pass(question, &mut authenticate)
+            }),
+            None => self.pass(question, authenticate),
+        }
+    }
+
     /// Whether this place's own rule lets the request pass; who it is from, where that counts.
     fn pass(
         &self,
@@ -283,6 +291,7 @@ impl Place {
     ) -> Result<Option<Arc<Proof>>, Refusal> {
         let facts = Facts {
             client: question.client,
+            certificate: question.certificate,
         };
         if question.preflight {
             return self.pass_preflight(&facts);
@@ -301,6 +310,7 @@ impl Place {
                     return Err(match authz::decide(&self.rule, &Principal::Anonymous, &facts) {
                         Decision::NetworkNotAllowed => Refusal::NetworkNotAllowed,
                         Decision::ClientUnknown => Refusal::ClientUnknown,
+                        Decision::CertificateMissing => Refusal::CertificateRequired,
                         Decision::Allowed
                         | Decision::NeedsCredentials
                         | Decision::MissingRole(_)
@@ -321,6 +331,7 @@ impl Place {
             Decision::MissingRole(_) => Err(Refusal::MissingRole),
             Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
+            Decision::CertificateMissing => Err(Refusal::CertificateRequired),
             Decision::Denied => Err(Refusal::Denied),
         }
     }
@@ -341,10 +352,15 @@ impl Place {
             return Err(Refusal::Denied);
         }
         match (&self.rule.networks, facts.client) {
-            (None, _) => Ok(None),
-            (Some(_), None) => Err(Refusal::ClientUnknown),
-            (Some(networks), Some(client)) if Networks::contain(networks, client) => Ok(None),
-            (Some(_), Some(_)) => Err(Refusal::NetworkNotAllowed),
+            (None, _) => {}
+            (Some(_), None) => return Err(Refusal::ClientUnknown),
+            (Some(networks), Some(client)) if Networks::contain(networks, client) => {}
+            (Some(_), Some(_)) => return Err(Refusal::NetworkNotAllowed),
+        }
+        match (self.rule.client_auth, facts.certificate) {
+            (ClientAuth::None | ClientAuth::Optional, _) | (ClientAuth::Required, Some(true)) => Ok(None),
+            (ClientAuth::Required, Some(false)) => Err(Refusal::CertificateRequired),
+            (ClientAuth::Required, None) => Err(Refusal::ClientUnknown),
         }
     }
 

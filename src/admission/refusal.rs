@@ -28,8 +28,15 @@ pub enum Refusal {
     MissingRole,
     /// The client is not in the route's networks.
     NetworkNotAllowed,
-    /// The route has networks, and nothing trustworthy tells where the client is.
+    /// The route has conditions on the client, and nothing trustworthy tells about it.
     ClientUnknown,
+    /// The client showed no certificate that counts.
+    CertificateRequired,
+    /// One request too many.
+    RateLimited {
+        /// Seconds until the next one may come.
+        retry_after: u32,
+    },
     /// The route is closed.
     Denied,
     /// The cookie alone says who it is, and a page of another site may have set the request off.
@@ -53,6 +60,8 @@ impl Refusal {
             Self::MissingRole => Code::InsufficientRole,
             Self::NetworkNotAllowed => Code::NetworkNotAllowed,
             Self::ClientUnknown => Code::ClientUnknown,
+            Self::CertificateRequired => Code::ClientCertificateRequired,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Denied => Code::AccessDenied,
             Self::CrossSite => Code::CrossSiteRequest,
             Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
@@ -81,6 +90,10 @@ impl From<Refusal> for Problem {
                 .challenged(Challenge::InsufficientScope),
             Refusal::NetworkNotAllowed => problem("This address cannot be reached from your network."),
             Refusal::ClientUnknown => problem("This address is limited to certain networks, and yours is not known."),
+            Refusal::CertificateRequired => problem("This address requires a client certificate."),
+            Refusal::RateLimited { retry_after } => {
+                problem("Too many requests. Try again in a moment.").retry_after(*retry_after)
+            }
             Refusal::Denied => problem("This address is closed."),
             Refusal::CrossSite => problem("This request may have been set off by a page of another site."),
             Refusal::NotRepresentable(what) => {

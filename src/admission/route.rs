@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::authn::Counts as Credentials;
 use crate::authz::Rule;
+use crate::rate;
 
 /// One `[[routes]]` entry.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Route {
     pub forward_token: bool,
     /// The largest request body, in bytes.
     pub max_body: Option<u64>,
+    /// How often one client or user may ask.
+    pub rate_limit: Option<rate::Settings>,
     /// Who answers a preflight.
     pub preflight: Preflight,
     /// Whether cookie-authenticated unsafe requests from other sites pass.

@@ -22,7 +22,7 @@ fn route(name: &str, path: &str, access: Access, roles_any: Option<&[&str]>) -> 
             access,
             roles_any: roles_any.map(|roles| roles.iter().map(|role| (*role).to_owned()).collect()),
             roles_all: Vec::new(),
-            networks: None,
+            ..Rule::default()
         },
         credentials: Credentials {
             bearer: true,
@@ -36,6 +36,7 @@ fn route(name: &str, path: &str, access: Access, roles_any: Option<&[&str]>) -> 
         response_headers: HeaderChanges::default(),
         forward_token: false,
         max_body: None,
+        rate_limit: None,
         preflight: Preflight::Pass,
         cross_site_allowed: false,
         refuse_ambiguous: false,
@@ -55,7 +56,7 @@ fn policy(routes: Vec<Route>) -> Policy {
             access: Access::Public,
             roles_any: None,
             roles_all: Vec::new(),
-            networks: None,
+            ..Rule::default()
         },
         credentials: Credentials {
             bearer: true,
@@ -108,6 +109,9 @@ fn ask(policy: &Policy, method: &str, target: &str, outcome: &Outcome) -> String
         preflight: false,
         cross_site: false,
         client: "10.0.0.1".parse().ok(),
+        certificate: Some(false),
+        at: None,
+        again: false,
     };
     match policy.admit(&question, |_| outcome.clone()).0 {
         Err(refusal) => refusal.code().as_str().to_owned(),
@@ -239,6 +243,9 @@ fn a_preflight_asks_for_nobody_and_networks_still_hold() {
             preflight: true,
             client,
             cross_site: false,
+            certificate: Some(false),
+            at: None,
+            again: false,
         };
         house
             .admit(&question, |_| panic!("a preflight carries no credential"))
@@ -268,4 +275,131 @@ fn who_cannot_be_named_in_a_header_is_refused() {
     let odd = Outcome::Known(Arc::new(Proof::of(Arc::new(person))));
     assert_eq!(ask(&house(), "GET", "/app", &odd), "identity_not_representable");
     assert_eq!(ask(&house(), "GET", "/", &odd), "home");
+}
+
+/// Asks once at this time; the code of the refusal, or none.
+fn ask_at(
+    policy: &Policy,
+    target: &str,
+    outcome: &Outcome,
+    client: &str,
+    preflight: bool,
+    at: Option<std::time::Instant>,
+) -> Option<Refusal> {
+    let host = Host::parse("shop.example.com").unwrap();
+    let target = Target::parse(target).unwrap();
+    let question = Question {
+        host: Some(&host),
+        target: &target,
+        method: &Method::GET,
+        preflight,
+        client: client.parse().ok(),
+        at,
+        cross_site: false,
+        certificate: Some(false),
+        again: false,
+    };
+    policy.admit(&question, |_| outcome.clone()).0.err()
+}
+
+fn limited(path: &str, access: Access, by: crate::rate::By) -> Route {
+    let mut limited = route(path.trim_matches('/'), path, access, Some(&["user"]));
+    if access == Access::Public {
+        limited.rule.roles_any = None;
+    }
+    limited.rate_limit = Some(crate::rate::Settings {
+        requests: std::num::NonZeroU32::MIN,
+        per: std::time::Duration::from_secs(60),
+        by,
+    });
+    limited
+}
+
+fn person(subject: &str, roles: &[&str]) -> Outcome {
+    let Outcome::Known(proof) = known(roles) else { panic!() };
+    let mut person = Person::clone(&proof.person);
+    person.subject = subject.into();
+    Outcome::Known(Arc::new(Proof::of(Arc::new(person))))
+}
+
+#[test]
+fn a_limit_by_client_is_asked_before_the_credential() {
+    use crate::rate::By;
+    let now = Some(std::time::Instant::now());
+    let house = policy(vec![limited("/a", Access::Authenticated, By::Client)]);
+    let ask = |outcome: &Outcome, client| ask_at(&house, "/a", outcome, client, false, now);
+    assert_eq!(ask(&Outcome::Anonymous, "10.0.0.1"), Some(Refusal::CredentialsRequired));
+    let host = Host::parse("shop.example.com").unwrap();
+    let target = Target::parse("/a").unwrap();
+    let question = Question {
+        host: Some(&host),
+        target: &target,
+        method: &Method::GET,
+        preflight: false,
+        client: "10.0.0.1".parse().ok(),
+        at: now,
+        cross_site: false,
+        certificate: Some(false),
+        again: false,
+    };
+    let refused = house.admit(&question, |_| panic!("no credential is verified for it")).0;
+    assert_eq!(refused.err(), Some(Refusal::RateLimited { retry_after: 60 }));
+    assert_eq!(ask(&known(&["user"]), "10.0.0.2"), None);
+    assert_eq!(
+        ask(&known(&["user"]), "10.0.0.2").map(|refusal| refusal.code().as_str()),
+        Some("rate_limited")
+    );
+    // Who only wants to know is not counted, and not refused.
+    assert_eq!(ask_at(&house, "/a", &known(&["user"]), "10.0.0.2", false, None), None);
+}
+
+#[test]
+fn a_limit_by_user_counts_users_and_strangers_by_their_client() {
+    use crate::rate::By;
+    let now = Some(std::time::Instant::now());
+    let house = policy(vec![
+        limited("/a", Access::Authenticated, By::User),
+        limited("/open", Access::Public, By::User),
+    ]);
+    let limited = Some(Refusal::RateLimited { retry_after: 60 });
+    let ask = |outcome: &Outcome, client| ask_at(&house, "/a", outcome, client, false, now);
+    assert_eq!(ask(&person("1", &["user"]), "10.0.0.1"), None);
+    assert_eq!(ask(&person("1", &["user"]), "10.0.0.2"), limited);
+    assert_eq!(ask(&person("2", &["user"]), "10.0.0.1"), None);
+    // Who may not pass is counted as well, and then told so.
+    assert_eq!(ask(&person("3", &[]), "10.0.0.1"), Some(Refusal::MissingRole));
+    assert_eq!(ask(&person("3", &[]), "10.0.0.1"), limited);
+    let bad = Outcome::Bad(Fault::Invalid("expired"));
+    assert_eq!(
+        ask(&bad, "10.0.0.1"),
+        Some(Refusal::BadCredential(Fault::Invalid("expired")))
+    );
+    assert_eq!(ask(&Outcome::Anonymous, "10.0.0.1"), limited);
+    assert_eq!(ask(&Outcome::Anonymous, "10.0.0.9"), Some(Refusal::CredentialsRequired));
+    // A public route knows nobody; each route counts for itself; a preflight is its client's.
+    let open = |client, preflight| ask_at(&house, "/open", &person("1", &["user"]), client, preflight, now);
+    assert_eq!(
+        [open("10.0.0.1", false), open("10.0.0.1", false)],
+        [None, limited.clone()]
+    );
+    assert_eq!([open("10.0.0.3", true), open("10.0.0.3", true)], [None, limited]);
+}
+
+#[test]
+fn what_was_counted_outlives_a_reload_that_leaves_the_limit_alone() {
+    use crate::rate::By;
+    let now = Some(std::time::Instant::now());
+    let made = limited("/a", Access::Public, By::Client);
+    let old = policy(vec![made.clone()]);
+    assert_eq!(ask_at(&old, "/a", &Outcome::Anonymous, "10.0.0.1", false, now), None);
+    let reloaded = |route: Route| {
+        let series = Arc::new(RouteSeries::new(&route.name, 1));
+        let entry = RouteEntry::new(route, series).unwrap().keeping(&old);
+        let policy = Policy::new([Arc::new(entry)], [], &[]).unwrap();
+        ask_at(&policy, "/a", &Outcome::Anonymous, "10.0.0.1", false, now)
+    };
+    assert_eq!(reloaded(made.clone()), Some(Refusal::RateLimited { retry_after: 60 }));
+    let mut other = made;
+    other.rate_limit.as_mut().unwrap().per *= 2;
+    assert_eq!(reloaded(other), None);
 }

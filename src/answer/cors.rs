@@ -38,6 +38,22 @@ impl Settings {
         }
     }
 
+    /// Whether an origin is named: every page's being allowed to read makes no page one's own.
+    pub fn lists(&self, origin: &HeaderValue) -> bool {
+        match &self.allowed_origins {
+            Origins::Any => false,
+            Origins::Listed(listed) => listed.contains(origin),
+        }
+    }
+
+    /// Whether no answer says anything about origins.
+    pub fn is_silent(&self) -> bool {
+        match &self.allowed_origins {
+            Origins::Any => false,
+            Origins::Listed(listed) => listed.is_empty(),
+        }
+    }
+
     /// Adds what lets the page at `origin` read this answer, also an error: without it a browser's script does not even
     /// see the status.
     pub fn apply(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::api_key::{self, ApiKeys, Lookup, ShownKey};
 use super::{Counts, Fault, Outcome, Pending, Proof, Remembered, Resolved, Shown, basic, bearer, browser};
 use crate::keyring::KeyRing;
+use crate::principal::Person;
 use crate::revocation::{Revocations, Standing};
 use crate::session::{Found, Sealer};
 use crate::telemetry::Metrics;
@@ -75,6 +76,13 @@ impl Authenticator {
     /// What is known of API keys.
     pub fn api_keys(&self) -> &ApiKeys {
         &self.api_keys
+    }
+
+    /// Whether what this person's credential has opened must end, at `now` (Unix milliseconds): the session is over or its
+    /// user may not come in any more; or, where there is no session, the credential's time is up.
+    pub fn has_ended(&self, person: &Person, now: i64) -> bool {
+        let expired = person.session.is_none() && now >= person.expires_at.saturating_mul(1000);
+        expired || matches!(self.revocations.verdict(person), Standing::Ended)
     }
 
     /// Who shows this. Where several kinds are shown, the first that counts here decides and there is no falling back:

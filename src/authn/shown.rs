@@ -58,7 +58,7 @@ fn read(value: &HeaderValue) -> Shown<'_> {
     let rest = std::str::from_utf8(rest.trim_ascii());
     if scheme.eq_ignore_ascii_case(b"bearer") {
         match rest {
-            Ok(token) if is_token68(token) => Shown::Bearer(token),
+            Ok(token) if is_token68(token.as_bytes()) => Shown::Bearer(token),
             Ok(_) | Err(_) => Shown::BrokenBearer,
         }
     } else if scheme.eq_ignore_ascii_case(b"basic") {
@@ -68,18 +68,44 @@ fn read(value: &HeaderValue) -> Shown<'_> {
     }
 }
 
-/// `b64token` of RFC 6750 section 2.1.
-fn is_token68(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
-    !body.is_empty()
-        && body
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+/// `b64token` of RFC 6750 section 2.1. Every request with a token pays for this.
+fn is_token68(token: &[u8]) -> bool {
+    let padding = token.iter().rev().take_while(|byte| **byte == b'=').count();
+    let body = token.get(..token.len() - padding).unwrap_or_default();
+    let (chunks, rest) = body.as_chunks::<16>();
+    let whole = |chunk: &[u8; 16]| chunk.iter().fold(true, |good, byte| good & is_token_byte(*byte));
+    !body.is_empty() && chunks.iter().all(whole) && rest.iter().all(|byte| is_token_byte(*byte))
+}
+
+/// Without a branch, so that the compiler decides about sixteen bytes at once.
+#[inline]
+fn is_token_byte(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    // `-`, `.`, `/` and the digits stand in one row.
+    let row = byte.wrapping_sub(b'-') <= b'9' - b'-';
+    letter | row | (byte == b'_') | (byte == b'~') | (byte == b'+')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_made_of_the_characters_that_the_rfc_names() {
+        for length in [1, 2, 15, 16, 17, 33] {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut token = vec![b'a'; length];
+                    token[place] = byte;
+                    let good = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+                    // The equals sign may stand at the end, behind something.
+                    let padding = byte == b'=' && place + 1 == length && length > 1;
+                    assert_eq!(is_token68(&token), good || padding, "{token:?}");
+                }
+            }
+        }
+        assert!(!is_token68(b"") && !is_token68(b"==") && is_token68(b"a=="));
+    }
 
     #[test]
     fn the_scheme_is_read_as_the_rfc_has_it() {

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use crate::codes::Code;
 use crate::net::Networks;
 use crate::principal::Principal;
+use crate::tls::ClientAuth;
 
 /// Who has to show what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct Rule {
     pub roles_all: Vec<String>,
     /// Only from these networks; an empty list admits nobody.
     pub networks: Option<Networks>,
+    /// Whether the client has to show a certificate of our authorities'.
+    pub client_auth: ClientAuth,
 }
 
 impl Rule {
@@ -75,6 +78,8 @@ impl Rule {
 pub struct Facts {
     /// The client's address.
     pub client: Option<IpAddr>,
+    /// Whether the client showed a certificate that counts.
+    pub certificate: Option<bool>,
 }
 
 /// The kinds of role conditions.
@@ -93,10 +98,12 @@ pub enum Decision {
     Allowed,
     /// The rule is closed to everybody.
     Denied,
-    /// The client's address is needed and not known.
+    /// The client's address, or whether it showed a certificate, is needed and not known.
     ClientUnknown,
     /// The client's address is in none of the networks.
     NetworkNotAllowed,
+    /// The client showed no certificate that counts.
+    CertificateMissing,
     /// The principal is anonymous, and somebody is asked for.
     NeedsCredentials,
     /// The principal lacks a role.
@@ -116,6 +123,7 @@ impl Decision {
             Self::Denied => Some(Code::AccessDenied),
             Self::ClientUnknown => Some(Code::ClientUnknown),
             Self::NetworkNotAllowed => Some(Code::NetworkNotAllowed),
+            Self::CertificateMissing => Some(Code::ClientCertificateRequired),
             Self::NeedsCredentials => Some(Code::CredentialsRequired),
             Self::MissingRole(Wanted::Any | Wanted::All) => Some(Code::InsufficientRole),
         }
@@ -129,6 +137,8 @@ pub enum Condition<'r> {
     Open,
     /// The client is in one of these networks.
     Network(&'r Networks),
+    /// The client showed a certificate.
+    Certificate,
     /// The principal is not anonymous.
     Credentials,
     /// The principal has at least one of these roles.
@@ -148,6 +158,7 @@ impl fmt::Display for Condition<'_> {
                 }
                 formatter.write_str("]")
             }
+            Self::Certificate => formatter.write_str("a client certificate"),
             Self::Credentials => formatter.write_str("credentials"),
             Self::AnyRole(roles) => write!(formatter, "one of the roles [{}]", roles.join(", ")),
             Self::AllRoles(roles) => write!(formatter, "all of the roles [{}]", roles.join(", ")),
@@ -173,6 +184,7 @@ pub fn conditions<'r>(
     let asked = [
         Some(Condition::Open),
         rule.networks.as_ref().map(Condition::Network),
+        (rule.client_auth == ClientAuth::Required).then_some(Condition::Certificate),
         rule.needs_principal().then_some(Condition::Credentials),
         rule.roles_any.as_deref().map(Condition::AnyRole),
         (!rule.roles_all.is_empty()).then_some(Condition::AllRoles(&rule.roles_all)),
@@ -189,6 +201,10 @@ fn check(condition: Condition<'_>, access: Access, principal: &Principal, facts:
         Condition::Open => (access != Access::Deny, Decision::Denied),
         Condition::Network(networks) => match facts.client {
             Some(client) => (networks.contain(client), Decision::NetworkNotAllowed),
+            None => (false, Decision::ClientUnknown),
+        },
+        Condition::Certificate => match facts.certificate {
+            Some(shown) => (shown, Decision::CertificateMissing),
             None => (false, Decision::ClientUnknown),
         },
         Condition::Credentials => (principal.person().is_some(), Decision::NeedsCredentials),

@@ -33,12 +33,14 @@ fn rule(access: Access, any: Option<&[&str]>, all: &[&str], networks: Option<&[&
         roles_any: any.map(owned),
         roles_all: owned(all),
         networks: networks.map(|list| Networks::new(list.iter().map(|net| net.parse().unwrap()).collect())),
+        client_auth: ClientAuth::None,
     }
 }
 
 fn from(client: &str) -> Facts {
     Facts {
         client: client.parse().ok(),
+        certificate: None,
     }
 }
 
@@ -177,17 +179,23 @@ proptest! {
         inside in proptest::option::of(any::<bool>()),
         have in proptest::option::of(roles()),
         client in proptest::option::of(any::<bool>()),
+        client_auth in prop_oneof![Just(ClientAuth::None), Just(ClientAuth::Optional), Just(ClientAuth::Required)],
+        certificate in proptest::option::of(any::<bool>()),
     ) {
         let network = |inside| Networks::new(vec![if inside { "10.0.0.0/8" } else { "192.0.2.0/24" }.parse().unwrap()]);
-        let rule = Rule { access, roles_any: any, roles_all: all, networks: inside.map(network) };
+        let rule = Rule { access, roles_any: any, roles_all: all, networks: inside.map(network), client_auth };
         let principal = have.as_ref().map_or(Principal::Anonymous, |roles| person(&roles.join(",")));
-        let facts = Facts { client: client.map(|known| if known { [10, 0, 0, 1] } else { [8, 8, 8, 8] }.into()) };
+        let facts = Facts {
+            client: client.map(|known| if known { [10, 0, 0, 1] } else { [8, 8, 8, 8] }.into()),
+            certificate,
+        };
         let decision = decide(&rule, &principal, &facts);
         prop_assert_eq!(decision.is_allowed(), conditions(&rule, &principal, &facts).all(|(_, outcome)| outcome.is_allowed()));
         prop_assert_eq!(decision.is_allowed(), decision.code().is_none());
         let has = |role: &String| have.as_ref().is_some_and(|have| have.contains(role));
         let expected = access != Access::Deny
             && (rule.networks.is_none() || inside == Some(true) && client == Some(true))
+            && (client_auth != ClientAuth::Required || certificate == Some(true))
             && (access != Access::Authenticated || have.is_some())
             && rule.roles_any.as_ref().is_none_or(|roles| roles.iter().any(has))
             && rule.roles_all.iter().all(has);

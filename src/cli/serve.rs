@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 use super::{Failure, Places};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::office::OfficeRuntime;
-use crate::server::Server;
+use crate::server::{LOOK, Server};
 use crate::telemetry::{self, Logging};
 
 /// How often figures are taken that nobody counts as they change.
@@ -65,9 +66,11 @@ impl Signals {
         })
     }
 
-    /// Serves until SIGTERM or SIGINT; SIGHUP reloads.
+    /// Serves until SIGTERM or SIGINT; SIGHUP reloads, and so do certificates that change.
     pub async fn obeyed_by(mut self, mut server: Server, sources: &Sources) -> Result<(), Failure> {
         let mut figures = tokio::time::interval(FIGURES);
+        let mut certificates = tokio::time::interval(LOOK);
+        certificates.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
@@ -75,6 +78,7 @@ impl Signals {
                 _ = self.hangup.recv() => {
                     server.reload(sources);
                 }
+                _ = certificates.tick() => server.renew(),
                 _ = figures.tick() => server.tell_figures(),
             }
         }

@@ -17,6 +17,8 @@ pub enum Body {
     Whole(Option<Bytes>),
     /// The upstream's.
     Relay(RelayBody),
+    /// None: behind this head stands a tunnel.
+    Switched,
 }
 
 impl Body {
@@ -34,6 +36,7 @@ impl http_body::Body for Body {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Relay(body) => Pin::new(body).poll_frame(cx),
+            Self::Switched => Poll::Ready(None),
         }
     }
 
@@ -41,6 +44,7 @@ impl http_body::Body for Body {
         match self {
             Self::Whole(bytes) => bytes.is_none(),
             Self::Relay(body) => body.is_end_stream(),
+            Self::Switched => true,
         }
     }
 
@@ -52,6 +56,7 @@ impl http_body::Body for Body {
                     .map_or(0, |bytes| u64::try_from(bytes.len()).unwrap_or(u64::MAX)),
             ),
             Self::Relay(body) => body.size_hint(),
+            Self::Switched => SizeHint::with_exact(0),
         }
     }
 }

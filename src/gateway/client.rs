@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{Entry, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
@@ -37,7 +37,7 @@ impl Client {
     pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: &Networks) -> Self {
         let peer = connection.peer().ip().to_canonical();
         let values = connection.values().clone();
-        if !trusted.contain(peer) {
+        if !connection.is_from(trusted) {
             let secure = connection.is_secure();
             return Self {
                 address: peer,
@@ -67,49 +67,47 @@ impl Client {
         }
     }
 
-    /// The forwarding headers a backend gets: rebuilt, unless a trusted proxy sent them.
-    pub fn forwarded(
-        &self,
-        authority: Option<&HeaderValue>,
-        id: &RequestId,
-        trace: Option<&HeaderValue>,
-        sent: &Forwarded,
-    ) -> [(HeaderName, Option<HeaderValue>); 8] {
-        let proto = HeaderValue::from_static(if self.secure { "https" } else { "http" });
+    /// Writes the forwarding headers a backend gets: rebuilt, unless a trusted proxy sent them. Whatever the client sent under
+    /// these names was dropped before, but for a trace.
+    pub fn tell(&self, headers: &mut HeaderMap, authority: Option<&HeaderValue>, id: RequestId, sent: Forwarded) {
         let own = &self.connection_values;
-        let (chain, host, port) = if self.behind_proxy {
-            (
-                self.chain(sent),
-                sent.host.clone().or(authority.cloned()),
-                sent.port.clone().or(Some(own.port.clone())),
-            )
-        } else {
-            (Some(own.address.clone()), authority.cloned(), Some(own.port.clone()))
-        };
-        let real = if self.behind_proxy {
-            HeaderValue::from_str(&self.address.to_string()).ok()
-        } else {
-            Some(own.address.clone())
-        };
         let [for_, proto_, host_, port_, prefix_, real_, id_, trace_] = FORWARDED;
-        [
-            (for_, chain),
-            (proto_, Some(proto)),
-            (host_, host),
-            (port_, port),
+        headers.insert(
+            proto_,
+            HeaderValue::from_static(if self.secure { "https" } else { "http" }),
+        );
+        let mut tell = |name, value: Option<HeaderValue>| {
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        };
+        if self.behind_proxy {
+            tell(for_, self.chain(&sent));
+            tell(real_, HeaderValue::from_str(&self.address.to_string()).ok());
+            tell(host_, sent.host.or_else(|| authority.cloned()));
+            tell(port_, sent.port.or_else(|| Some(own.port.clone())));
             // Kept aside for a trusted peer only; what the route strips is added where it is stripped.
-            (prefix_, sent.prefix.clone()),
-            (real_, real),
-            (id_, id.id.clone()),
-            // Who traces already goes on with that trace; we add no span of our own.
-            (
-                trace_,
-                trace
-                    .filter(|trace| is_trace(trace))
-                    .cloned()
-                    .or_else(|| id.trace.clone()),
-            ),
-        ]
+            tell(prefix_, sent.prefix);
+        } else {
+            tell(for_, Some(own.address.clone()));
+            tell(real_, Some(own.address.clone()));
+            tell(host_, authority.cloned());
+            tell(port_, Some(own.port.clone()));
+        }
+        tell(id_, id.id);
+        // Who traces already goes on with that trace; we add no span of our own.
+        match (headers.entry(trace_), id.trace) {
+            (Entry::Occupied(mut sent), trace) => {
+                let kept = Some(sent.get()).filter(|sent| is_trace(sent)).cloned();
+                if let Some(trace) = kept.or(trace) {
+                    sent.insert(trace);
+                }
+            }
+            (Entry::Vacant(free), Some(trace)) => {
+                free.insert(trace);
+            }
+            (Entry::Vacant(_), None) => {}
+        }
     }
 
     /// What the proxies said, and the last of them at its end.

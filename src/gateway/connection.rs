@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::header::HeaderValue;
 
 use super::Worker;
 use super::client::ConnectionValues;
-use crate::proxy::{Exchange, Progress};
+use crate::net::Networks;
+use crate::proxy::{Exchange, Progress, Tunnel};
 use crate::registry::{Entry, Observed, Phase};
-use crate::wire::{self, Violation, WireState};
+use crate::route::Host;
+use crate::tls::{ClientAuth, ClientCertificate};
+use crate::wire::{self, Violation, WireState, http2};
 
 /// What a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +36,32 @@ pub struct Connection {
     worker: Arc<Worker>,
 }
 
-/// What is known when a connection is accepted.
-#[derive(Clone, Debug)]
+/// What is known of a connection before its first request.
+#[derive(Debug)]
 pub struct Facts {
-    /// The other end.
+    /// The other end, as the PROXY protocol announced it where that is spoken.
     pub peer: SocketAddr,
-    /// Our end.
+    /// Our end, likewise.
     pub local: SocketAddr,
+    /// Whether the other end may be a trusted proxy: not where one of those says that it does not know whom it speaks for.
+    pub may_be_proxy: bool,
+    /// What the TLS handshake settled.
+    pub secured: Option<Secured>,
     /// What the listener speaks.
     pub protocol: Protocol,
     /// The port that a redirect leads to.
     pub redirect_port: u16,
+}
+
+/// What a TLS handshake settled.
+#[derive(Debug)]
+pub struct Secured {
+    /// The host that the client named.
+    pub name: Option<Host<'static>>,
+    /// What the client was asked for.
+    pub asked: ClientAuth,
+    /// What it showed.
+    pub certificate: Option<ClientCertificate>,
 }
 
 /// Where a connection stands; the registry looks at it.
@@ -51,7 +69,9 @@ pub struct Facts {
 pub struct ConnectionState {
     stage: AtomicU8,
     wire: OnceLock<Arc<WireState>>,
+    http2: OnceLock<Arc<http2::State>>,
     progress: Arc<Progress>,
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 const ACCEPTED: u8 = 0;
@@ -71,9 +91,18 @@ impl ConnectionState {
         self.stage.store(HTTP1, Ordering::Relaxed);
     }
 
-    /// HTTP/2 is spoken.
-    pub fn http2(&self) {
+    /// HTTP/2 is spoken, under this guard.
+    pub fn http2(&self, wire: Arc<http2::State>) {
+        self.http2.set(wire).ok();
         self.stage.store(HTTP2, Ordering::Relaxed);
+    }
+
+    /// What the connection becomes when HTTP on it has ended. From here on no byte of the client's is looked at.
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        let tunnel = self.tunnel.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let wire = self.wire.get()?;
+        // Where the client has not taken the answer's head yet, hyper has thrown it away: there is no tunnel without one.
+        (!wire.waits_for_client_to_take() && wire.switch_to_tunnel()).then_some(tunnel)
     }
 
     /// Whether an exchange is under way.
@@ -94,9 +123,28 @@ impl ConnectionState {
             wire::Phase::Idle if self.progress.active() == 0 => (Phase::Idle, wire.heads()),
             wire::Phase::Refused => (Phase::Body, moved),
             wire::Phase::Lingering => (Phase::Linger, 0),
+            wire::Phase::Tunnel if self.progress.waits_for_client() => (Phase::Body, self.progress.frames()),
             wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => {
                 (Phase::Elsewhere, moved)
             }
+        }
+    }
+}
+
+impl ConnectionState {
+    /// A stream that is being answered has an entry of its own; here counts what concerns the connection as a whole.
+    fn observe_http2(&self, wire: &http2::State) -> (Phase, u64) {
+        match wire.phase() {
+            http2::Phase::Preface => (Phase::FirstByte, 1),
+            http2::Phase::Ended => (Phase::Linger, 0),
+            // Nothing else can come before its end (RFC 9113 section 4.3), and however its bytes drip it has one deadline.
+            http2::Phase::Block => (Phase::Head, wire.blocks()),
+            http2::Phase::Open if wire.waits_for_client_to_take() => (Phase::Body, wire.sent()),
+            http2::Phase::Open if self.progress.active() > 0 => (Phase::Elsewhere, self.progress.frames()),
+            // Answers are complete as far as we go, and wait for a window.
+            http2::Phase::Open if wire.open() > 0 => (Phase::Body, wire.taken()),
+            // What a client does between requests, PING say, is not looked at.
+            http2::Phase::Open => (Phase::Idle, self.progress.frames()),
         }
     }
 }
@@ -109,9 +157,11 @@ impl Observed for ConnectionView {
         match self.0.stage.load(Ordering::Relaxed) {
             ACCEPTED => (Phase::FirstByte, 0),
             HANDSHAKE => (Phase::Handshake, 0),
-            HTTP2 if self.0.progress.active() > 0 => (Phase::Elsewhere, self.0.progress.frames()),
-            HTTP2 if self.0.progress.frames() == 0 => (Phase::FirstByte, 1),
-            HTTP2 => (Phase::Idle, self.0.progress.frames()),
+            HTTP2 => self
+                .0
+                .http2
+                .get()
+                .map_or((Phase::FirstByte, 1), |wire| self.0.observe_http2(wire)),
             _ => self
                 .0
                 .wire
@@ -124,6 +174,7 @@ impl Observed for ConnectionView {
 /// The registry's view of one HTTP/2 stream.
 struct StreamView {
     progress: Arc<Progress>,
+    connection: Arc<ConnectionState>,
     parent: std::sync::Weak<Entry>,
 }
 
@@ -134,7 +185,9 @@ impl Observed for StreamView {
         } else {
             Phase::Elsewhere
         };
-        (phase, self.progress.frames())
+        // Whose the frame is that comes in so slowly is not known: it counts for all.
+        let partial = self.connection.http2.get().map_or(0, |wire| wire.partial());
+        (phase, self.progress.frames().wrapping_add(partial))
     }
 
     fn overdue(&self) {
@@ -165,6 +218,16 @@ impl Connection {
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.facts.peer
+    }
+
+    /// Whether the other end is a proxy whose word counts.
+    pub fn is_from(&self, trusted: &Networks) -> bool {
+        self.facts.may_be_proxy && trusted.contain(self.facts.peer.ip())
+    }
+
+    /// What the TLS handshake settled, where there was one.
+    pub fn secured(&self) -> Option<&Secured> {
+        self.facts.secured.as_ref()
     }
 
     /// What the listener speaks.
@@ -200,6 +263,7 @@ impl Connection {
         let progress = Arc::new(Progress::default());
         let view = StreamView {
             progress: Arc::clone(&progress),
+            connection: Arc::clone(&self.state),
             parent: Arc::downgrade(&self.entry),
         };
         let entry = self.worker.registry().enter(Box::new(view));
@@ -208,10 +272,23 @@ impl Connection {
 
     /// A rule of HTTP/1 that the client broke, in place of whose request this one stands.
     pub fn take_violation(&self) -> Option<Violation> {
-        let wire = self.state.wire.get()?;
-        // No upgrade is taken on: what follows such a request is the next request.
-        wire.resume_http();
-        wire.take_violation()
+        self.state.wire.get()?.take_violation()
+    }
+
+    /// No upgrade takes place: what follows the request is the next request, and is read as one.
+    pub(super) fn stay_with_http(&self) {
+        if let Some(wire) = self.state.wire.get() {
+            wire.resume_http();
+        }
+    }
+
+    /// The tunnel that takes the connection over when the answer is written.
+    pub(super) fn offer_tunnel(&self, tunnel: Tunnel) {
+        self.state
+            .tunnel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(tunnel);
     }
 
     /// Whether the request being served was read to its end. On HTTP/2 a stream ends alone, so nothing is left in the way.

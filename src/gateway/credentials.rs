@@ -14,6 +14,7 @@ use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Sho
 use crate::headers::Sifted;
 use crate::principal::CredentialKind;
 use crate::problem::Problem;
+use crate::proxy::Upgrade;
 use crate::route::{Host, Target};
 use crate::session::{self, CookieName, Found};
 
@@ -28,6 +29,7 @@ pub(super) struct Asked<'a> {
     pub(super) host: Option<&'a Host<'a>>,
     pub(super) target: &'a Target<'a>,
     pub(super) client: &'a Client,
+    pub(super) certificate: bool,
     pub(super) connection: &'a Connection,
 }
 
@@ -66,6 +68,9 @@ impl Gateway {
             preflight: preflight.is_some(),
             client: Some(asked.client.address),
             cross_site: asked.cross_site,
+            certificate: Some(asked.certificate),
+            at: Some(record.began),
+            again: resolved.is_some(),
         };
         let mut known: Option<(Credentials, Outcome)> = None;
         let (decision, entry) = asked.snapshot.policy.admit(&question, |credentials| {
@@ -124,22 +129,20 @@ pub(super) fn cookie<'a>(parts: &'a Parts, sifted: &Sifted, name: &CookieName) -
     }
 }
 
-/// Whether a page of another site may have set this request off: it changes something or opens a tunnel, and neither
-/// `Sec-Fetch-Site` (Fetch Metadata) nor `Origin` (RFC 6454) says that it comes from here or from an origin that we allow.
+/// Whether a request changes something or opens a tunnel: then it matters which page set it off.
+pub(super) fn may_harm(method: &Method, upgrade: Option<&Upgrade>) -> bool {
+    let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+    upgrade.is_some() || !safe.contains(method)
+}
+
+/// Whether a page of another site may have set this request off: neither `Sec-Fetch-Site` (Fetch Metadata) nor `Origin` (RFC
+/// 6454) says that it comes from here or from an origin that we allow.
 pub(super) fn is_cross_site(
     parts: &Parts,
-    sifted: &Sifted,
     authority: Option<&HeaderValue>,
     client: &Client,
     cors: &cors::Settings,
 ) -> bool {
-    let safe = matches!(
-        parts.method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
-    );
-    if (safe && sifted.upgrade.is_none()) || !sifted.cookie {
-        return false;
-    }
     let mut sites = parts.headers.get_all("sec-fetch-site").iter();
     if let (Some(site), None) = (sites.next(), sites.next())
         && matches!(site.as_bytes(), b"same-origin" | b"none")
@@ -150,8 +153,7 @@ pub(super) fn is_cross_site(
     let (Some(origin), None) = (origins.next(), origins.next()) else {
         return true;
     };
-    let listed = matches!(&cors.allowed_origins, cors::Origins::Listed(listed) if listed.contains(origin));
-    !(listed || authority.is_some_and(|authority| is_origin_of(origin, authority, client.secure)))
+    !(cors.lists(origin) || authority.is_some_and(|authority| is_origin_of(origin, authority, client.secure)))
 }
 
 /// Whether an origin is that of the target itself.

@@ -5,10 +5,12 @@ mod body;
 mod client;
 mod connection;
 mod credentials;
+mod direction;
 mod fields;
 mod record;
 mod rest;
 mod snapshot;
+mod upgrade;
 mod worker;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 
 use crate::admission::{Destination, Permit};
 use crate::answer::{self, cors};
@@ -28,13 +31,14 @@ use crate::codes::Code;
 use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
-use crate::proxy::{self, Exchange, Outgoing};
+use crate::proxy::{self, Exchange, Forwarded, Outgoing};
 use crate::session;
 use crate::telemetry::Metrics;
+use crate::tls::ServerTls;
 
 pub use body::Body;
 pub use client::Client;
-pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol};
+pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use credentials::Asked;
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
@@ -52,6 +56,8 @@ pub struct Gateway {
     pub resolver: Resolver,
     /// What our own endpoints work with.
     pub services: endpoint::Services,
+    /// Judges the certificates of clients.
+    pub tls: Arc<ServerTls>,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -66,9 +72,10 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let (parts, body) = request.into_parts();
         let (method, uri) = (parts.method.clone(), parts.uri.clone());
-        let host = parts.headers.get(header::HOST).cloned();
-        let origin = parts.headers.get(header::ORIGIN).cloned();
-        let mut record = Record::default();
+        let kept = |name, wanted: bool| wanted.then(|| parts.headers.get(name).cloned()).flatten();
+        let host = kept(header::HOST, snapshot.access_log);
+        let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
+        let mut record = Record::begun(began);
         let exchange = connection.begin();
         let mut message = Message {
             parts,
@@ -81,6 +88,9 @@ impl Gateway {
             Ok(response) => (response, None),
             Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
         };
+        if !matches!(response.body(), Body::Switched) {
+            connection.stay_with_http();
+        }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
@@ -112,6 +122,7 @@ impl Gateway {
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
+        let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
             return Err(refused(
                 Code::MethodNotAllowed,
@@ -122,7 +133,7 @@ impl Gateway {
             fields::check(&parts.headers)?;
         }
         // Headers: one walk, before anything could trust them.
-        let trusted = snapshot.trusted_proxies.contain(connection.peer().ip());
+        let trusted = connection.is_from(&snapshot.trusted_proxies);
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
         record.client = Some(client.address);
@@ -133,8 +144,12 @@ impl Gateway {
         if connection.protocol() == Protocol::Redirect {
             return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
         }
+        let certificate = self.certificate(connection);
+        direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
         let uri = parts.uri.clone();
         let target = address::target(&parts.method, &uri)?;
+        let is_extended = extended.is_some();
+        let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
         // Admission: the one decision.
         let asked = Asked {
@@ -143,15 +158,21 @@ impl Gateway {
             shown: authn::shown(&sifted.authorization),
             cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
             ticket: parts.uri.query().and_then(session::ticket),
-            cross_site: credentials::is_cross_site(parts, &sifted, authority.as_ref(), &client, &snapshot.cors),
+            cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.as_ref()))
+                && credentials::is_cross_site(parts, authority.as_ref(), &client, &snapshot.cors),
             host: host.as_ref(),
             target: &target,
             client: &client,
+            certificate,
             connection,
         };
         let permit = self.admit_asking(&asked, record).await?;
         match permit.destination() {
             Destination::Preflight => Ok(Body::whole(preflight(snapshot, parts))),
+            // Every 2xx would mean a tunnel (RFC 9110 section 9.3.6).
+            Destination::Endpoint(_) if is_extended => {
+                Err(Problem::new(Code::NotImplemented, "This address serves no WebSocket."))
+            }
             Destination::Endpoint(index) => {
                 record.endpoint = true;
                 let (parts, body) = message.take()?;
@@ -162,25 +183,39 @@ impl Gateway {
                     secure: client.secure,
                     body_within: snapshot.body_within,
                 };
-                snapshot
-                    .endpoints
-                    .serve(*index, permit.proof(), asked, &self.services)
-                    .await
-                    .map(Body::whole)
+                // Boxed, for it is large, and no forwarded request has to make room for it.
+                let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
+                Box::pin(serving).await.map(Body::whole)
             }
             Destination::Route(entry) => {
-                let (parts, body) = message.take()?;
-                let outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                let (mut parts, body) = message.take()?;
+                let stream = parts.extensions.remove::<OnUpgrade>();
+                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                outgoing.upgrade = upgrade;
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
                     .upstreams
                     .get(upstream)
                     .ok_or_else(|| Problem::from(proxy::Error::NoUpstream(upstream.to_owned())))?;
                 let exchange = Arc::clone(exchange);
-                let response = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await?;
-                Ok(response.map(Body::Relay))
+                let sent = Instant::now();
+                let answered = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await;
+                upstream.series().exchange(connection.worker().index(), sent.elapsed());
+                match answered? {
+                    Forwarded::Answer(response) => Ok(response.map(Body::Relay)),
+                    Forwarded::Switched(head, tunnel) => {
+                        connection.run_tunnel(tunnel, stream);
+                        Ok(head.map(|()| Body::Switched))
+                    }
+                }
             }
         }
+    }
+
+    /// Whether the client showed a certificate that counts now.
+    fn certificate(&self, connection: &Connection) -> bool {
+        let shown = connection.secured().and_then(|secured| secured.certificate.as_ref());
+        shown.is_some_and(|certificate| self.tls.accepts(certificate))
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
@@ -202,19 +237,26 @@ impl Gateway {
         }
         let strip_authorization = credentials::strips_authorization(snapshot, &sifted, permit);
         let strip_ticket = parts.uri.query().is_some_and(|query| session::ticket(query).is_some());
-        let trace = parts.headers.get(&TRACEPARENT);
-        let forwarded = client.forwarded(authority.as_ref(), &record.id, trace, &sifted.forwarded);
+        // Room for all that is added, made once.
+        parts.headers.reserve(ADDED);
+        client.tell(
+            &mut parts.headers,
+            authority.as_ref(),
+            record.id.clone(),
+            sifted.forwarded,
+        );
         Outgoing {
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
             body,
             authority,
-            forwarded,
             strip_authorization,
             strip_ticket,
             cookie: sifted.cookie,
+            content_length: sifted.content_length,
             te_trailers: sifted.te_trailers && parts.version == Version::HTTP_2,
+            upgrade: None,
             identity: &snapshot.identity,
             reserved: &snapshot.reserved,
         }
@@ -276,11 +318,14 @@ fn asked_by_preflight(parts: &Parts, sifted: &Sifted, body: Option<&Incoming>) -
     let preflight = cors::is_preflight(&parts.method, &parts.headers)
         && sifted.upgrade.is_none()
         && body.is_none_or(http_body::Body::is_end_stream);
+    if !preflight {
+        return None;
+    }
     let mut asked = parts.headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
     // Of two methods, nobody knows which one the backend is asked about.
     asked
         .next()
-        .filter(|_| preflight && asked.next().is_none())
+        .filter(|_| asked.next().is_none())
         .and_then(|method| Method::from_bytes(method.as_bytes()).ok())
 }
 
@@ -289,8 +334,11 @@ fn preflight(snapshot: &Snapshot, parts: &Parts) -> answer::Answer {
     snapshot.cors.preflight(parts.headers.get(header::ORIGIN), asked)
 }
 
-/// The names of the forwarding headers, in the order of [`Outgoing::forwarded`].
-pub(crate) const FORWARDED: [HeaderName; 8] = [
+/// Headers that are added to a request on its way: the forwarding and the identity headers, at most.
+const ADDED: usize = 12;
+
+/// The names of the forwarding headers.
+const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-forwarded-host"),
@@ -298,7 +346,5 @@ pub(crate) const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    TRACEPARENT,
+    HeaderName::from_static("traceparent"),
 ];
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Response};
 
@@ -13,8 +13,9 @@ use crate::problem::Problem;
 use crate::telemetry::Access;
 
 /// What became of a request, for the log and the figures; filled on the way.
-#[derive(Default)]
 pub(super) struct Record {
+    /// When it came.
+    pub(super) began: Instant,
     pub(super) route: Option<Arc<RouteEntry>>,
     pub(super) endpoint: bool,
     /// The method that a preflight asks about; `None`: it is none.
@@ -26,6 +27,24 @@ pub(super) struct Record {
     pub(super) id: RequestId,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
+}
+
+impl Record {
+    /// Of a request that came now.
+    pub(super) fn begun(began: Instant) -> Self {
+        Self {
+            began,
+            route: None,
+            endpoint: false,
+            preflight: None,
+            decided: false,
+            permitted: false,
+            proof: None,
+            client: None,
+            id: RequestId::default(),
+            cookie: None,
+        }
+    }
 }
 
 /// What the log says of the request itself.

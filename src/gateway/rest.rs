@@ -16,15 +16,30 @@ const WITHIN: Duration = Duration::from_secs(1);
 
 /// Reads what is left, if that is worth it. False: the connection cannot go on.
 pub(super) async fn read(message: Message, connection: &Connection) -> bool {
+    match plan(message, connection) {
+        Plan::GoOn(go_on) => go_on,
+        // Boxed: rare, and no other request has to make room for it.
+        Plan::Read(body) => Box::pin(tokio::time::timeout(WITHIN, drain(body)))
+            .await
+            .unwrap_or(false),
+    }
+}
+
+enum Plan {
+    GoOn(bool),
+    Read(Incoming),
+}
+
+fn plan(message: Message, connection: &Connection) -> Plan {
     let Some(body) = message.body else {
-        return connection.is_read();
+        return Plan::GoOn(connection.is_read());
     };
     if connection.is_read() || connection.is_http2() {
-        return true;
+        return Plan::GoOn(true);
     }
     // A client that waits for 100 (Continue) sends nothing unless it is asked, and reading would ask it.
     if message.parts.headers.contains_key(header::EXPECT) {
-        return false;
+        return Plan::GoOn(false);
     }
     let announced = message.parts.headers.get(header::CONTENT_LENGTH);
     let too_much = |length: &HeaderValue| {
@@ -35,9 +50,9 @@ pub(super) async fn read(message: Message, connection: &Connection) -> bool {
             .is_none_or(|n: usize| n > AT_MOST)
     };
     if announced.is_some_and(too_much) {
-        return false;
+        return Plan::GoOn(false);
     }
-    tokio::time::timeout(WITHIN, drain(body)).await.unwrap_or(false)
+    Plan::Read(body)
 }
 
 async fn drain(mut body: Incoming) -> bool {

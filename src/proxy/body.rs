@@ -127,7 +127,8 @@ impl Exchange {
         fault
     }
 
-    fn moved(&self) {
+    /// Bytes moved.
+    pub(super) fn moved(&self) {
         self.progress.frames.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -140,18 +141,31 @@ impl Exchange {
         }
     }
 
+    /// Whether the client has the turn to take what is there.
+    pub(super) fn taking(&self, taking: bool) {
+        self.progress.taking.store(taking, Ordering::Relaxed);
+    }
+
     /// Whether it is one of several on its connection, as on HTTP/2.
-    fn is_stream(&self) -> bool {
+    pub(super) fn is_stream(&self) -> bool {
         self.connection.is_some()
     }
 
+    /// Why this must end now, if it must.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        self.entry
+            .cut()
+            .filter(|cut| matches!(cut, Cut::Deadline | Cut::Drain | Cut::Ended))
+    }
+
     fn is_over(&self) -> bool {
-        matches!(self.entry.cut(), Some(Cut::Deadline | Cut::Drain))
+        self.cut().is_some()
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.entry.unguard();
         for progress in [Some(&self.progress), self.connection.as_ref()].into_iter().flatten() {
             progress.active.fetch_sub(1, Ordering::Relaxed);
             progress.frames.fetch_add(1, Ordering::Relaxed);

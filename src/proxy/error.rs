@@ -15,6 +15,8 @@ pub enum Error {
     Upstream(upstream::Error),
     /// The upstream of this route is not there: a fault of ours.
     NoUpstream(String),
+    /// The upstream's answer to a request for an upgrade cannot be passed on.
+    Switch(&'static str),
     /// The request could not be written down for the upstream: a fault of ours.
     Unwritable(String),
 }
@@ -34,6 +36,11 @@ impl From<Error> for Problem {
             Error::NoUpstream(name) => {
                 Problem::new(Code::Internal, "The gateway is misconfigured.").because(format!("no upstream `{name}`"))
             }
+            Error::Switch(why) => Problem::new(
+                Code::UpstreamFailed,
+                "The application did not take the protocol that was asked for.",
+            )
+            .because(why),
             Error::Unwritable(why) => Problem::new(Code::Internal, "The request could not be passed on.").because(why),
         }
     }

@@ -10,10 +10,11 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::{Error, Exchange, RelayBody, RequestBody};
+use super::{Error, Exchange, RelayBody, RequestBody, Tunnel, Upgrade};
 use crate::admission::{HeaderChanges, HostHeader, Permit, Route, RouteEntry};
 use crate::headers::{self, Reserved};
 use crate::identity;
+use crate::principal::Person;
 use crate::registry::{Cut, Waiter};
 use crate::route::{RoutePath, Target};
 use crate::session;
@@ -26,26 +27,37 @@ pub struct Outgoing<'a> {
     pub method: Method,
     /// The target as received.
     pub uri: Uri,
-    /// What is left of the header section.
+    /// What is left of the header section, and the forwarding headers.
     pub headers: HeaderMap,
     /// The body.
     pub body: Incoming,
     /// What the client named as host, with its port.
     pub authority: Option<HeaderValue>,
-    /// The forwarding headers, each with its name.
-    pub forwarded: [(HeaderName, Option<HeaderValue>); 8],
     /// Whether the Authorization field is nothing for the backend: it counted here, or would have elsewhere.
     pub strip_authorization: bool,
     /// Whether a ticket is to be taken off the query.
     pub strip_ticket: bool,
     /// Whether there is a Cookie field.
     pub cookie: bool,
+    /// Whether there is a Content-Length field.
+    pub content_length: bool,
     /// Whether the client takes trailers.
     pub te_trailers: bool,
+    /// What it asks to switch to.
+    pub upgrade: Option<Upgrade>,
     /// The identity headers' names.
     pub identity: &'a identity::Settings,
     /// The names no client has a say in.
     pub reserved: &'a Arc<Reserved>,
+}
+
+/// What the upstream has answered.
+#[derive(Debug)]
+pub enum Forwarded {
+    /// A response.
+    Answer(Response<RelayBody>),
+    /// It switches protocols: this is the head to answer with, and the tunnel to run behind it.
+    Switched(Response<()>, Tunnel),
 }
 
 /// Forwards an admitted request. The permit is the proof; its route says where to and how.
@@ -53,28 +65,42 @@ pub async fn forward(
     permit: &Permit,
     entry: &RouteEntry,
     upstream: &Arc<Upstream>,
-    outgoing: Outgoing<'_>,
+    mut outgoing: Outgoing<'_>,
     exchange: Arc<Exchange>,
     hint: u64,
-) -> Result<Response<RelayBody>, Error> {
+) -> Result<Forwarded, Error> {
     let route = &entry.route;
-    let declared = outgoing
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if let (Some(max), Some(declared)) = (route.max_body, declared)
+    if let (Some(max), Some(declared)) = (route.max_body, outgoing.body.size_hint().exact())
         && declared > max
     {
         return Err(Error::Client(super::BodyFault::TooLarge));
     }
-    let request = write_request(permit, entry, outgoing, &exchange)?;
+    let upgrade = outgoing.upgrade.take();
+    let mut request = write_request(permit, entry, outgoing, &exchange)?;
+    if let Some(upgrade) = &upgrade {
+        upgrade.ask(request.headers_mut());
+    }
     exchange.await_answer(upstream.settings().response_timeout);
     let answered = upstream.send_unless(request, hint, overdue(&exchange)).await;
     exchange.answered();
-    match answered {
-        Ok(response) => Ok(relay(response, route, exchange)),
-        Err(error) => Err(whose(error, &exchange)),
+    let mut response = answered.map_err(|error| whose(error, &exchange))?;
+    let person = permit.proof().map(|proof| &proof.person);
+    let Some(upgrade) = upgrade else {
+        return Ok(Forwarded::Answer(relay(response, route, exchange, person)));
+    };
+    let Some(switched) = response.body_mut().switch() else {
+        upgrade.check_refusal(response.status())?;
+        return Ok(Forwarded::Answer(relay(response, route, exchange, person)));
+    };
+    upgrade.check(response.headers())?;
+    if let Some(person) = person {
+        exchange.entry().guard(person);
     }
+    let mut headers = std::mem::take(response.headers_mut());
+    headers::sift_response(&mut headers);
+    apply(&route.response_headers, &mut headers);
+    let tunnel = Tunnel::new(switched, exchange, upgrade.is_websocket());
+    Ok(Forwarded::Switched(upgrade.answer(headers), tunnel))
 }
 
 /// Whose fault it was that there is no answer. Of the two who wait for an exchange that is cut, the one who waits for the
@@ -83,7 +109,7 @@ fn whose(error: upstream::Error, exchange: &Exchange) -> Error {
     match (exchange.fault(), exchange.entry().cut()) {
         (Some(fault), _) => Error::Client(fault),
         (None, Some(Cut::Deadline)) => Error::Client(super::BodyFault::Stalled),
-        (None, Some(Cut::Upstream | Cut::Drain) | None) => Error::Upstream(error),
+        (None, Some(Cut::Upstream | Cut::Drain | Cut::Ended) | None) => Error::Upstream(error),
     }
 }
 
@@ -93,7 +119,7 @@ fn overdue(exchange: &Exchange) -> impl Future<Output = ()> {
         exchange.entry().register(Waiter::Owner, cx.waker());
         match exchange.entry().cut() {
             None => Poll::Pending,
-            Some(Cut::Upstream | Cut::Deadline | Cut::Drain) => Poll::Ready(()),
+            Some(Cut::Upstream | Cut::Deadline | Cut::Drain | Cut::Ended) => Poll::Ready(()),
         }
     })
 }
@@ -111,10 +137,8 @@ fn write_request(
         mut headers,
         body,
         authority,
-        forwarded,
         ..
     } = outgoing;
-    headers.reserve(12);
     if outgoing.strip_authorization {
         headers.remove(header::AUTHORIZATION);
     }
@@ -122,21 +146,18 @@ fn write_request(
         headers::strip_cookies(&mut headers, session::OWN);
     }
     match &route.host_header {
+        // What was named in the target goes before the field; else the field is there as it was sent.
+        HostHeader::Preserve if uri.authority().is_none() => {}
         HostHeader::Preserve => set(&mut headers, header::HOST, authority),
         // Without one, the server's own is written where it is known which server that is.
         HostHeader::Upstream => set(&mut headers, header::HOST, None),
         HostHeader::Literal(value) => set(&mut headers, header::HOST, Some(value.clone())),
     }
-    for (name, value) in forwarded {
-        if let Some(value) = value {
-            headers.insert(name, value);
-        }
-    }
     if let Some(prefix) = &route.strip_prefix {
         tell_prefix(&mut headers, prefix);
     }
     // `0005` is a length too, and some backend reads it in another base: the length goes on as we understood it.
-    if let (Some(length), true) = (body.size_hint().exact(), headers.contains_key(header::CONTENT_LENGTH)) {
+    if let (Some(length), true) = (body.size_hint().exact(), outgoing.content_length) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if outgoing.te_trailers {
@@ -212,11 +233,16 @@ fn relay(
     response: Response<upstream::Body<RequestBody>>,
     route: &Route,
     exchange: Arc<Exchange>,
+    person: Option<&Arc<Person>>,
 ) -> Response<RelayBody> {
     let (mut parts, body) = response.into_parts();
     headers::sift_response(&mut parts.headers);
     apply(&route.response_headers, &mut parts.headers);
     parts.version = Version::default();
+    // An answer that lasts ends with the credential that it was given for.
+    if let (Some(person), false) = (person, body.is_end_stream()) {
+        exchange.entry().guard(person);
+    }
     if parts.status == StatusCode::NO_CONTENT || parts.status == StatusCode::NOT_MODIFIED {
         parts.headers.remove(header::TRANSFER_ENCODING);
     }

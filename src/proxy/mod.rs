@@ -4,7 +4,12 @@
 mod body;
 mod error;
 mod forward;
+mod frames;
+mod tunnel;
+mod upgrade;
 
 pub use body::{BodyFault, Exchange, Progress, RelayBody, RelayError, RequestBody};
 pub use error::Error;
-pub use forward::{Outgoing, forward};
+pub use forward::{Forwarded, Outgoing, forward};
+pub use tunnel::Tunnel;
+pub use upgrade::Upgrade;

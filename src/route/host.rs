@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::codes::Code;
@@ -60,6 +60,11 @@ impl<'a> Host<'a> {
     /// The name that is compared; an IPv6 address stands in brackets.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is an address and not a name.
+    pub fn is_address(&self) -> bool {
+        self.name.starts_with('[') || self.name.parse::<Ipv4Addr>().is_ok()
     }
 
     /// The port, where one was given.

@@ -223,6 +223,7 @@ impl<T> Table<T> {
         let name = host.map(Host::name);
         match tier {
             Tier::Exact => self.hosts.get(name?).copied(),
+            Tier::Wildcard if self.wildcards.is_empty() => None,
             Tier::Wildcard => self.wildcards.get(name?.split_once('.')?.1).copied(),
             Tier::Any => self.any,
         }

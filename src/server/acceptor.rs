@@ -20,6 +20,8 @@ pub struct Port {
     pub protocol: Protocol,
     /// The port that a redirect leads to.
     pub redirect_port: u16,
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
     /// Connections that are open.
     pub open: AtomicUsize,
 }
@@ -62,7 +64,8 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Seat {
     seats: Arc<Seats>,
-    address: IpAddr,
+    /// Whose it is; not known yet of a connection that a proxy passes on.
+    address: Option<IpAddr>,
     worker: usize,
     port: Arc<Port>,
 }
@@ -110,18 +113,13 @@ impl Seats {
     }
 
     /// A place on the worker with the least work, unless there is none left.
-    fn take(self: &Arc<Self>, address: IpAddr, port: &Arc<Port>) -> Option<Seat> {
-        let address = address.to_canonical();
+    fn take(self: &Arc<Self>, address: Option<IpAddr>, port: &Arc<Port>) -> Option<Seat> {
+        let address = address.map(|address| address.to_canonical());
         if self.taken() >= self.limits.connections.load(Ordering::Relaxed) {
             return None;
         }
-        {
-            let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(address).or_insert(0);
-            if *count >= self.limits.per_address.load(Ordering::Relaxed) {
-                return None;
-            }
-            *count += 1;
+        if address.is_some_and(|address| !self.count(address)) {
+            return None;
         }
         let load = |(_, load): &(usize, &AtomicUsize)| load.load(Ordering::Relaxed);
         let worker = self
@@ -142,9 +140,30 @@ impl Seats {
             port: Arc::clone(port),
         })
     }
+
+    /// Counts one more connection of an address, unless it has as many as it may.
+    fn count(&self, address: IpAddr) -> bool {
+        let limit = self.limits.per_address.load(Ordering::Relaxed);
+        let mut counts = self.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.get(&address).copied().unwrap_or(0);
+        if count < limit {
+            counts.insert(address, count + 1);
+        }
+        count < limit
+    }
 }
 
 impl Seat {
+    /// Says whose place this is, now that it is known; `false`: that address has as many as it may.
+    pub fn is_for(&mut self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let counted = self.address.is_some() || self.seats.count(address);
+        if counted {
+            self.address.get_or_insert(address);
+        }
+        counted
+    }
+
     /// The worker that carries the connection.
     pub fn worker(&self) -> usize {
         self.worker
@@ -153,12 +172,12 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        {
+        if let Some(address) = &self.address {
             let mut counts = self.seats.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(count) = counts.get_mut(&self.address) {
+            if let Some(count) = counts.get_mut(address) {
                 *count = count.saturating_sub(1);
                 if *count == 0 {
-                    counts.remove(&self.address);
+                    counts.remove(address);
                 }
             }
         }
@@ -228,7 +247,8 @@ fn hand_over(
     seats: &Arc<Seats>,
     workers: &[mpsc::UnboundedSender<Accepted>],
 ) {
-    let Some(seat) = seats.take(peer.ip(), port) else {
+    // Who connects through a proxy is known when the worker has read what the proxy says.
+    let Some(seat) = seats.take((!port.proxy_protocol).then_some(peer.ip()), port) else {
         tracing::debug!(listener = %port.name, client = %peer.ip(), "a connection over the limit was closed");
         return;
     };
@@ -260,25 +280,26 @@ mod tests {
             name: "p".into(),
             protocol: Protocol::Http,
             redirect_port: 443,
+            proxy_protocol: false,
             open: AtomicUsize::new(0),
         });
         let one: IpAddr = "10.0.0.1".parse().unwrap();
         let two: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
         let other: IpAddr = "10.0.0.2".parse().unwrap();
-        let first = seats.take(one, &port).unwrap();
-        let second = seats.take(two, &port).unwrap();
+        let first = seats.take(Some(one), &port).unwrap();
+        let second = seats.take(Some(two), &port).unwrap();
         assert_ne!(first.worker(), second.worker());
         assert!(
-            seats.take(one, &port).is_none(),
+            seats.take(Some(one), &port).is_none(),
             "an address has two places, however it is written"
         );
-        let third = seats.take(other, &port).unwrap();
+        let third = seats.take(Some(other), &port).unwrap();
         assert!(
-            seats.take("10.0.0.3".parse().unwrap(), &port).is_none(),
+            seats.take("10.0.0.3".parse().ok(), &port).is_none(),
             "three places in all"
         );
         drop(first);
-        assert!(seats.take(one, &port).is_some());
+        assert!(seats.take(Some(one), &port).is_some());
         drop((second, third));
         assert_eq!((seats.taken(), port.open.load(Ordering::Relaxed)), (0, 0));
     }
@@ -290,18 +311,41 @@ mod tests {
             name: "p".into(),
             protocol: Protocol::Http,
             redirect_port: 443,
+            proxy_protocol: false,
             open: AtomicUsize::new(0),
         });
         let address: IpAddr = "10.0.0.1".parse().unwrap();
-        let mut taken: Vec<_> = (0..4).map(|_| seats.take(address, &port).unwrap()).collect();
+        let mut taken: Vec<_> = (0..4).map(|_| seats.take(Some(address), &port).unwrap()).collect();
         assert_eq!(seats.by_worker().collect::<Vec<_>>(), [1, 1, 1, 1]);
         // A few long connections stay on one worker; whoever comes goes to the others until they have as many.
-        taken.extend((0..12).map(|_| seats.take(address, &port).unwrap()));
+        taken.extend((0..12).map(|_| seats.take(Some(address), &port).unwrap()));
         taken.retain(|seat| seat.worker() == 2);
         assert_eq!(seats.by_worker().collect::<Vec<_>>(), [0, 0, 4, 0]);
-        taken.extend((0..12).map(|_| seats.take(address, &port).unwrap()));
+        taken.extend((0..12).map(|_| seats.take(Some(address), &port).unwrap()));
         assert_eq!(seats.by_worker().collect::<Vec<_>>(), [4, 4, 4, 4]);
         drop(taken);
         assert_eq!(seats.by_worker().sum::<usize>(), 0);
+    }
+
+    #[test]
+    fn who_comes_through_a_proxy_is_counted_when_it_is_known() {
+        let seats = Seats::new(1, 9, 1);
+        let port = Arc::new(Port {
+            name: "p".into(),
+            protocol: Protocol::Http,
+            redirect_port: 443,
+            proxy_protocol: true,
+            open: AtomicUsize::new(0),
+        });
+        let one: IpAddr = "192.0.2.1".parse().unwrap();
+        let (mut first, mut second) = (seats.take(None, &port).unwrap(), seats.take(None, &port).unwrap());
+        assert!(first.is_for(one) && !second.is_for(one));
+        drop(second);
+        let mut third = seats.take(None, &port).unwrap();
+        assert!(!third.is_for(one), "a place that was refused gives none back");
+        drop(first);
+        assert!(third.is_for(one));
+        drop(third);
+        assert!(seats.per_address.lock().unwrap().is_empty());
     }
 }

@@ -20,6 +20,7 @@ use crate::answer::{self, Answer};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::endpoint::status::{self, Health};
+use crate::gateway::Gateway;
 use crate::keyring::KeyRing;
 use crate::problem::Problem;
 use crate::revocation::Revocations;
@@ -43,6 +44,8 @@ pub struct State {
     pub clock: Clock,
     /// Tells the figures that only it knows.
     pub accounts: Arc<Accounts>,
+    /// Knows the upstreams that are in force.
+    pub gateway: Arc<Gateway>,
 }
 
 /// The running listener.
@@ -117,6 +120,7 @@ fn answer(request: &Request<Incoming>, state: &State, metrics: &Metrics) -> Answ
         "/readyz" => status::readyz(&health(state)),
         "/metrics" => {
             state.accounts.tell_figures();
+            metrics.servers(servers(&state.gateway));
             status::metrics(metrics.render())
         }
         _ => answer::problem(&Problem::new(
@@ -124,6 +128,22 @@ fn answer(request: &Request<Incoming>, state: &State, metrics: &Metrics) -> Answ
             "Here are /healthz, /readyz and /metrics.",
         )),
     }
+}
+
+/// Every server of every upstream, and whether it is healthy, in the order of their names.
+fn servers(gateway: &Gateway) -> Vec<(String, String, bool)> {
+    let snapshot = gateway.snapshot.load();
+    let mut servers = Vec::new();
+    for upstream in snapshot.upstreams.iter() {
+        for peer in upstream.peers() {
+            let name = upstream.settings().name.clone();
+            servers.push((name, peer.to_string(), peer.is_healthy()));
+        }
+    }
+    // A server that is configured twice is one series.
+    servers.sort();
+    servers.dedup_by(|one, other| (&one.0, &one.1) == (&other.0, &other.1));
+    servers
 }
 
 fn health(state: &State) -> Health {

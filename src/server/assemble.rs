@@ -8,6 +8,7 @@ use super::feed::Feed;
 use crate::account::Accounts;
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
+use crate::authz::Rule;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::endpoint::{self, Endpoints, Services};
@@ -22,7 +23,7 @@ use crate::session::{CookieName, Sealer};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
 use crate::token::{FetchedKeys, Verifier};
-use crate::upstream::Upstreams;
+use crate::upstream::{self, Names, SystemNames, Upstreams};
 
 /// Between two rounds of what accounts have to do now and then.
 const UPKEEP: Duration = Duration::from_secs(60);
@@ -49,6 +50,13 @@ pub struct Standing<'a> {
     pub keys: &'a KeyRing,
     /// The keys of other issuers that are fetched.
     pub fetched: &'a FetchedKeys,
+    /// Who knows the addresses of upstream servers.
+    pub names: Arc<dyn Names>,
+}
+
+/// The name service that upstreams use.
+pub(super) fn names(office: &Office) -> Arc<dyn Names> {
+    Arc::new(SystemNames::new(office.clone()))
 }
 
 /// Opens the store of a configuration, the way every command does.
@@ -186,6 +194,7 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
         metrics: &parts.metrics,
         keys: &parts.keys,
         fetched: &parts.fetched,
+        names: names(&parts.office),
     };
     snapshot_from(config, &standing, old)
 }
@@ -194,7 +203,7 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
 pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
     let endpoints = Endpoints::new(&config.endpoints);
-    let policy = policy(config, &endpoints, standing.metrics)?;
+    let policy = policy(config, &endpoints, standing.metrics, old.map(|old| &old.policy))?;
     let (verifier, notes) = Verifier::with_fetched(
         &config.tokens,
         standing.keys.clone(),
@@ -206,7 +215,11 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         tracing::warn!(note, "a key of a trusted issuer was passed over");
     }
     let none = Upstreams::default();
-    let upstreams = Upstreams::rebuild(old.map_or(&none, |old| &old.upstreams), &config.upstreams)
+    let tools = upstream::Tools {
+        names: &standing.names,
+        metrics: standing.metrics,
+    };
+    let upstreams = Upstreams::rebuild(old.map_or(&none, |old| &old.upstreams), &config.upstreams, tools)
         .map_err(|error| wrong("an upstream cannot be used", &error))?;
     let identity = &config.identity;
     let names = [&identity.user, &identity.id, &identity.roles, &identity.email];
@@ -226,13 +239,21 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
     })
 }
 
-/// The routes and endpoints of a configuration as one policy.
-pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) -> Result<Policy, StartError> {
+/// The routes and endpoints of a configuration as one policy; limits of routes go on with what they have counted.
+pub(super) fn policy(
+    config: &Config,
+    endpoints: &Endpoints,
+    metrics: &Metrics,
+    old: Option<&Policy>,
+) -> Result<Policy, StartError> {
     let contradict = |error| StartError::new("the routes contradict each other", error, "`doorward check` says more");
     let mut entries = Vec::new();
     for route in &config.routes {
         let entry = RouteEntry::new(route.clone(), metrics.route(&route.name)).map_err(contradict)?;
-        entries.push(Arc::new(entry));
+        entries.push(Arc::new(match old {
+            Some(old) => entry.keeping(old),
+            None => entry,
+        }));
     }
     let mut rules = Vec::new();
     for row in endpoints.rules() {
@@ -240,11 +261,15 @@ pub(super) fn policy(config: &Config, endpoints: &Endpoints, metrics: &Metrics) 
             index: row.index,
             path: pattern(row)?,
             methods: row.methods.to_vec(),
-            rule: row.rule.clone(),
             credentials: row.credentials,
+            rule: Rule {
+                client_auth: config.tls.client_auth,
+                ..row.rule.clone()
+            },
         });
     }
-    Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)
+    let policy = Policy::new(entries, rules, &config.endpoints.hosts).map_err(contradict)?;
+    Ok(policy.asking(config.tls.client_auth))
 }
 
 fn pattern(row: &endpoint::Row) -> Result<PathPattern, StartError> {

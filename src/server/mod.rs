@@ -2,10 +2,12 @@
 
 mod acceptor;
 mod admin;
+mod arrival;
 mod assemble;
 mod drain;
 mod feed;
 mod reload;
+mod renewal;
 mod verify;
 mod worker;
 
@@ -29,9 +31,11 @@ use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
 use crate::token::FetchedKeys;
 use acceptor::{Port, Seats};
+use renewal::Renewal;
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 
 /// Why the gateway could not be started: what failed, and what to do.
@@ -69,6 +73,7 @@ impl StartError {
 pub struct Server {
     gateway: Arc<Gateway>,
     tls: Arc<ServerTls>,
+    renewal: Renewal,
     tuning: Arc<ArcSwap<Tuning>>,
     seats: Arc<Seats>,
     registries: Vec<Arc<Registry>>,
@@ -97,7 +102,9 @@ impl Server {
         clock: Clock,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(config.workers));
+        let renewal = Renewal::of(&config);
         let tls = ServerTls::new(&config.tls, clock.clone()).map_err(|error| StartError::of_certificates(&error))?;
+        let tls = Arc::new(tls);
         let parts = assemble::Parts::new(&config, office, &clock, &metrics).await?;
         let snapshot = assemble::snapshot(&config, &parts, None)?;
         let gateway = Arc::new(Gateway {
@@ -105,6 +112,7 @@ impl Server {
             authenticator: parts.authenticator.clone(),
             resolver: parts.services.resolver.clone(),
             services: parts.services.clone(),
+            tls: Arc::clone(&tls),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
         });
@@ -116,11 +124,13 @@ impl Server {
             stopped: stopped.clone(),
             clock,
             accounts: Arc::clone(&parts.services.accounts),
+            gateway: Arc::clone(&gateway),
         };
         let admin = admin::Admin::start(config.admin.address, state, Arc::clone(&metrics)).await?;
         let mut server = Self {
             gateway,
-            tls: Arc::new(tls),
+            tls,
+            renewal,
             tuning: Arc::new(ArcSwap::from_pointee(tuning(&config))),
             seats: Seats::new(
                 config.workers,
@@ -145,6 +155,7 @@ impl Server {
         };
         server.start_threads(bound, stopped)?;
         parts.follow(&server.config);
+        server.watch_upstreams();
         server.tell_figures();
         Ok(server)
     }
@@ -167,6 +178,12 @@ impl Server {
     /// Whether keys and changes were read, so that credentials can be judged.
     pub fn is_ready(&self) -> bool {
         self.revocations.ready()
+    }
+
+    /// Begins what goes on for the upstreams that are in force now.
+    fn watch_upstreams(&self) {
+        let snapshot = self.gateway.snapshot.load();
+        snapshot.upstreams.watch(&self.gateway.services.office);
     }
 
     /// Figures that are taken now and then rather than counted.
@@ -209,7 +226,6 @@ impl Server {
             let (sender, queue) = mpsc::unbounded_channel();
             let tools = Tools {
                 gateway: Arc::clone(&self.gateway),
-                tls: Arc::clone(&self.tls),
                 tuning: Arc::clone(&self.tuning),
             };
             let run = move || {
@@ -252,6 +268,7 @@ fn bind(config: &Config) -> Result<Vec<(TcpListener, Arc<Port>)>, StartError> {
         };
         let socket = TcpListener::bind(listener.address).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
+        crate::net::keep_alive(&socket).map_err(failed)?;
         let (protocol, redirect_port) = match listener.protocol {
             config::Protocol::Https => (Protocol::Https, 443),
             config::Protocol::Http => (Protocol::Http, 443),
@@ -261,6 +278,7 @@ fn bind(config: &Config) -> Result<Vec<(TcpListener, Arc<Port>)>, StartError> {
             name: listener.name.clone(),
             protocol,
             redirect_port,
+            proxy_protocol: listener.proxy_protocol,
             open: AtomicUsize::new(0),
         };
         bound.push((socket, Arc::new(port)));

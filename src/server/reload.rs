@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Server, assemble, tuning};
 use crate::config::{self, Config, Sources};
+use crate::tls::{self, Certificates};
 
 impl Server {
     /// Reads the configuration anew and puts in force what can change under traffic. What is wrong with it is logged, and
@@ -47,9 +48,11 @@ impl Server {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
             fetched: &self.fetched,
+            names: assemble::names(&self.gateway.services.office),
         };
         let asked = config.clone();
         let config = reloadable(&self.config, config);
+        let renewal = super::renewal::Renewal::of(&config);
         let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
         // The last step that can fail, and it changes nothing when it does.
         self.tls
@@ -59,6 +62,7 @@ impl Server {
         let office = &self.gateway.services.office;
         self.fetched
             .follow(&config.tokens.trusted_issuers, office, &self.metrics);
+        self.watch_upstreams();
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats
             .set_limits(config.limits.connections, config.limits.connections_per_address);
@@ -69,6 +73,7 @@ impl Server {
             );
         }
         self.config = config;
+        self.renewal = renewal;
         Ok(())
     }
 }
@@ -77,7 +82,12 @@ impl Server {
 /// what we accept must not come apart.
 fn reloadable(running: &Config, new: Config) -> Config {
     let running = running.clone();
+    let tls = tls::Settings {
+        certificates: certificates(running.tls.certificates, new.tls.certificates),
+        ..new.tls
+    };
     Config {
+        tls,
         data_dir: running.data_dir,
         workers: running.workers,
         listeners: running.listeners,
@@ -92,6 +102,18 @@ fn reloadable(running: &Config, new: Config) -> Config {
             ..running.tokens
         },
         ..new
+    }
+}
+
+/// Listeners stay as they are, so whether anything speaks TLS does too: who drops the last `https` listener from the
+/// configuration drops its certificate with the restart, not before. What we make ourselves stays in its folder.
+fn certificates(running: Certificates, new: Certificates) -> Certificates {
+    match (&running, &new) {
+        (Certificates::Files(_) | Certificates::SelfSigned(_), Certificates::Unused)
+        | (Certificates::Unused | Certificates::SelfSigned(_), Certificates::SelfSigned(_)) => running,
+        (Certificates::Files(_), Certificates::Files(_) | Certificates::SelfSigned(_))
+        | (Certificates::SelfSigned(_), Certificates::Files(_))
+        | (Certificates::Unused, Certificates::Files(_) | Certificates::Unused) => new,
     }
 }
 

@@ -49,7 +49,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     certificates(config, clock, &mut findings);
     tokens(config, &mut findings);
     for (index, upstream) in config.upstreams.iter().enumerate() {
-        if let Err(error) = Upstreams::rebuild(&Upstreams::default(), std::slice::from_ref(upstream)) {
+        if let Err(error) = Upstreams::check(std::slice::from_ref(upstream)) {
             let what = format!("upstreams[{index}] ({}) cannot be used", upstream.name);
             findings
                 .problems
@@ -62,7 +62,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
             .push(StartError::new("the store cannot be used", error, "check [store]"));
     }
     let endpoints = Endpoints::new(&config.endpoints);
-    match assemble::policy(config, &endpoints, &Metrics::new(1)) {
+    match assemble::policy(config, &endpoints, &Metrics::new(1), None) {
         Ok(_) => findings.lost = lost(config, endpoints.rules()),
         Err(error) => findings.problems.push(error),
     }
@@ -76,33 +76,29 @@ fn described(error: &crate::tls::Error) -> String {
     }
 }
 
-/// Each pair of files by itself, so that all that are wrong are told. A certificate that is made at start is not made here.
+/// Each pair of files by itself. A certificate that is made at start is not made here.
 fn certificates(config: &Config, clock: &Clock, findings: &mut Findings) {
     let Certificates::Files(files) = &config.tls.certificates else {
         return;
     };
-    for (index, pair) in files.iter().enumerate() {
+    for pair in files {
         let alone = crate::tls::Settings {
             certificates: Certificates::Files(vec![pair.clone()]),
             ..config.tls.clone()
         };
-        match ServerTls::new(&alone, clock.clone()) {
-            Ok(tls) => findings.warnings.extend(tls.expiry().iter().filter_map(|expiry| {
-                let left = expiry.not_after.saturating_sub(clock.unix_seconds());
-                let name = pair.cert.display();
-                match left {
-                    ..=0 => Some(format!("the certificate in {name} has expired")),
-                    1..SOON => Some(format!("the certificate in {name} expires in {} days", left / 86_400)),
-                    _ => None,
-                }
-            })),
-            Err(error) => {
-                let what = format!("tls.certificates[{index}] cannot be used");
-                findings
-                    .problems
-                    .push(StartError::new(what, described(&error), error.hint()));
+        // What cannot be used was told with its line when the configuration was read.
+        let Ok(tls) = ServerTls::new(&alone, clock.clone()) else {
+            continue;
+        };
+        findings.warnings.extend(tls.expiry().iter().filter_map(|expiry| {
+            let left = expiry.not_after.saturating_sub(clock.unix_seconds());
+            let name = pair.cert.display();
+            match left {
+                ..=0 => Some(format!("the certificate in {name} has expired")),
+                1..SOON => Some(format!("the certificate in {name} expires in {} days", left / 86_400)),
+                _ => None,
             }
-        }
+        }));
     }
 }
 

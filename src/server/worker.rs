@@ -1,31 +1,34 @@
 //! A worker: one thread, one runtime, the connections it was handed.
 
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use arc_swap::ArcSwap;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
 use super::acceptor::Accepted;
-use crate::gateway::{self, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
+use super::arrival::{self, Ends};
+use crate::gateway::{self, Body, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
-use crate::telemetry::TlsResult;
-use crate::tls::{ALPN_H2, ServerTls};
+use crate::tls::ALPN_H2;
 use crate::upstream;
-use crate::wire::{self, Guarded};
+use crate::wire::{self, Guarded, http2 as http2_wire};
 
 /// What every worker works with.
 #[derive(Clone)]
 pub struct Tools {
     /// Answers requests.
     pub gateway: Arc<Gateway>,
-    /// What `https` listeners speak.
-    pub tls: Arc<ServerTls>,
     /// What changes with the configuration.
     pub tuning: Arc<ArcSwap<Tuning>>,
 }
@@ -75,7 +78,9 @@ async fn sweep(worker: Arc<gateway::Worker>, tools: Tools) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        worker.registry().sweep(&tools.tuning.load().deadlines);
+        let now = tools.gateway.clock.unix_millis();
+        let ended = |person: &_| tools.gateway.authenticator.has_ended(person, now);
+        worker.registry().sweep(&tools.tuning.load().deadlines, &ended);
         worker.flush_log();
         upstream::sweep(std::time::Instant::now());
     }
@@ -88,66 +93,72 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         peer,
         local,
         port,
-        seat,
+        mut seat,
     } = accepted;
     let state = Arc::new(ConnectionState::default());
     let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
     let tuning = tools.tuning.load_full();
-    let facts = Facts {
-        peer,
-        local,
-        protocol: port.protocol,
-        redirect_port: port.redirect_port,
-    };
-    let Ok(stream) = TcpStream::from_std(stream) else {
+    let Ok(mut stream) = TcpStream::from_std(stream) else {
         return;
     };
     // Without it, answers in several pieces wait for acknowledgements; failing to set it costs latency only.
     stream.set_nodelay(true).ok();
-    let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), worker);
-    let connection = Arc::new(connection);
+    let mut ends = Ends {
+        peer,
+        local,
+        may_be_proxy: true,
+    };
+    if port.proxy_protocol {
+        // In a box, here and below: what is over before the first request takes no room while the connection lives.
+        match Box::pin(arrival::announced(&mut stream, ends, &entry, &mut seat, &tools)).await {
+            Some(announced) => ends = announced,
+            None => return,
+        }
+    }
+    let known = |secured| {
+        let facts = Facts {
+            peer: ends.peer,
+            local: ends.local,
+            may_be_proxy: ends.may_be_proxy,
+            secured,
+            protocol: port.protocol,
+            redirect_port: port.redirect_port,
+        };
+        let connection = Connection::new(facts, Arc::clone(&state), Arc::clone(&entry), Arc::clone(&worker));
+        Arc::new(connection)
+    };
+    // Each part is boxed, so that an idle connection holds only what it is in, and not room for the largest of them.
     match port.protocol {
-        Protocol::Http | Protocol::Redirect => serve_http1(stream, connection, &state, &tuning, tools.gateway).await,
+        Protocol::Http | Protocol::Redirect => {
+            Box::pin(serve_http1(stream, known(None), &state, &tuning, tools.gateway)).await;
+        }
         Protocol::Https => {
-            if let Some(stream) = handshake(stream, &entry, &state, &tools).await {
+            if let Some((stream, secured)) = Box::pin(arrival::handshake(stream, &entry, &state, &tools)).await {
+                let connection = known(Some(secured));
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
-                    state.http2();
-                    serve_http2(stream, connection, &tuning, tools.gateway).await;
+                    Box::pin(serve_http2(stream, connection, &state, &tuning, tools.gateway)).await;
                 } else {
-                    serve_http1(stream, connection, &state, &tuning, tools.gateway).await;
+                    Box::pin(serve_http1(stream, connection, &state, &tuning, tools.gateway)).await;
                 }
             }
         }
     }
+    // A tunnel that was offered and never ran would hold on to the entry that holds on to it.
+    drop(state.take_tunnel());
     drop(seat);
 }
 
-async fn handshake(
-    stream: TcpStream,
-    entry: &Entry,
-    state: &ConnectionState,
-    tools: &Tools,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    let metrics = &tools.gateway.metrics;
-    entry.watch(stream.readable()).await.ok()?.ok()?;
-    state.handshake();
-    let acceptor = TlsAcceptor::from(tools.tls.config());
-    match entry.watch(acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            metrics.handshake(TlsResult::Ok);
-            Some(stream)
-        }
-        Ok(Err(error)) => {
-            metrics.handshake(TlsResult::Failed);
-            tracing::debug!(%error, "a TLS handshake failed");
-            None
-        }
-        Err(_) => {
-            metrics.handshake(TlsResult::Timeout);
-            None
-        }
-    }
+/// The future of an answer. Boxed: hyper moves it about many times on HTTP/2, and on HTTP/1 keeps its room while the connection
+/// is idle.
+fn handled(request: Request<Incoming>, gateway: &Arc<Gateway>, connection: &Arc<Connection>) -> Handled {
+    let (gateway, connection) = (Arc::clone(gateway), Arc::clone(connection));
+    // The room first: then the future is made in it, and not beside it and moved.
+    let room = Box::new_uninit();
+    let made = Box::write(room, async move { Ok(gateway.handle(request, &connection).await) });
+    Box::into_pin(made)
 }
+
+type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 async fn serve_http1<S>(
     stream: S,
@@ -161,42 +172,53 @@ async fn serve_http1<S>(
     let guarded = Guarded::new(stream, tuning.wire);
     state.http1(Arc::clone(guarded.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
-    });
+    let service = service_fn(move |request| handled(request, &gateway, &connection));
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
-    let serving = http1::Builder::new()
+    let mut serving = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guarded), service);
-    let mut serving = std::pin::pin!(serving);
     let mut draining = false;
-    std::future::poll_fn(|cx| {
+    let mut step = |cx: &mut Context<'_>| {
         entry.register(Waiter::Owner, cx.waker());
         if entry.is_draining() && !draining {
             draining = true;
-            serving.as_mut().graceful_shutdown();
+            Pin::new(&mut serving).graceful_shutdown();
         }
-        let polled = serving.as_mut().poll(cx);
+        let polled = Pin::new(&mut serving).poll(cx);
         if polled.is_pending() && must_end(&entry, state.is_exchanging()) {
-            return std::task::Poll::Ready(());
+            return Poll::Ready(false);
         }
         polled.map(|result| note(result.err()))
-    })
-    .await;
+    };
+    if !poll_fn(&mut step).await {
+        return;
+    }
+    if let Some(tunnel) = state.take_tunnel() {
+        let guarded = serving.into_parts().io.into_inner();
+        // Boxed: few connections become one, and none else should hold room for it.
+        Box::pin(tunnel.run(guarded)).await;
+        return;
+    }
+    // Where any request has asked for an upgrade, hyper ends without flushing and without closing its side, for somebody
+    // else might go on. Asked once more, it ends as always; where it did that already, there is nothing left to do.
+    poll_fn(&mut step).await;
 }
 
-async fn serve_http2<S>(stream: S, connection: Arc<Connection>, tuning: &Tuning, gateway: Arc<Gateway>)
-where
+async fn serve_http2<S>(
+    stream: S,
+    connection: Arc<Connection>,
+    state: &ConnectionState,
+    tuning: &Tuning,
+    gateway: Arc<Gateway>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let guard = http2_wire::Guard::new(stream, tuning.wire.header_bytes());
+    state.http2(Arc::clone(guard.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
-        async move { Ok::<_, std::convert::Infallible>(gateway.handle(request, &connection).await) }
-    });
+    let service = service_fn(move |request| handled(request, &gateway, &connection));
     let serving = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -204,20 +226,26 @@ where
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(tuning.header_bytes)
         .max_pending_accept_reset_streams(PENDING_RESETS)
-        .serve_connection(TokioIo::new(stream), service);
+        // RFC 8441: WebSockets over streams.
+        .enable_connect_protocol()
+        .serve_connection(TokioIo::new(guard), service);
     let mut serving = std::pin::pin!(serving);
     let mut draining = false;
     std::future::poll_fn(|cx| {
         entry.register(Waiter::Owner, cx.waker());
-        if entry.is_draining() && !draining {
+        // Who is let go is told so (RFC 9113 section 9.1), and has a moment to read it.
+        let late = entry.cut() == Some(Cut::Deadline);
+        if (entry.is_draining() || late) && !draining {
             draining = true;
             serving.as_mut().graceful_shutdown();
         }
         let polled = serving.as_mut().poll(cx);
-        if polled.is_pending() && must_end(&entry, false) {
+        if polled.is_pending() && must_end(&entry, late) {
             return std::task::Poll::Ready(());
         }
-        polled.map(|result| note(result.err()))
+        polled.map(|result| {
+            note(result.err());
+        })
     })
     .await;
 }
@@ -226,12 +254,14 @@ where
 fn must_end(entry: &Entry, exchanging: bool) -> bool {
     match entry.cut() {
         None | Some(Cut::Upstream) => false,
-        Some(Cut::Deadline | Cut::Drain) => !exchanging || entry.is_overdue(),
+        Some(Cut::Deadline | Cut::Drain | Cut::Ended) => !exchanging || entry.is_overdue(),
     }
 }
 
-fn note(error: Option<hyper::Error>) {
-    if let Some(error) = error {
+/// Whether it ended well.
+fn note(error: Option<hyper::Error>) -> bool {
+    if let Some(error) = &error {
         tracing::debug!(%error, "a connection ended early");
     }
+    error.is_none()
 }

@@ -17,7 +17,7 @@ const BATCH: usize = 32 * 1024;
 #[derive(Debug)]
 pub struct AccessLog {
     logging: Option<Arc<Logging>>,
-    buffer: String,
+    buffer: Vec<u8>,
     second: i64,
     stamp: String,
 }
@@ -58,7 +58,7 @@ impl AccessLog {
     pub fn new(logging: Option<Arc<Logging>>) -> Self {
         Self {
             logging,
-            buffer: String::new(),
+            buffer: Vec::new(),
             second: i64::MIN,
             stamp: String::new(),
         }
@@ -76,40 +76,33 @@ impl AccessLog {
         }
         self.stamp(line.at);
         let buffer = &mut self.buffer;
-        write!(
-            buffer,
-            "{}.{:03}Z  INFO doorward::access: ",
-            self.stamp,
-            line.at.rem_euclid(1000)
-        )
-        .ok();
-        write!(buffer, "client={} user=", line.client).ok();
+        push(buffer, &self.stamp);
+        buffer.push(b'.');
+        number(buffer, u64::try_from(line.at.rem_euclid(1000)).unwrap_or(0), 3);
+        push(buffer, "Z  INFO doorward::access: client=");
+        address(buffer, line.client);
+        push(buffer, " user=");
         quoted(buffer, line.user);
-        buffer.push_str(" method=");
+        push(buffer, " method=");
         quoted(buffer, line.method);
-        buffer.push_str(" host=");
+        push(buffer, " host=");
         quoted(buffer, line.host);
-        buffer.push_str(" path=");
+        push(buffer, " path=");
         quoted(buffer, line.path);
-        write!(
-            buffer,
-            " status={} duration_us={} route=",
-            line.status,
-            line.took.as_micros()
-        )
-        .ok();
+        push(buffer, " status=");
+        number(buffer, line.status.into(), 1);
+        push(buffer, " duration_us=");
+        number(buffer, u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX), 1);
+        push(buffer, " route=");
         quoted(buffer, line.route);
-        write!(
-            buffer,
-            " decision={} reason={} id={}",
-            line.decision, line.reason, line.id
-        )
-        .ok();
+        for piece in [" decision=", line.decision, " reason=", line.reason, " id=", line.id] {
+            push(buffer, piece);
+        }
         if let Some(cause) = line.cause {
-            buffer.push_str(" cause=");
+            push(buffer, " cause=");
             quoted(buffer, cause);
         }
-        buffer.push('\n');
+        buffer.push(b'\n');
         if buffer.len() >= BATCH {
             self.flush();
         }
@@ -118,7 +111,7 @@ impl AccessLog {
     /// Hands over what is there.
     pub fn flush(&mut self) {
         if let (false, Some(logging)) = (self.buffer.is_empty(), &self.logging) {
-            logging.write(self.buffer.as_bytes());
+            logging.write(&self.buffer);
         }
         self.buffer.clear();
     }
@@ -145,18 +138,50 @@ impl AccessLog {
     }
 }
 
-/// A value between quotes. What could end the line or the value is escaped: nobody writes a line of their own.
-fn quoted(buffer: &mut String, value: &str) {
-    buffer.push('"');
-    if value
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte < 0x7f)
-    {
-        buffer.push_str(value);
-    } else {
-        value.chars().flat_map(char::escape_debug).for_each(|c| buffer.push(c));
+fn push(buffer: &mut Vec<u8>, text: &str) {
+    buffer.extend_from_slice(text.as_bytes());
+}
+
+/// A decimal number of at least so many digits. The formatting machinery writes the same, and took more time than the rest of
+/// the line.
+fn number(buffer: &mut Vec<u8>, mut number: u64, least: usize) {
+    let mut digits = [b'0'; 20];
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        if number == 0 && used >= least {
+            break;
+        }
+        *digit = u8::try_from(number % 10).unwrap_or(0) + b'0';
+        number /= 10;
+        used += 1;
     }
-    buffer.push('"');
+    buffer.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
+}
+
+fn address(buffer: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            number(buffer, first.into(), 1);
+            for octet in rest {
+                buffer.push(b'.');
+                number(buffer, octet.into(), 1);
+            }
+        }
+        IpAddr::V6(address) => push(buffer, &address.to_string()),
+    }
+}
+
+/// A value between quotes. What could end the line or the value is escaped: nobody writes a line of their own.
+fn quoted(buffer: &mut Vec<u8>, value: &str) {
+    buffer.push(b'"');
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\' && byte < 0x7f;
+    if value.bytes().all(plain) {
+        push(buffer, value);
+    } else {
+        push(buffer, &value.escape_debug().to_string());
+    }
+    buffer.push(b'"');
 }
 
 #[cfg(test)]
@@ -164,10 +189,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_and_addresses_are_written_as_format_writes_them() {
+        for value in (0..64).map(|by| u64::MAX >> by).chain([0, 9, 10, 99, 100, 999, 1000]) {
+            let mut text = Vec::new();
+            number(&mut text, value, 3);
+            assert_eq!(text, format!("{value:03}").as_bytes());
+            text.clear();
+            number(&mut text, value, 1);
+            assert_eq!(text, value.to_string().as_bytes());
+        }
+        for written in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "2001:db8::1"] {
+            let mut text = Vec::new();
+            address(&mut text, written.parse().unwrap());
+            assert_eq!(text, written.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_stamp_is_in_utc() {
+        let mut log = AccessLog::new(None);
+        log.stamp(1_700_000_000_007);
+        assert_eq!(log.stamp, "2023-11-14T22:13:20");
+    }
+
+    #[test]
     fn a_value_cannot_begin_a_line_of_its_own() {
-        let mut text = String::new();
+        let mut text = Vec::new();
         quoted(&mut text, "a\"b\nc\u{202e}");
-        assert_eq!(text, r#""a\"b\nc\u{202e}""#);
-        assert!(!text.contains('\n'));
+        assert_eq!(text, br#""a\"b\nc\u{202e}""#);
+        assert!(!text.contains(&b'\n'));
     }
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use super::series::RouteSeries;
+use super::described::describe;
+use super::series::{RouteSeries, UpstreamSeries, escape};
 
 macro_rules! result_label {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal,)* }) => {
@@ -94,10 +95,29 @@ result_label! {
     }
 }
 
+result_label! {
+    /// What a listener with `proxy_protocol` made of a connection.
+    ProxyHeaderResult {
+        /// It began with a header.
+        Ok = "ok",
+        /// It is not from a trusted proxy.
+        Untrusted = "untrusted",
+        /// It began with something else, or ended too early.
+        Malformed = "malformed",
+        /// The header was not complete in time.
+        Timeout = "timeout",
+        /// The address that was announced has as many connections as it may.
+        OverLimit = "over_limit",
+    }
+}
+
 /// Every figure the gateway keeps.
 pub struct Metrics {
     workers: usize,
     routes: Mutex<BTreeMap<String, Arc<RouteSeries>>>,
+    upstreams: Mutex<BTreeMap<String, Arc<UpstreamSeries>>>,
+    /// Upstream, server, whether it is healthy.
+    servers: Mutex<Vec<(String, String, bool)>>,
     tokens: Vec<TokenCells>,
     exporter: PrometheusHandle,
     recorder: PrometheusRecorder,
@@ -109,6 +129,7 @@ struct Handles {
     logins: Vec<Counter>,
     refreshes: Vec<Counter>,
     handshakes: Vec<Counter>,
+    proxy_headers: Vec<Counter>,
     reuse: Counter,
     hashing: Histogram,
     password_queue: Gauge,
@@ -116,6 +137,7 @@ struct Handles {
     pool: [Gauge; 2],
     log_dropped: Counter,
     reloads: [Counter; 2],
+    renewals: [Counter; 2],
 }
 
 /// Token figures of one worker: one writer.
@@ -151,6 +173,8 @@ impl Metrics {
         Self {
             workers,
             routes: Mutex::default(),
+            upstreams: Mutex::default(),
+            servers: Mutex::default(),
             tokens: (0..workers).map(|_| TokenCells::default()).collect(),
             exporter: recorder.handle(),
             recorder,
@@ -166,6 +190,20 @@ impl Metrics {
                 .entry(name.to_owned())
                 .or_insert_with(|| Arc::new(RouteSeries::new(name, self.workers))),
         )
+    }
+
+    /// The series of an upstream: the same one for the same name, also across reloads.
+    pub fn upstream(&self, name: &str) -> Arc<UpstreamSeries> {
+        let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = upstreams
+            .entry(name.to_owned())
+            .or_insert_with(|| Arc::new(UpstreamSeries::new(name, self.workers)));
+        Arc::clone(series)
+    }
+
+    /// All servers there are: upstream, server, whether it is healthy. They take the place of those told before.
+    pub fn servers(&self, servers: Vec<(String, String, bool)>) {
+        *self.servers.lock().unwrap_or_else(PoisonError::into_inner) = servers;
     }
 
     /// A verified token was remembered, or was not.
@@ -204,6 +242,11 @@ impl Metrics {
     /// A TLS handshake ended.
     pub fn handshake(&self, result: TlsResult) {
         increment(&self.handles.handshakes, TlsResult::ALL, result);
+    }
+
+    /// A connection came in that has to begin with a PROXY header.
+    pub fn proxy_header(&self, result: ProxyHeaderResult) {
+        increment(&self.handles.proxy_headers, ProxyHeaderResult::ALL, result);
     }
 
     /// A password was hashed or verified.
@@ -276,6 +319,12 @@ impl Metrics {
         if ok { done } else { refused }.increment(1);
     }
 
+    /// Changed certificates were put in force or refused.
+    pub fn certificates_renewed(&self, ok: bool) {
+        let [done, refused] = &self.handles.renewals;
+        if ok { done } else { refused }.increment(1);
+    }
+
     /// Lines that found the queue full.
     pub fn log_dropped(&self, lines: u64) {
         self.handles.log_dropped.absolute(lines);
@@ -303,8 +352,31 @@ impl Metrics {
         ] {
             write!(page, "# TYPE {name} {kind}\n{lines}\n").ok();
         }
+        self.render_upstreams(&mut page);
         self.render_tokens(&mut page);
         page
+    }
+
+    fn render_upstreams(&self, page: &mut String) {
+        let mut durations = String::new();
+        for upstream in self.upstreams.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            upstream.render(&mut durations);
+        }
+        let mut healthy = String::new();
+        for (upstream, server, good) in self.servers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            let (upstream, server, good) = (escape(upstream), escape(server), u8::from(*good));
+            writeln!(
+                healthy,
+                r#"doorward_upstream_healthy{{upstream="{upstream}",server="{server}"}} {good}"#
+            )
+            .ok();
+        }
+        for (name, kind, lines) in [
+            ("doorward_upstream_request_duration_seconds", "histogram", durations),
+            ("doorward_upstream_healthy", "gauge", healthy),
+        ] {
+            write!(page, "# TYPE {name} {kind}\n{lines}\n").ok();
+        }
     }
 
     fn render_tokens(&self, page: &mut String) {
@@ -345,6 +417,7 @@ impl Handles {
             logins: by_result("doorward_logins_total", LoginResult::texts()),
             refreshes: by_result("doorward_refreshes_total", RefreshResult::texts()),
             handshakes: by_result("doorward_tls_handshakes_total", TlsResult::texts()),
+            proxy_headers: by_result("doorward_proxy_headers_total", ProxyHeaderResult::texts()),
             reuse: metrics::counter!("doorward_refresh_reuse_total"),
             hashing: metrics::histogram!("doorward_password_hash_duration_seconds"),
             password_queue: metrics::gauge!("doorward_password_queue"),
@@ -353,6 +426,8 @@ impl Handles {
             log_dropped: metrics::counter!("doorward_log_dropped_total"),
             reloads: ["ok", "refused"]
                 .map(|result| metrics::counter!("doorward_config_reloads_total", "result" => result)),
+            renewals: ["ok", "refused"]
+                .map(|result| metrics::counter!("doorward_certificate_reloads_total", "result" => result)),
         }
     }
 }
@@ -361,46 +436,6 @@ fn increment<T: PartialEq>(counters: &[Counter], all: &[T], result: T) {
     if let Some((counter, _)) = counters.iter().zip(all).find(|(_, known)| **known == result) {
         counter.increment(1);
     }
-}
-
-fn describe() {
-    metrics::describe_counter!("doorward_logins_total", "Logins by result.");
-    metrics::describe_counter!("doorward_refreshes_total", "Refreshes by result.");
-    metrics::describe_counter!(
-        "doorward_refresh_reuse_total",
-        "Spent refresh tokens that came again and ended their session."
-    );
-    metrics::describe_histogram!(
-        "doorward_password_hash_duration_seconds",
-        "Time to hash or verify one password."
-    );
-    metrics::describe_gauge!("doorward_password_queue", "Requests waiting for a password worker.");
-    metrics::describe_gauge!(
-        "doorward_revocation_age_seconds",
-        "Time since the change feed was last read to its end."
-    );
-    metrics::describe_gauge!("doorward_store_pool", "Connections of the store's pool by state.");
-    metrics::describe_counter!(
-        "doorward_store_requests_total",
-        "Calls to the store by operation and result."
-    );
-    metrics::describe_counter!(
-        "doorward_jwks_fetches_total",
-        "Fetches of the keys of trusted issuers by issuer and result."
-    );
-    metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
-    metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");
-    metrics::describe_counter!("doorward_tls_handshakes_total", "TLS handshakes by result.");
-    metrics::describe_gauge!("doorward_certificate_expiry_seconds", "Time until a certificate ends.");
-    metrics::describe_counter!(
-        "doorward_config_reloads_total",
-        "Reloads of the configuration by result."
-    );
-    metrics::describe_counter!(
-        "doorward_log_dropped_total",
-        "Log lines dropped because the queue was full."
-    );
-    metrics::describe_gauge!("doorward_build_info", "The running version.");
 }
 
 #[cfg(test)]
@@ -419,7 +454,11 @@ mod tests {
         metrics
             .route("app")
             .request(0, &http::Method::GET, http::StatusCode::OK, Duration::from_millis(1));
+        metrics.upstream("app").exchange(1, Duration::from_millis(30));
+        metrics.servers(vec![("app".into(), "http://gone".into(), true)]);
+        metrics.servers(vec![("app".into(), "http://a\"b".into(), false)]);
         let page = metrics.render();
+        assert!(!page.contains("http://gone"), "{page}");
         for line in [
             "doorward_logins_total{result=\"throttled\"} 1",
             "doorward_logins_total{result=\"success\"} 0",
@@ -429,6 +468,9 @@ mod tests {
             "doorward_token_cache_total{result=\"hit\"} 1",
             "doorward_token_verifications_total{result=\"expired\"} 1",
             "doorward_http_requests_total{route=\"app\",method=\"GET\",status=\"200\"} 1",
+            "doorward_upstream_request_duration_seconds_bucket{upstream=\"app\",le=\"0.05\"} 1",
+            "doorward_upstream_request_duration_seconds_count{upstream=\"app\"} 1",
+            "doorward_upstream_healthy{upstream=\"app\",server=\"http://a\\\"b\"} 0",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }

@@ -106,30 +106,68 @@ impl RouteSeries {
             )
             .ok();
         }
-        let mut total = 0;
         let name = "doorward_http_request_duration_seconds";
-        for (index, bound) in BOUNDS
-            .iter()
-            .map(|bound| seconds(*bound))
-            .chain(["+Inf".to_owned()])
-            .enumerate()
-        {
-            total += cells()
-                .filter_map(|cells| cells.duration.buckets.get(index))
-                .map(|n| n.load(Ordering::Relaxed))
-                .sum::<u64>();
-            writeln!(durations, r#"{name}_bucket{{route="{route}",le="{bound}"}} {total}"#).ok();
-        }
-        let micros: u64 = cells()
-            .map(|cells| cells.duration.sum_micros.load(Ordering::Relaxed))
-            .sum();
-        writeln!(
-            durations,
-            "{name}_sum{{route=\"{route}\"}} {}\n{name}_count{{route=\"{route}\"}} {total}",
-            seconds(micros)
-        )
-        .ok();
+        render_histogram(durations, name, "route", &route, || {
+            cells().map(|cells| &cells.duration)
+        });
     }
+}
+
+/// The durations of exchanges with one upstream.
+#[derive(Debug)]
+pub struct UpstreamSeries {
+    name: String,
+    workers: Vec<OnceLock<Box<Histogram>>>,
+}
+
+impl UpstreamSeries {
+    /// Series for an upstream; the cells of a worker are made when it first counts something.
+    pub fn new(name: &str, workers: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            workers: (0..workers).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// Counts an exchange and how long it took to the answer's head, or to its failure.
+    pub fn exchange(&self, worker: WorkerIndex, took: Duration) {
+        if let Some(cells) = self.workers.get(worker) {
+            cells.get_or_init(Box::default).add(took);
+        }
+    }
+
+    pub(super) fn render(&self, durations: &mut String) {
+        let name = "doorward_upstream_request_duration_seconds";
+        let cells = || self.workers.iter().filter_map(OnceLock::get).map(|cells| &**cells);
+        render_histogram(durations, name, "upstream", &escape(&self.name), cells);
+    }
+}
+
+/// One histogram, whose cells the workers keep apart.
+fn render_histogram<'a, I: Iterator<Item = &'a Histogram>>(
+    page: &mut String,
+    name: &str,
+    label: &str,
+    value: &str,
+    cells: impl Fn() -> I,
+) {
+    use std::fmt::Write as _;
+    let mut total = 0;
+    let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain(["+Inf".to_owned()]);
+    for (index, bound) in bounds.enumerate() {
+        total += cells()
+            .filter_map(|cells| cells.buckets.get(index))
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum::<u64>();
+        writeln!(page, r#"{name}_bucket{{{label}="{value}",le="{bound}"}} {total}"#).ok();
+    }
+    let micros: u64 = cells().map(|cells| cells.sum_micros.load(Ordering::Relaxed)).sum();
+    writeln!(
+        page,
+        "{name}_sum{{{label}=\"{value}\"}} {}\n{name}_count{{{label}=\"{value}\"}} {total}",
+        seconds(micros)
+    )
+    .ok();
 }
 
 impl Default for Cells {

@@ -1,12 +1,14 @@
 //! Certificates and the settings of TLS, towards clients and towards upstreams.
 //!
 //! [`ServerTls`] is what an `https` listener speaks: certificates chosen by SNI, exchanged under the running
-//! configuration so that a reload drops neither connections nor session tickets. [`ClientTls`] is what we speak towards
+//! configuration so that a reload drops neither connections nor session tickets, and the authorities of clients. [`ClientTls`] is what we speak towards
 //! an `https` upstream. The one provider of cryptography is aws-lc-rs, and it is always passed on explicitly.
 
+mod authorities;
 mod certificate;
 mod client;
 mod error;
+mod files;
 mod pem;
 mod resolver;
 mod self_signed;
@@ -15,8 +17,10 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use authorities::ClientCertificate;
 pub use client::{ClientTls, client_config};
 pub use error::Error;
+pub use files::{Fingerprint, check_authorities, check_certificate, check_upstream};
 pub use server::{Expiry, ServerTls};
 pub use settings::*;
 

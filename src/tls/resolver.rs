@@ -18,17 +18,18 @@ pub(super) struct Book {
     exact: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// Keyed by what stands behind `*.`.
     wildcard: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    default: Arc<CertifiedKey>,
+    /// None: there is no certificate at all.
+    default: Option<Arc<CertifiedKey>>,
     expiry: Vec<Expiry>,
 }
 
 impl Book {
-    /// The book of these certificates; the first is the default. None without any.
-    pub(super) fn new(certificates: Vec<Certificate>) -> Option<Self> {
+    /// The book of these certificates; the first is the default.
+    pub(super) fn new(certificates: Vec<Certificate>) -> Self {
         let mut book = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
-            default: certificates.first()?.certified.clone(),
+            default: certificates.first().map(|certificate| certificate.certified.clone()),
             expiry: Vec::new(),
         };
         for certificate in certificates {
@@ -44,7 +45,7 @@ impl Book {
                 not_after: certificate.not_after,
             });
         }
-        Some(book)
+        book
     }
 
     pub(super) fn expiry(&self) -> &[Expiry] {
@@ -53,21 +54,20 @@ impl Book {
 
     /// The exact name, then a wildcard for its first label (RFC 6125 section 6.4.3), then the default. Of several
     /// certificates for one name, the first whose key the client can verify.
-    pub(super) fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
-        let Some(name) = name else { return &self.default };
-        let name = name.trim_end_matches('.').to_ascii_lowercase();
+    pub(super) fn find(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
+        self.named(name, schemes).or(self.default.as_ref())
+    }
+
+    fn named(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Arc<CertifiedKey>> {
+        let name = name?.trim_end_matches('.').to_ascii_lowercase();
         let candidates = self
             .exact
             .get(&name)
-            .or_else(|| self.wildcard.get(name.split_once('.')?.1));
-        let Some(candidates) = candidates else {
-            return &self.default;
-        };
+            .or_else(|| self.wildcard.get(name.split_once('.')?.1))?;
         candidates
             .iter()
             .find(|candidate| candidate.key.choose_scheme(schemes).is_some())
             .or(candidates.first())
-            .unwrap_or(&self.default)
     }
 }
 
@@ -90,12 +90,10 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(
-            self.0
-                .load()
-                .find(hello.server_name(), hello.signature_schemes())
-                .clone(),
-        )
+        self.0
+            .load()
+            .find(hello.server_name(), hello.signature_schemes())
+            .cloned()
     }
 }
 

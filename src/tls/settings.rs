@@ -9,6 +9,22 @@ pub struct Settings {
     pub certificates: Certificates,
     /// The lowest version that is spoken.
     pub min_version: Version,
+    /// PEM file with the authorities whose client certificates count; none: no client's does.
+    pub client_ca: Option<PathBuf>,
+    /// What is asked of clients where no route says otherwise.
+    pub client_auth: ClientAuth,
+}
+
+/// Whether clients have to show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClientAuth {
+    /// They are not asked.
+    #[default]
+    None,
+    /// They are asked and may have none; one that does not verify is refused.
+    Optional,
+    /// They must.
+    Required,
 }
 
 /// Where the certificates come from.
@@ -18,6 +34,8 @@ pub enum Certificates {
     Files(Vec<CertificateFiles>),
     /// A self-signed certificate for localhost, made on first use and kept in this folder.
     SelfSigned(PathBuf),
+    /// Nothing speaks TLS, so nothing is made or read.
+    Unused,
 }
 
 /// A certificate chain and its key, PEM.

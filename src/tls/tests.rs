@@ -80,6 +80,8 @@ fn of_files(files: Vec<CertificateFiles>) -> Settings {
     Settings {
         certificates: Certificates::Files(files),
         min_version: Version::Tls12,
+        client_ca: None,
+        client_auth: ClientAuth::None,
     }
 }
 
@@ -120,7 +122,7 @@ fn handshake(
 }
 
 fn served(server: &ServerTls, client: &Arc<ClientConfig>, name: &str) -> CertificateDer<'static> {
-    let (_, client) = handshake(server.config(), client.clone(), name).unwrap();
+    let (_, client) = handshake(server.config(ClientAuth::None), client.clone(), name).unwrap();
     client.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
@@ -141,7 +143,7 @@ fn the_certificate_is_chosen_by_exact_name_then_wildcard_then_the_first() {
     assert_eq!(served(&tls, &client, "127.0.0.1"), leaf(&first.cert));
     // A wildcard is one label: neither two nor none. The default is served, and this client does not accept it.
     for name in ["a.b.example.com", "example.com"] {
-        let refused = handshake(tls.config(), client.clone(), name).unwrap_err();
+        let refused = handshake(tls.config(ClientAuth::None), client.clone(), name).unwrap_err();
         assert!(matches!(refused, rustls::Error::InvalidCertificate(_)), "{refused}");
     }
 }
@@ -153,8 +155,8 @@ fn of_two_certificates_for_a_name_the_client_gets_the_one_it_can_verify() {
     let first = authority.issue_with("ed25519", &["a.example"], &ed25519);
     let second = authority.issue("ecdsa", &["a.example"]);
     let loaded = |files| Certificate::load(files, &provider()).unwrap();
-    let book = Book::new(vec![loaded(&first), loaded(&second)]).unwrap();
-    let found = |schemes: &[SignatureScheme]| book.find(Some("a.example"), schemes).cert[0].clone();
+    let book = Book::new(vec![loaded(&first), loaded(&second)]);
+    let found = |schemes: &[SignatureScheme]| book.find(Some("a.example"), schemes).unwrap().cert[0].clone();
     assert_eq!(found(&[SignatureScheme::ED25519]), leaf(&first.cert));
     assert_eq!(found(&[SignatureScheme::ECDSA_NISTP256_SHA256]), leaf(&second.cert));
     assert_eq!(found(&[]), leaf(&first.cert));
@@ -167,19 +169,19 @@ fn http2_is_preferred_and_versions_are_bounded() {
     let mut settings = of_files(vec![files]);
     let tls = ServerTls::new(&settings, Clock::system()).unwrap();
 
-    let (server, _) = handshake(tls.config(), authority.client(), "a.example").unwrap();
+    let (server, _) = handshake(tls.config(ClientAuth::None), authority.client(), "a.example").unwrap();
     assert_eq!(server.alpn_protocol(), Some(ALPN_H2));
     assert_eq!(server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
 
     let old = old_client(&authority);
-    let (server, _) = handshake(tls.config(), old.clone(), "a.example").unwrap();
+    let (server, _) = handshake(tls.config(ClientAuth::None), old.clone(), "a.example").unwrap();
     assert_eq!(server.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     assert_eq!(server.alpn_protocol(), None);
 
     settings.min_version = Version::Tls13;
     tls.reload(&settings).unwrap();
-    assert!(handshake(tls.config(), old, "a.example").is_err());
-    assert!(handshake(tls.config(), authority.client(), "a.example").is_ok());
+    assert!(handshake(tls.config(ClientAuth::None), old, "a.example").is_err());
+    assert!(handshake(tls.config(ClientAuth::None), authority.client(), "a.example").is_ok());
 }
 
 /// TLS 1.2, no ALPN.
@@ -200,14 +202,14 @@ fn a_reload_exchanges_certificates_and_keeps_tickets() {
     let old = authority.issue("old", &["a.example"]);
     let new = authority.issue("new", &["a.example"]);
     let tls = ServerTls::new(&of_files(vec![old.clone()]), Clock::system()).unwrap();
-    let before = tls.config();
+    let before = tls.config(ClientAuth::None);
     for client in [authority.client(), old_client(&authority)] {
         assert_eq!(served(&tls, &client, "a.example"), leaf(&old.cert));
         tls.reload(&of_files(vec![new.clone()])).unwrap();
-        assert!(Arc::ptr_eq(&before, &tls.config()));
+        assert!(Arc::ptr_eq(&before, &tls.config(ClientAuth::None)));
         let fresh = authority.client();
         assert_eq!(served(&tls, &fresh, "a.example"), leaf(&new.cert));
-        let (server, _) = handshake(tls.config(), client, "a.example").unwrap();
+        let (server, _) = handshake(tls.config(ClientAuth::None), client, "a.example").unwrap();
         assert_eq!(server.handshake_kind(), Some(HandshakeKind::Resumed));
         tls.reload(&of_files(vec![old.clone()])).unwrap();
     }
@@ -274,7 +276,7 @@ fn the_self_signed_certificate_is_kept_until_it_is_close_to_its_end() {
     let clock = Clock::system();
     let settings = Settings {
         certificates: Certificates::SelfSigned(folder.clone()),
-        min_version: Version::Tls12,
+        ..of_files(Vec::new())
     };
     let (cert, key) = (folder.join("localhost.pem"), folder.join("localhost.key"));
 
@@ -321,7 +323,7 @@ async fn curl_and_openssl_accept_the_self_signed_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
         certificates: Certificates::SelfSigned(folder.path().to_owned()),
-        min_version: Version::Tls12,
+        ..of_files(Vec::new())
     };
     let tls = ServerTls::new(&settings, Clock::system()).unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -329,7 +331,7 @@ async fn curl_and_openssl_accept_the_self_signed_certificate() {
     let server = tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = tokio_rustls::TlsAcceptor::from(tls.config());
+            let acceptor = tokio_rustls::TlsAcceptor::from(tls.config(ClientAuth::None));
             tokio::spawn(async move {
                 let mut stream = acceptor.accept(stream).await?;
                 let mut request = [0; 1024];
@@ -394,7 +396,7 @@ fn towards_upstreams_the_authority_the_name_and_our_certificate_are_as_configure
     let files = theirs.issue("server", &["internal.example"]);
     let tls = ServerTls::new(&of_files(vec![files.clone()]), Clock::system()).unwrap();
     // Another authority is not trusted.
-    let refused = handshake(tls.config(), ours.client(), "internal.example").unwrap_err();
+    let refused = handshake(tls.config(ClientAuth::None), ours.client(), "internal.example").unwrap_err();
     assert!(matches!(refused, rustls::Error::InvalidCertificate(_)), "{refused}");
 
     let mut roots = RootCertStore::empty();
@@ -443,4 +445,68 @@ fn towards_upstreams_the_authority_the_name_and_our_certificate_are_as_configure
         error.to_string().contains("server.key: holds no certificate"),
         "{error}"
     );
+}
+
+#[test]
+fn a_clients_certificate_counts_while_it_lasts_and_under_its_own_authorities() {
+    let (ours, clients, others) = (Authority::new(), Authority::new(), Authority::new());
+    let now = Clock::system().unix_seconds();
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.not_before = time::OffsetDateTime::from_unix_timestamp(now - 86_400).unwrap();
+    parameters.not_after = time::OffsetDateTime::from_unix_timestamp(now + 86_400).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let me = CertificateFiles {
+        cert: ours.path("me.pem"),
+        key: ours.path("me.key"),
+    };
+    fs::write(&me.cert, parameters.signed_by(&key, &clients.issuer).unwrap().pem()).unwrap();
+    fs::write(&me.key, key.serialize_pem()).unwrap();
+    let settings = Settings {
+        client_ca: Some(clients.path("ca.pem")),
+        ..of_files(vec![ours.issue("a", &["a.example"])])
+    };
+    let clock = Clock::manual(now * 1000);
+    let tls = ServerTls::new(&settings, clock.clone()).unwrap();
+    let mutual = UpstreamTls {
+        ca: Some(ours.path("ca.pem")),
+        client: Some(me),
+        ..UpstreamTls::default()
+    };
+    let mutual = client_config(&mutual, &[ALPN_H2]).unwrap();
+    for asked in [ClientAuth::None, ClientAuth::Optional, ClientAuth::Required] {
+        let without = handshake(tls.config(asked), ours.client(), "a.example");
+        assert_eq!(without.is_ok(), asked != ClientAuth::Required, "{asked:?}");
+    }
+    let (unasked, _) = handshake(tls.config(ClientAuth::None), mutual.clone(), "a.example").unwrap();
+    assert!(ServerTls::shown(&unasked).is_none());
+    let (server, _) = handshake(tls.config(ClientAuth::Optional), mutual, "a.example").unwrap();
+    let certificate = ServerTls::shown(&server);
+    // The session that began where nobody asked is not taken on where somebody does.
+    assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full));
+    let certificate = certificate.unwrap();
+    let day = Duration::from_secs(86_400);
+    assert!(tls.accepts(&certificate));
+    clock.advance(day + Duration::from_secs(1));
+    assert!(!tls.accepts(&certificate), "it has ended since");
+    clock.set((now - 1000) * 1000);
+    assert!(tls.accepts(&certificate));
+    let before = tls.config(ClientAuth::Optional);
+    tls.reload(&settings).unwrap();
+    assert!(Arc::ptr_eq(&before, &tls.config(ClientAuth::Optional)));
+    let elsewhere = Settings {
+        client_ca: Some(others.path("ca.pem")),
+        ..settings.clone()
+    };
+    tls.reload(&elsewhere).unwrap();
+    assert!(!tls.accepts(&certificate), "signed by somebody else");
+    fs::write(others.path("ca.pem"), "junk").unwrap();
+    assert!(tls.reload(&elsewhere).is_err());
+    let nobodys = Settings {
+        client_ca: None,
+        ..settings.clone()
+    };
+    tls.reload(&nobodys).unwrap();
+    assert!(!tls.accepts(&certificate), "nobody's counts");
+    tls.reload(&settings).unwrap();
+    assert!(tls.accepts(&certificate));
 }

@@ -206,7 +206,8 @@ impl<B: RequestBody> fmt::Debug for Body<B> {
 
 /// The body of a request on its way out.
 pub(super) struct Outgoing<B> {
-    body: B,
+    /// None in a request that is sent again, which then had no body.
+    body: Option<B>,
     /// Was taken, and came back: the first of it again.
     unread: Bytes,
     /// None where there is no body.
@@ -253,7 +254,7 @@ impl<B: RequestBody> Outgoing<B> {
             })
         });
         Self {
-            body,
+            body: Some(body),
             unread: Bytes::new(),
             progress,
         }
@@ -262,6 +263,15 @@ impl<B: RequestBody> Outgoing<B> {
     /// Puts back what was taken from it first.
     pub(super) fn unread(&mut self, data: Bytes) {
         self.unread = data;
+    }
+
+    /// In place of a body that is at its end.
+    pub(super) fn none() -> Self {
+        Self {
+            body: None,
+            unread: Bytes::new(),
+            progress: None,
+        }
     }
 
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {
@@ -278,7 +288,10 @@ impl<B: RequestBody> http_body::Body for Outgoing<B> {
         if !this.unread.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.unread)))));
         }
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        let Some(body) = &mut this.body else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
         if let Some(progress) = &this.progress {
             progress.step();
         }
@@ -293,11 +306,12 @@ impl<B: RequestBody> http_body::Body for Outgoing<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.unread.is_empty() && self.body.is_end_stream()
+        self.unread.is_empty() && self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let mut hint = self.body.size_hint();
+        let body = self.body.as_ref();
+        let mut hint = body.map_or_else(|| SizeHint::with_exact(0), http_body::Body::size_hint);
         if !self.unread.is_empty() {
             let unread = u64::try_from(self.unread.len()).unwrap_or(u64::MAX);
             match hint.exact() {

@@ -1,5 +1,6 @@
 //! One connection to a peer, on which one exchange is made.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::body::{Incoming, Outgoing};
-use super::connect::{Dialed, dial};
+use super::connect::{Dialed, dial, dial_http1};
 use super::error::{Error, Kind};
 use super::http1;
 use super::io::Io;
@@ -52,8 +53,12 @@ impl<B: RequestBody> Connection<B> {
     pub(super) async fn obtain(
         peer: &Arc<Peer>,
         wanted: Origin,
+        switch: bool,
         connect_timeout: Duration,
     ) -> Result<(Self, Origin), Error> {
+        if switch && peer.speaks() != Speaks::Http1 {
+            return Ok((Self::connect_to_switch(peer, connect_timeout).await?, Origin::Fresh));
+        }
         let spare = match (wanted, peer.speaks()) {
             (Origin::Fresh, Speaks::Http1) => None,
             // There the pool gives no connection that is known to be dead.
@@ -94,14 +99,27 @@ impl<B: RequestBody> Connection<B> {
         }
     }
 
+    /// A connection whose protocol can be switched, which is one of HTTP/1.1, to a peer that would rather speak HTTP/2 or
+    /// was never asked.
+    async fn connect_to_switch(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {
+        let made = async {
+            let dialed = dial_http1(peer).await?;
+            Ok(Self::Http1(http1::Connection::new(dialed.io, dialed.address)))
+        };
+        tokio::time::timeout(connect_timeout, made).await.unwrap_or_else(|_| {
+            let context = format!("{peer}: no connection within {connect_timeout:?} (connect_timeout)");
+            Err(Error::new(Kind::Timeout, false, context))
+        })
+    }
+
     async fn connect(peer: &Arc<Peer>, connect_timeout: Duration) -> Result<Self, Error> {
         let made = async {
-            let Dialed { io, http2 } = dial(peer, connect_timeout).await?;
+            let Dialed { io, http2, address } = dial(peer).await?;
             peer.found_to_speak_http2(http2);
             if !http2 {
-                return Ok(Self::Http1(http1::Connection::new(io)));
+                return Ok(Self::Http1(http1::Connection::new(io, address)));
             }
-            shake_hands_2(peer, io)
+            shake_hands_2(peer, io, address)
                 .await
                 .map_err(|error| Error::new(Kind::Connect, false, format!("{peer} cannot be used")).caused_by(error))
         };
@@ -116,18 +134,32 @@ impl<B: RequestBody> Connection<B> {
         match self {
             Self::Http1(connection) => match connection.exchange(request).await {
                 Ok(response) => Ok(response.map(|exchange| Incoming::Http1(Box::new(exchange)))),
-                Err(http1::Refused { cause, back }) => Err(Refused {
-                    cause: Cause::Http1(cause),
-                    back,
+                Err(refused) => Err(Refused {
+                    cause: Cause::Http1(refused.cause),
+                    back: refused.back,
+                    unseen: refused.unseen,
+                    heard: refused.heard,
                 }),
             },
             Self::Http2 { mut sender, _lease } => match sender.try_send_request(request).await {
                 Ok(response) => Ok(response.map(|body| Incoming::Http2 { body, _lease })),
-                Err(mut error) => Err(Refused {
-                    back: error.take_message().map(Box::new),
-                    cause: Cause::Http2(error.into_error()),
-                }),
+                Err(mut error) => {
+                    let back = error.take_message().map(Box::new);
+                    Err(Refused {
+                        unseen: back.is_some(),
+                        back,
+                        heard: false,
+                        cause: Cause::Http2(error.into_error()),
+                    })
+                }
             },
+        }
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2 { .. } => true,
         }
     }
 
@@ -146,6 +178,11 @@ pub(super) struct Refused<B: RequestBody> {
     pub(super) cause: Cause,
     /// The request, if it may be sent again.
     pub(super) back: Option<Box<Request<Outgoing<B>>>>,
+    /// Whether no server can have seen it.
+    pub(super) unseen: bool,
+    /// Whether a byte of an answer has come, as far as that can be told: of HTTP/2, where the bytes of all exchanges are
+    /// mixed, only a whole head tells.
+    pub(super) heard: bool,
 }
 
 /// Why an exchange failed.
@@ -166,6 +203,21 @@ impl Cause {
         }
     }
 
+    /// Whether the server says that it did nothing with the request: a refused stream (RFC 9113 section 8.7), or one above
+    /// the last that it deals with before it goes away (section 6.8).
+    pub(super) fn is_refusal(&self) -> bool {
+        let Self::Http2(error) = self else { return false };
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<h2::Error>() {
+                let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+                return error.is_remote() && (refused || error.is_go_away());
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Whether the request's own body was the reason.
     pub(super) fn is_request_body(&self) -> bool {
         match self {
@@ -175,7 +227,11 @@ impl Cause {
     }
 }
 
-async fn shake_hands_2<B: RequestBody>(peer: &Arc<Peer>, io: Io) -> hyper::Result<Connection<B>> {
+async fn shake_hands_2<B: RequestBody>(
+    peer: &Arc<Peer>,
+    io: Io,
+    address: Option<SocketAddr>,
+) -> hyper::Result<Connection<B>> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -190,5 +246,5 @@ async fn shake_hands_2<B: RequestBody>(peer: &Arc<Peer>, io: Io) -> hyper::Resul
             tracing::debug!(%error, "a connection to an upstream ended badly");
         }
     });
-    Ok(pool::share(peer, sender))
+    Ok(pool::share(peer, sender, address))
 }

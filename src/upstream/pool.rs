@@ -11,6 +11,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -69,7 +70,11 @@ pub(super) fn give_back<B: RequestBody>(peer: &Arc<Peer>, connection: http1::Con
 }
 
 /// Makes an HTTP/2 connection the one that everybody uses, and takes a share of it.
-pub(super) fn share<B: RequestBody>(peer: &Arc<Peer>, sender: http2::SendRequest<Outgoing<B>>) -> Connection<B> {
+pub(super) fn share<B: RequestBody>(
+    peer: &Arc<Peer>,
+    sender: http2::SendRequest<Outgoing<B>>,
+    address: Option<SocketAddr>,
+) -> Connection<B> {
     let lease = Arc::new(());
     let share = Connection::Http2 {
         sender: sender.clone(),
@@ -77,7 +82,12 @@ pub(super) fn share<B: RequestBody>(peer: &Arc<Peer>, sender: http2::SendRequest
     };
     with(|pool: &mut Pool<B>| {
         let used = pool.now;
-        pool.slot(peer).shared = Some(Shared { sender, lease, used });
+        pool.slot(peer).shared = Some(Shared {
+            sender,
+            lease,
+            used,
+            address,
+        });
     });
     share
 }
@@ -166,6 +176,8 @@ struct Shared<B: RequestBody> {
     /// Each exchange holds a clone.
     lease: Arc<()>,
     used: Instant,
+    /// Where it leads to.
+    address: Option<SocketAddr>,
 }
 
 impl<B: RequestBody> Pool<B> {
@@ -190,8 +202,11 @@ impl<B: RequestBody> AnyPool for Pool<B> {
     fn sweep(&mut self, now: Instant) {
         self.now = now;
         self.slots.retain(|_, slot| {
-            slot.sweep(now);
-            slot.peer.strong_count() > 0
+            let Some(peer) = slot.peer.upgrade() else {
+                return false;
+            };
+            slot.sweep(now, &peer);
+            true
         });
     }
 
@@ -232,10 +247,12 @@ impl<B: RequestBody> Slot<B> {
         None
     }
 
-    fn sweep(&mut self, now: Instant) {
+    /// What was idle for too long, died, or leads to where the server is no more.
+    fn sweep(&mut self, now: Instant, peer: &Peer) {
         let expired = |since: Instant| now.saturating_duration_since(since) >= IDLE_FOR;
-        self.idle
-            .retain_mut(|idle| !expired(idle.since) && idle.connection.is_quiet());
+        self.idle.retain_mut(|idle| {
+            !expired(idle.since) && peer.is_at(idle.connection.address()) && idle.connection.is_quiet()
+        });
         if self.idle.is_empty() {
             self.idle = Vec::new();
         }
@@ -246,6 +263,6 @@ impl<B: RequestBody> Slot<B> {
             shared.used = now;
         }
         self.shared
-            .take_if(|shared| shared.sender.is_closed() || expired(shared.used));
+            .take_if(|shared| shared.sender.is_closed() || expired(shared.used) || !peer.is_at(shared.address));
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+
 use crate::tls::UpstreamTls;
 
 /// A named group of servers that requests are forwarded to.
@@ -22,10 +24,27 @@ pub struct Settings {
     pub max_requests: usize,
     /// How long a request waits for its turn.
     pub queue_timeout: Duration,
-    /// How often a request that was not taken is tried again.
+    /// How often a request that was not taken, or may safely be sent twice, is sent again.
     pub retries: u32,
+    /// Active checks; none: what requests run into is all that is known.
+    pub health: Option<HealthCheck>,
     /// TLS towards `https` servers.
     pub tls: UpstreamTls,
+}
+
+/// How servers are checked. An answer of 2xx or 3xx in time passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked for, with GET.
+    pub path: PathAndQuery,
+    /// Between two checks of one server.
+    pub interval: Duration,
+    /// How long a check may take, connecting included.
+    pub timeout: Duration,
+    /// Failures in a row until a server is unhealthy.
+    pub unhealthy_after: u32,
+    /// Successes in a row until it is healthy again.
+    pub healthy_after: u32,
 }
 
 /// How a server is chosen.
@@ -35,7 +54,7 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest requests in flight.
     LeastRequests,
-    /// By the client's address.
+    /// By the client's address: the same one for the same client, as far as the servers stay the same.
     ClientHash,
 }
 

@@ -59,6 +59,14 @@ impl Held {
         };
     }
 
+    /// Puts `with` in the place of the first `of` of the bytes withheld, and lets it pass.
+    pub(super) fn exchange(&mut self, of: usize, with: &[u8]) {
+        let at = (self.start + self.cleared).min(self.bytes.len());
+        let end = at.saturating_add(of).min(self.bytes.len());
+        self.bytes.splice(at..end, with.iter().copied());
+        self.cleared += with.len();
+    }
+
     pub(super) fn into_vec(mut self) -> Vec<u8> {
         self.bytes.drain(..self.start.min(self.bytes.len()));
         self.bytes

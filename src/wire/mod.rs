@@ -16,6 +16,8 @@
 //! * After either, not one more byte is delivered, and closing waits for the client to have read the answer.
 //! * After a request that asks for an upgrade nothing is delivered until the owner has decided what the bytes behind it are.
 //!
+//! Before any of this a proxy in front may say whose connection it passes on: [`proxy_header`].
+//!
 //! The usual head arrives in one read, is looked at once, in hyper's own buffer, and nothing is copied or allocated.
 
 mod chunked;
@@ -26,6 +28,8 @@ mod grammar;
 mod guarded;
 mod head;
 mod held;
+pub mod http2;
+mod proxy_header;
 mod scanner;
 mod settings;
 mod state;
@@ -36,6 +40,7 @@ mod tests;
 
 pub use fuzz::fuzz_scan;
 pub use guarded::Guarded;
+pub use proxy_header::{Announced, LONGEST as LONGEST_PROXY_HEADER, ProxyHeader, fuzz_proxy_header, proxy_header};
 pub use scanner::{Outcome, Scanner, Step};
 pub use settings::Settings;
 pub use state::{Phase, WireState};

@@ -79,7 +79,8 @@ impl Scanner {
                     outcome: Outcome::More,
                 },
                 Ok(Some(end)) => {
-                    self.upgrade = end.upgrade;
+                    // A request with a body asks for no upgrade here: nobody would wait with the decision until its end.
+                    self.upgrade = end.upgrade && matches!(end.body, Body::Length(0));
                     self.part = match end.body {
                         Body::Length(length) => Part::Length(length),
                         Body::Chunked => Part::Chunked(ChunkScan::new()),

@@ -175,7 +175,11 @@ fn check_tells_what_routes_lose_and_tries_the_files() {
     let checked = place.run(&["check", "--config", "tls.toml"]);
     checked.failed(
         2,
-        &["error: tls.certificates[0] cannot be used\ncause: junk.pem: holds no certificate\nhint: "],
+        &[
+            "tls.toml:2:",
+            "tls.certificates[0].cert",
+            "junk.pem: holds no certificate",
+        ],
     );
     assert!(!place.path("data").exists());
 }

@@ -12,8 +12,10 @@ mod accounts;
 mod attack;
 mod cli;
 mod harness;
+mod hostile;
 mod path;
 mod store;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
 

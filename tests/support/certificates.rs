@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use time::{Duration, OffsetDateTime};
 
 /// A certificate authority, made for one test.
 pub struct Authority {
@@ -52,6 +54,15 @@ impl Authority {
         self.issue(&[], name, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// The same, both ended yesterday.
+    pub fn expired_server(&self, names: &[&str]) -> Certificate {
+        self.issue_until(names, names[0], ExtendedKeyUsagePurpose::ServerAuth, Some(yesterday()))
+    }
+
+    pub fn expired_client(&self, name: &str) -> Certificate {
+        self.issue_until(&[], name, ExtendedKeyUsagePurpose::ClientAuth, Some(yesterday()))
+    }
+
     /// A client configuration that trusts only this authority, and offers these protocols.
     pub fn trusting_client(&self, protocols: &[&str]) -> ClientConfig {
         let builder = client_builder().with_root_certificates(self.roots());
@@ -65,17 +76,47 @@ impl Authority {
         offering(builder.with_client_auth_cert(chain, key).unwrap(), protocols)
     }
 
-    fn roots(&self) -> RootCertStore {
+    /// The same with these versions only, shared so that its sessions are.
+    pub fn trusting_client_as_with(
+        &self,
+        certificate: &Certificate,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
+        let (chain, key) = certificate.parsed();
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_client_auth_cert(chain, key)
+            .unwrap();
+        Arc::new(config)
+    }
+
+    pub fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone()).unwrap();
         roots
     }
 
     fn issue(&self, names: &[&str], common_name: &str, usage: ExtendedKeyUsagePurpose) -> Certificate {
+        self.issue_until(names, common_name, usage, None)
+    }
+
+    fn issue_until(
+        &self,
+        names: &[&str],
+        common_name: &str,
+        usage: ExtendedKeyUsagePurpose,
+        until: Option<OffsetDateTime>,
+    ) -> Certificate {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut parameters = CertificateParams::new(names).unwrap();
         parameters.distinguished_name.push(DnType::CommonName, common_name);
         parameters.extended_key_usages.push(usage);
+        if let Some(until) = until {
+            parameters.not_before = until - Duration::days(9);
+            parameters.not_after = until;
+        }
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
         Certificate {
@@ -110,12 +151,28 @@ impl Certificate {
         config
     }
 
+    /// The same, for clients with a certificate of this authority only.
+    pub fn mutual_server_config(&self, clients: &Authority) -> ServerConfig {
+        let (chain, key) = self.parsed();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(clients.roots()), provider());
+        ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(chain, key)
+            .unwrap()
+    }
+
     fn parsed(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let chain = CertificateDer::pem_slice_iter(self.certificate.as_bytes())
             .collect::<Result<Vec<_>, _>>()
             .unwrap();
         (chain, PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap())
     }
+}
+
+fn yesterday() -> OffsetDateTime {
+    OffsetDateTime::now_utc() - Duration::days(1)
 }
 
 fn client_builder() -> rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier> {

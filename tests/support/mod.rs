@@ -16,6 +16,7 @@ pub mod certificates;
 pub mod client;
 pub mod gateway;
 pub mod h2fields;
+pub mod h2raw;
 pub mod issuer;
 pub mod message;
 pub mod nginx;

@@ -144,7 +144,12 @@ impl Reply {
     pub fn upgrade_and_echo(protocol: &str) -> Self {
         let mut bytes = head(101, &[("Connection", "Upgrade"), ("Upgrade", protocol)]);
         bytes.extend(b"\r\n");
-        let mut reply = Self::bytes(bytes);
+        Self::echo_behind(bytes)
+    }
+
+    /// This head, then every byte comes back.
+    pub fn echo_behind(head: impl Into<Vec<u8>>) -> Self {
+        let mut reply = Self::bytes(head);
         reply.steps.push(Step::EchoBytes);
         reply
     }

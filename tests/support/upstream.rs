@@ -93,7 +93,12 @@ impl Upstream {
 
     /// Answers as the function says.
     pub fn answering(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self::answering_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), handler)
+    }
+
+    /// The same at this address: a backend that comes back.
+    pub fn answering_at(address: SocketAddr, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let place = Place::Tcp(listener.local_addr().unwrap());
         Self::serve(place, handler, move || Ok(Socket::Tcp(listener.accept()?.0)))
     }

@@ -268,7 +268,7 @@ fn introduction(server: &Server, config: &Config, people: &[Person]) -> String {
     };
     let certificate = match &config.tls.certificates {
         Certificates::SelfSigned(folder) => Some(folder.join("localhost.pem")),
-        Certificates::Files(_) => None,
+        Certificates::Files(_) | Certificates::Unused => None,
     };
     let places = guide::Places {
         https: url("https", Protocol::Https),

@@ -60,6 +60,13 @@ pub fn reserved(name: &HeaderName, identity: Option<&identity::Settings>) -> Opt
     }
 }
 
+/// Whether a backend could take it for one of the identity headers.
+pub fn tells_who(identity: &identity::Settings, name: &HeaderName) -> bool {
+    let names = [&identity.user, &identity.id, &identity.roles, &identity.email];
+    let mut names = names.into_iter().flatten();
+    names.any(|identity| look(identity.as_str()) == look(name.as_str()))
+}
+
 /// What backends that fold names see: lower case, everything but letters and digits as `-`.
 pub fn look(name: &str) -> String {
     name.chars()

@@ -1,14 +1,12 @@
-//! `[[listeners]]`, `[admin]` and `[tls]`: how the gateway is reached.
+//! `[[listeners]]` and `[admin]`: how the gateway is reached.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 
 use super::field;
-use crate::config::file;
+use crate::config::file::{self, Shape};
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
 use crate::config::{Admin, Listener, Protocol};
-use crate::tls::{CertificateFiles, Certificates, Settings, Version};
 
 /// The port of https where none is said.
 const HTTPS_PORT: u16 = 443;
@@ -18,8 +16,8 @@ pub fn listeners(listeners: &[file::Listener], report: &mut Report<'_>) -> Optio
     if listeners.is_empty() {
         // A table of the wrong form was reported; the defaults stand in for it.
         return Some(vec![
-            listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)), Protocol::Https),
-            listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), Protocol::Http),
+            listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)), Protocol::Https, false),
+            listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)), Protocol::Http, false),
         ]);
     }
     let mut taken: Vec<(usize, SocketAddr)> = Vec::new();
@@ -35,7 +33,7 @@ pub fn listeners(listeners: &[file::Listener], report: &mut Report<'_>) -> Optio
             ),
             None => taken.push((index, address)),
         }
-        Some(listener(address, protocol?))
+        Some(listener(address, protocol?, raw.proxy_protocol))
     })?;
     let has = |wanted: fn(&Protocol) -> bool| checked.iter().any(|listener| wanted(&listener.protocol));
     if has(|protocol| matches!(protocol, Protocol::Redirect { .. })) && !has(|protocol| *protocol == Protocol::Https) {
@@ -72,7 +70,7 @@ fn protocol(raw: &file::Listener, key: &KeyPath, report: &mut Report<'_>) -> Opt
     Some(protocol)
 }
 
-fn listener(address: SocketAddr, protocol: Protocol) -> Listener {
+fn listener(address: SocketAddr, protocol: Protocol, proxy_protocol: bool) -> Listener {
     let word = match protocol {
         Protocol::Https => "https",
         Protocol::Http => "http",
@@ -82,6 +80,7 @@ fn listener(address: SocketAddr, protocol: Protocol) -> Listener {
         name: format!("{word}:{address}"),
         address,
         protocol,
+        proxy_protocol,
     }
 }
 
@@ -115,38 +114,16 @@ pub fn admin(admin: &file::Admin, listeners: &[Listener], report: &mut Report<'_
     })
 }
 
-/// `[tls]`.
-pub fn tls(tls: &file::Tls, data_dir: &Path, listeners: &[Listener], report: &mut Report<'_>) -> Option<Settings> {
-    let key = KeyPath::of("tls");
-    let versions = [("1.2", Version::Tls12), ("1.3", Version::Tls13)];
-    let min_version = report.choose(&key.key("min_version"), &tls.min_version, &versions);
-    let place = key.key("certificates");
-    let files = field::each(&tls.certificates, |index, files| {
-        let key = place.index(index);
-        let cert = field::file(report, &key.key("cert"), &files.cert);
-        let private = field::file(report, &key.key("key"), &files.key);
-        Some(CertificateFiles {
-            cert: cert?,
-            key: private?,
-        })
-    })?;
-    let public = |listener: &Listener| listener.protocol == Protocol::Https && !listener.address.ip().is_loopback();
-    let certificates = if files.is_empty() {
-        if let (Some(listener), false) = (
-            listeners.iter().find(|listener| public(listener)),
-            report.failed(&place),
-        ) {
-            let message = format!("{} shows a self-signed certificate for localhost", listener.name);
-            report.warn(Fault::at(&place, message).hint("set tls.certificates"));
+/// `listeners[].proxy_protocol`: believed of trusted proxies alone.
+pub fn proxy_protocol(shape: &Shape, report: &mut Report<'_>) {
+    let key = KeyPath::of("listeners");
+    for (index, listener) in shape.listeners.iter().enumerate() {
+        if listener.proxy_protocol && shape.trusted_proxies.is_empty() {
+            let place = key.index(index).key("proxy_protocol");
+            let message = "every connection is refused: no proxy is trusted";
+            report.warn(Fault::at(&place, message).hint("name your proxies in trusted_proxies"));
         }
-        Certificates::SelfSigned(data_dir.join("tls"))
-    } else {
-        Certificates::Files(files)
-    };
-    Some(Settings {
-        certificates,
-        min_version: min_version?,
-    })
+    }
 }
 
 /// An address to listen on.

@@ -13,6 +13,7 @@ mod issuers;
 mod listeners;
 mod routes;
 mod store;
+mod tls;
 mod tokens;
 mod upstreams;
 
@@ -37,7 +38,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let listeners = listeners::listeners(&shape.listeners, report);
     let admin = listeners::admin(&shape.admin, listeners.as_deref().unwrap_or_default(), report);
     let public = listeners.as_deref().is_some_and(listeners::are_public);
-    let tls = listeners::tls(&shape.tls, &data_dir, listeners.as_deref().unwrap_or_default(), report);
+    let tls = tls::tls(&shape.tls, &data_dir, listeners.as_deref().unwrap_or_default(), report);
     let store = store::store(&shape.store, &data_dir, report);
     let endpoints = endpoints::endpoints(&shape.endpoints, report);
     let hosts = endpoints
@@ -64,6 +65,8 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let limits = limits(&shape.limits, report);
     let upstreams = upstreams::upstreams(&shape.upstreams, report);
     let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
+    tls::client_auth(shape, report);
+    listeners::proxy_protocol(shape, report);
     Some(Config {
         data_dir,
         watch: shape.watch,

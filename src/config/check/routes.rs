@@ -1,22 +1,27 @@
 //! `[[routes]]`.
 
+use std::num::NonZeroU32;
+
 use http::HeaderValue;
 
 use super::conflicts::{self, Placed};
 use super::field;
-use super::headers::{Reserved, reserved};
+use super::headers::{Reserved, reserved, tells_who};
+use super::tls;
 use crate::admission::{Credentials, HeaderChanges, HostHeader, Preflight, Route};
 use crate::authz::{Access, Rule};
 use crate::config::file::{self, Shape};
 use crate::config::key::KeyPath;
 use crate::config::names;
 use crate::config::report::{Fault, Report, quoted};
-use crate::{endpoint, identity};
+use crate::tls::ClientAuth;
+use crate::{endpoint, identity, rate};
 
 /// What the routes have in common.
 struct Surroundings<'a> {
     upstreams: Vec<&'a str>,
     identity: Option<&'a identity::Settings>,
+    shape: &'a Shape,
 }
 
 /// All of them, compared with each other and with the gateway's own URLs.
@@ -30,6 +35,7 @@ pub fn routes(
     let around = Surroundings {
         upstreams: shape.upstreams.iter().map(|upstream| upstream.name.as_str()).collect(),
         identity,
+        shape,
     };
     let mut good = Vec::new();
     let mut placed = Vec::new();
@@ -90,7 +96,8 @@ fn route(
     report: &mut Report<'_>,
 ) -> Option<Route> {
     let name = field::name(report, &key.key("name"), &raw.name);
-    let rule = rule(raw, key, report);
+    let client_auth = tls::of_route(raw, key, around.shape, report);
+    let rule = rule(raw, key, client_auth, report);
     let credentials = credentials(raw, key, report);
     let upstream = upstream(raw, key, around, report);
     let strip_prefix = strip_prefix(raw, key, place.map(|place| place.path.as_str()), report);
@@ -108,6 +115,7 @@ fn route(
         report,
     );
     let max_body = max_body(raw, key, report);
+    let rate_limit = rate_limit(raw, key, report);
     let preflights = [("pass", Preflight::Pass), ("answer", Preflight::Answer)];
     let preflight = report.choose(&key.key("preflight"), &raw.preflight, &preflights);
     let cross_site_allowed = report.choose(
@@ -135,13 +143,14 @@ fn route(
         response_headers: response_headers?,
         forward_token: raw.forward_token,
         max_body: max_body?,
+        rate_limit: rate_limit?,
         preflight: preflight?,
         cross_site_allowed: cross_site_allowed?,
         refuse_ambiguous: refuse_ambiguous?,
     })
 }
 
-fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rule> {
+fn rule(raw: &file::Route, key: &KeyPath, client_auth: Option<ClientAuth>, report: &mut Report<'_>) -> Option<Rule> {
     let accesses = [
         ("authenticated", Access::Authenticated),
         ("optional", Access::Optional),
@@ -178,6 +187,7 @@ fn rule(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Rul
         roles_any: roles_any?,
         roles_all: roles_all?,
         networks: networks?,
+        client_auth: client_auth?,
     })
 }
 
@@ -282,6 +292,25 @@ fn max_body(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option
     }
 }
 
+fn rate_limit(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Option<Option<rate::Settings>> {
+    let (key, raw_limit) = (key.key("rate_limit"), &raw.rate_limit);
+    let kinds = [("client", rate::By::Client), ("user", rate::By::User)];
+    let by = report.choose(&key.key("by"), &raw_limit.by, &kinds);
+    let per = field::positive(report, &key.key("per"), raw_limit.per);
+    let Some(requests) = NonZeroU32::new(raw_limit.requests) else {
+        return Some(None);
+    };
+    if raw.access == "public" && by == Some(rate::By::User) {
+        let fault = Fault::at(&key.key("by"), "on a public route nobody is known: clients are counted");
+        report.warn(fault.hint("write by = \"client\""));
+    }
+    Some(Some(rate::Settings {
+        requests,
+        per: per?,
+        by: by?,
+    }))
+}
+
 /// Whose headers are changed.
 #[derive(Clone, Copy)]
 enum Side<'a> {
@@ -318,6 +347,12 @@ fn changes(raw: &file::Headers, key: &KeyPath, side: Side<'_>, report: &mut Repo
         match reserved(&header, None) {
             Some(reason @ (Reserved::Connection | Reserved::Host)) => {
                 report.error(Fault::at(&place, accepted).hint(reason.reason()));
+                None
+            }
+            // How a request came in may be kept from a backend; who it is from may not, and is not.
+            _ if identity.is_some_and(|identity| tells_who(identity, &header)) => {
+                let hint = "it tells the backend who the user is; [identity_headers] says which of them are sent";
+                report.error(Fault::at(&place, accepted).hint(hint));
                 None
             }
             Some(Reserved::Gateway) | None => Some(header),

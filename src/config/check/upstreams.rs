@@ -1,13 +1,19 @@
 //! `[[upstreams]]`.
 
 use std::net::Ipv6Addr;
+use std::path::PathBuf;
+
+use http::uri::PathAndQuery;
 
 use super::field;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
-use crate::tls::{CertificateFiles, UpstreamTls};
-use crate::upstream::{Balance, Place, Protocol, Server, Settings};
+use crate::tls::{self, CertificateFiles, UpstreamTls};
+use crate::upstream::{Balance, HealthCheck, Place, Protocol, Server, Settings};
+
+/// The most retries of one request: more would let one request touch every server there is.
+const RETRIES: u32 = 10;
 
 /// All of them.
 pub fn upstreams(upstreams: &[file::Upstream], report: &mut Report<'_>) -> Option<Vec<Settings>> {
@@ -35,7 +41,9 @@ fn upstream(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Opt
     let connect_timeout = field::positive(report, &key.key("connect_timeout"), raw.connect_timeout);
     let response_timeout = field::positive(report, &key.key("response_timeout"), raw.response_timeout);
     let max_requests = field::number(report, &key.key("max_requests"), raw.max_requests, 1..=1_000_000);
-    let tls = tls(&raw.tls, &key.key("tls"), report);
+    let retries = retries(raw, key, report);
+    let health = health(&raw.health, &key.key("health"), report);
+    let tls = tls_of(&raw.tls, &key.key("tls"), report);
     let servers = servers?;
     if tls.as_ref().is_some_and(|tls| *tls != UpstreamTls::default())
         && !servers.iter().any(|server| server.protocol == Protocol::Https)
@@ -54,9 +62,49 @@ fn upstream(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Opt
         max_requests: max_requests?,
         // Not to wait at all is an answer too.
         queue_timeout: raw.queue_timeout.0,
-        retries: raw.retries,
+        retries: retries?,
+        health: health?,
         tls: tls?,
     })
+}
+
+fn retries(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Option<u32> {
+    if raw.retries > RETRIES {
+        report.error(Fault::at(&key.key("retries"), format!("a number from 0 to {RETRIES}")));
+        return None;
+    }
+    Some(raw.retries)
+}
+
+/// Without a path: none. What is said beside it is looked at all the same.
+fn health(raw: &file::Health, key: &KeyPath, report: &mut Report<'_>) -> Option<Option<HealthCheck>> {
+    let interval = field::positive(report, &key.key("interval"), raw.interval);
+    let timeout = field::positive(report, &key.key("timeout"), raw.timeout);
+    let mut after = |name: &str, count: u32| {
+        field::number(report, &key.key(name), count, 1..=1000).and_then(|count| u32::try_from(count).ok())
+    };
+    let unhealthy_after = after("unhealthy_after", raw.unhealthy_after);
+    let healthy_after = after("healthy_after", raw.healthy_after);
+    let path = match raw.path.as_str() {
+        "" => None,
+        text => {
+            let good = text.starts_with('/') && !text.contains('#');
+            let path = text.parse::<PathAndQuery>().ok().filter(|_| good);
+            if path.is_none() {
+                report.error(Fault::at(&key.key("path"), "a path such as \"/healthz\""));
+            }
+            Some(path)
+        }
+    };
+    let (interval, timeout, unhealthy_after, healthy_after) = (interval?, timeout?, unhealthy_after?, healthy_after?);
+    let Some(path) = path else { return Some(None) };
+    Some(Some(HealthCheck {
+        path: path?,
+        interval,
+        timeout,
+        unhealthy_after,
+        healthy_after,
+    }))
 }
 
 fn servers(raw: &file::Upstream, key: &KeyPath, report: &mut Report<'_>) -> Option<Vec<Server>> {
@@ -147,7 +195,7 @@ fn tcp(text: &str) -> Result<Server, String> {
     })
 }
 
-fn tls(raw: &file::UpstreamTls, key: &KeyPath, report: &mut Report<'_>) -> Option<UpstreamTls> {
+fn tls_of(raw: &file::UpstreamTls, key: &KeyPath, report: &mut Report<'_>) -> Option<UpstreamTls> {
     let ca = field::optional_file(report, &key.key("ca"), &raw.ca);
     let server_name = match raw.server_name.is_empty() {
         true => Some(None),
@@ -162,11 +210,29 @@ fn tls(raw: &file::UpstreamTls, key: &KeyPath, report: &mut Report<'_>) -> Optio
                 .map(|(cert, key)| Some(CertificateFiles { cert, key }))
         }
     };
-    Some(UpstreamTls {
+    let settings = UpstreamTls {
         ca: ca?,
         server_name: server_name?,
         client: client?,
-    })
+    };
+    if settings.files().is_empty() {
+        return Some(settings);
+    }
+    let error = match tls::check_upstream(&settings) {
+        Ok(()) => return Some(settings),
+        Err(error) => error,
+    };
+    let is = |file: Option<&PathBuf>| file.is_some_and(|file| error.file() == Some(file));
+    let client = settings.client.as_ref();
+    let (word, accepted) = if is(client.map(|client| &client.key)) {
+        ("client_key", "the private key of client_cert")
+    } else if is(client.map(|client| &client.cert)) {
+        ("client_cert", "a certificate that can be shown")
+    } else {
+        ("ca", "the authorities of the servers")
+    };
+    super::tls::unusable(report, &key.key(word), accepted, &error);
+    None
 }
 
 #[cfg(test)]

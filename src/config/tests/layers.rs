@@ -234,7 +234,9 @@ fn the_data_folder_of_the_command_line_wins() {
 #[test]
 fn paths_start_from_the_folder_of_the_file_that_names_them() {
     let text = "data_dir = \"d\"\n[tls]\ncertificates = [{ cert = \"tls/a.pem\", key = \"tls/a.key\" }]\n";
-    let folder = folder(&[("etc/a.toml", text), ("etc/tls/a.pem", "x"), ("etc/tls/a.key", "x")]);
+    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let folder = folder(&[("etc/a.toml", text), ("etc/tls/a.pem", &cert), ("etc/tls/a.key", &key)]);
     let config = load(&files(&folder, &["etc/a.toml"])).unwrap().config;
     let crate::tls::Certificates::Files(certificates) = config.tls.certificates else {
         panic!("none")

@@ -57,6 +57,13 @@ const ALONE: &[(&str, &[(usize, &str)])] = &[
             (3, "tls.certificates[0].cert"),
         ],
     ),
+    (
+        "[tls]\nclient_ca = \"no.pem\"\nclient_auth = \"must\"",
+        &[(2, "tls.client_ca"), (3, "tls.client_auth")],
+    ),
+    // Without authorities there is nothing to ask for.
+    ("[tls]\nclient_auth = \"optional\"", &[(2, "tls.client_auth")]),
+    ("[tls]\nclient_auth = \"required\"", &[(2, "tls.client_auth")]),
     ("[store]\nurl = \"mysql://x\"", &[(2, "store.url")]),
     ("[store]\nurl = \"postgres:///db\"", &[(2, "store.url")]),
     ("[store]\nurl = \"postgres://a:99999/db\"", &[(2, "store.url")]),
@@ -275,6 +282,23 @@ const ROUTE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "request_headers.remove = [\"X-User\", \"x_user_id\", \"Content-Length\", \"Transfer-Encoding\", \"X-Forwarded-For\"]",
+        &[
+            "request_headers.remove[0]",
+            "request_headers.remove[1]",
+            "request_headers.remove[2]",
+            "request_headers.remove[3]",
+        ],
+    ),
+    (
+        "rate_limit = { requests = 1, per = \"0s\", by = \"address\" }",
+        &["rate_limit.per", "rate_limit.by"],
+    ),
+    (
+        "response_headers.remove = [\"Content-Length\", \"Connection\", \"X-User\"]",
+        &["response_headers.remove[0]", "response_headers.remove[1]"],
+    ),
+    (
         "response_headers.set = { Content-Length = \"1\" }",
         &["response_headers.set.Content-Length"],
     ),
@@ -482,6 +506,10 @@ fn what_is_allowed_and_likely_not_meant_is_a_warning() {
         (
             "[[listeners]]\naddress = \"0.0.0.0:80\"",
             vec![(0, "tls.certificates"), (0, "tokens.issuer")],
+        ),
+        (
+            "[[listeners]]\naddress = \"127.0.0.1:80\"\nprotocol = \"http\"\nproxy_protocol = true",
+            vec![(4, "listeners[0].proxy_protocol")],
         ),
         ("[store]\npassword = \"x\"", vec![(2, "store.password")]),
         ("[tokens]\nleeway = \"1h\"", vec![(2, "tokens.leeway")]),

@@ -94,8 +94,13 @@ fn same_amount(one: &Value, other: &Value) -> bool {
 fn the_examples_of_the_reference_work() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("tls")).unwrap();
-    for name in ["tls/fullchain.pem", "tls/key.pem", "idp.jwks.json"] {
-        fs::write(folder.path().join(name), "x").unwrap();
+    let made = rcgen::generate_simple_self_signed(["shop.example.com".to_owned()]).unwrap();
+    for (name, content) in [
+        ("tls/fullchain.pem", made.cert.pem()),
+        ("tls/key.pem", made.signing_key.serialize_pem()),
+        ("idp.jwks.json", "x".to_owned()),
+    ] {
+        fs::write(folder.path().join(name), content).unwrap();
     }
     let path = folder.path().join("doorward.toml");
     fs::write(&path, uncommented()).unwrap();

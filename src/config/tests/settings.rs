@@ -8,7 +8,7 @@ use crate::admission::{HostHeader, Preflight};
 use crate::answer::cors::Origins;
 use crate::authz::Access;
 use crate::token::{Algorithm, KeySource, RoleMapping, UserMapping};
-use crate::upstream::Place;
+use crate::upstream::{Balance, Place};
 
 #[test]
 fn without_a_word_everything_has_its_default() {
@@ -304,12 +304,6 @@ fn listeners_of_every_kind() {
 fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     for (text, key) in [
         ("watch = true", "watch"),
-        (
-            "[[listeners]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true",
-            "listeners[0].proxy_protocol",
-        ),
-        ("[tls]\nclient_ca = \"x\"", "tls.client_ca"),
-        ("[tls]\nclient_auth = \"optional\"", "tls.client_auth"),
         ("[tokens]\nkey_files = [\"x\"]", "tokens.key_files"),
         ("[tokens]\nkey_encryption_file = \"x\"", "tokens.key_encryption_file"),
         ("[tokens]\nrotate_every = \"1d\"", "tokens.rotate_every"),
@@ -337,29 +331,73 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
             "{text}"
         );
     }
-    for (text, key) in [
-        ("rate_limit = { requests = 5 }", "rate_limit.requests"),
-        ("client_auth = \"required\"", "client_auth"),
-        ("shadow = true", "shadow"),
-    ] {
-        let keys: Vec<_> = errors(&format!("{GOOD}{text}\n"))
-            .into_iter()
-            .map(|(_, key)| key)
-            .collect();
-        assert_eq!(keys, [format!("routes[0].{key}")]);
-    }
-    for (text, key) in [
-        ("balance = \"least_requests\"", "balance"),
-        ("retries = 2", "retries"),
-        ("health = { path = \"/up\" }", "health.path"),
-    ] {
-        let keys: Vec<_> = errors(&GOOD.replace("[[routes]]", &format!("{text}\n[[routes]]")));
-        assert_eq!(keys, [(5, format!("upstreams[0].{key}"))]);
-    }
+    let keys: Vec<_> = errors(&format!("{GOOD}shadow = true\n"))
+        .into_iter()
+        .map(|(_, key)| key)
+        .collect();
+    assert_eq!(keys, ["routes[0].shadow"]);
     config(
         "watch = false\n[tokens]\nrotate_every = \"2160h\"\nformat = \"standard\"\n[accounts]\nregistration = \"open\"\n[throttle]\nsilent = true\n",
     );
-    config(&format!(
-        "{GOOD}client_auth = \"none\"\ncredentials = [\"bearer\"]\nrate_limit = {{ requests = 0 }}\n"
+    config(&format!("{GOOD}client_auth = \"none\"\ncredentials = [\"bearer\"]\n"));
+}
+
+#[test]
+fn upstreams_with_several_servers() {
+    let upstream = |text: &str| GOOD.replace("[[routes]]", &format!("{text}\n[[routes]]"));
+    let config = config(&upstream(
+        "balance = \"client_hash\"\nretries = 0\nhealth = { path = \"/up?deep=1\", interval = \"2s\" }",
     ));
+    let settings = &config.upstreams[0];
+    assert_eq!((settings.balance, settings.retries), (Balance::ClientHash, 0));
+    let health = settings.health.as_ref().unwrap();
+    assert_eq!(
+        (
+            health.path.as_str(),
+            health.interval.as_secs(),
+            health.timeout.as_secs(),
+            health.unhealthy_after,
+            health.healthy_after
+        ),
+        ("/up?deep=1", 2, 1, 3, 2)
+    );
+    assert!(
+        self::config(&upstream("balance = \"least_requests\"")).upstreams[0]
+            .health
+            .is_none()
+    );
+    for (text, key) in [
+        ("balance = \"random\"", "balance"),
+        ("retries = 11", "retries"),
+        ("health = { path = \"up\" }", "health.path"),
+        ("health = { path = \"/a b\" }", "health.path"),
+        ("health = { path = \"/a#b\" }", "health.path"),
+        ("health = { path = \"/\", interval = \"0s\" }", "health.interval"),
+        ("health = { path = \"/\", timeout = \"0s\" }", "health.timeout"),
+        (
+            "health = { path = \"/\", unhealthy_after = 0 }",
+            "health.unhealthy_after",
+        ),
+        (
+            "health = { path = \"/\", healthy_after = 1001 }",
+            "health.healthy_after",
+        ),
+    ] {
+        assert_eq!(errors(&upstream(text)), [(5, format!("upstreams[0].{key}"))], "{text}");
+    }
+}
+
+#[test]
+fn rate_limits_of_routes() {
+    let limit = |text: &str| config(&format!("{GOOD}{text}\n")).routes[0].rate_limit;
+    assert_eq!(limit(""), None);
+    assert_eq!(limit("rate_limit = { requests = 0 }"), None);
+    let found = limit("rate_limit = { requests = 100, per = \"1m\", by = \"user\" }").unwrap();
+    assert_eq!(
+        (found.requests.get(), found.per.as_secs(), found.by),
+        (100, 60, crate::rate::By::User)
+    );
+    let text = format!("{GOOD}access = \"public\"\nrate_limit = {{ requests = 1, by = \"user\" }}\n");
+    let keys: Vec<_> = warnings(&text).into_iter().map(|(_, key)| key).collect();
+    assert_eq!(keys, ["routes[0].rate_limit.by"]);
 }

@@ -1,6 +1,7 @@
 //! One exchange on a connection: the request goes out while the response comes in.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::upstream::io::Io;
 /// An exchange whose response's head has come.
 pub(in crate::upstream) struct Exchange<B: RequestBody> {
     io: Io,
+    address: Option<SocketAddr>,
     output: Output<B>,
     input: Input,
     body: BodyReader,
@@ -35,6 +37,10 @@ pub(in crate::upstream) struct Refused<B: RequestBody> {
     pub(in crate::upstream) cause: Cause,
     /// The request, if it may be sent again. Boxed, for it is large and rare.
     pub(in crate::upstream) back: Option<Box<Request<Outgoing<B>>>>,
+    /// Whether not a byte of it has left.
+    pub(in crate::upstream) unseen: bool,
+    /// Whether anything has come.
+    pub(in crate::upstream) heard: bool,
 }
 
 impl Connection {
@@ -44,10 +50,16 @@ impl Connection {
         request: Request<Outgoing<B>>,
     ) -> Result<Response<Exchange<B>>, Refused<B>> {
         let (parts, body) = request.into_parts();
-        let output = Output::new(&parts, body).map_err(|cause| Refused { cause, back: None })?;
+        let output = Output::new(&parts, body).map_err(|cause| Refused {
+            cause,
+            back: None,
+            unseen: true,
+            heard: false,
+        })?;
         let asked = parts.headers.contains_key(UPGRADE) && framing::has_token(&parts.headers, &CONNECTION, "upgrade");
         let mut waiting = Waiting {
             io: self.io,
+            address: self.address,
             output,
             input: Input::new(self.usual),
             head: HeadReader::default(),
@@ -56,7 +68,7 @@ impl Connection {
         let head = poll_fn(|cx| waiting.poll(cx)).await;
         match head.and_then(|head| Ok(waiting.judge(head, &parts.method, asked)?)) {
             Ok((head, body)) => Ok(waiting.answered(head, body)),
-            Err(cause) => Err(waiting.refuse(cause, parts, self.served)),
+            Err(cause) => Err(waiting.refuse(cause, parts)),
         }
     }
 }
@@ -64,6 +76,7 @@ impl Connection {
 /// An exchange whose response's head has not come.
 struct Waiting<B: RequestBody> {
     io: Io,
+    address: Option<SocketAddr>,
     output: Output<B>,
     input: Input,
     head: HeadReader,
@@ -119,6 +132,7 @@ impl<B: RequestBody> Waiting<B> {
         self.output.settle();
         let mut response = Response::new(Exchange {
             io: self.io,
+            address: self.address,
             output: self.output,
             input: self.input,
             body: body.reader,
@@ -135,19 +149,23 @@ impl<B: RequestBody> Waiting<B> {
     }
 
     /// Whether the request may be sent again. It may if not a byte of it has left. If some have, the server may have
-    /// acted on them, and only a method that may be repeated (RFC 9110 section 9.2.2) is given back, and only where it is
-    /// likely that the server closed before it saw the request (RFC 9112 section 9.3.1): the connection was used before,
-    /// and nothing came on it. On a fresh connection that is no race, but the server's way to answer.
-    fn refuse(self, cause: Cause, parts: Parts, served: bool) -> Refused<B> {
+    /// acted on them, and only a method that may be repeated (RFC 9110 section 9.2.2) is given back, and only if nothing
+    /// came: on a connection that was used before, it is likely that the server closed before it saw the request (RFC 9112
+    /// section 9.3.1).
+    fn refuse(self, cause: Cause, parts: Parts) -> Refused<B> {
+        let (unseen, heard) = (!self.output.is_begun(), self.received);
         let safe = match &cause {
-            Cause::Broken(_) | Cause::Closed(_) => {
-                !self.output.is_begun() || (served && !self.received && parts.method.is_idempotent())
-            }
+            Cause::Broken(_) | Cause::Closed(_) => unseen || (!heard && parts.method.is_idempotent()),
             Cause::Invalid(_) | Cause::RequestBody | Cause::Length(_) | Cause::Unwritable(_) => false,
         };
         let back = if safe { self.output.take_back() } else { None };
         let back = back.map(|body| Box::new(Request::from_parts(parts, body)));
-        Refused { cause, back }
+        Refused {
+            cause,
+            back,
+            unseen,
+            heard,
+        }
     }
 }
 
@@ -214,8 +232,8 @@ impl<B: RequestBody> Exchange<B> {
             && self.input.ahead.is_empty()
             && self.output.is_complete();
         reusable.then_some(Connection {
+            address: self.address,
             io: self.io,
-            served: true,
             usual: self.input.total(),
         })
     }

@@ -18,8 +18,9 @@ mod reader;
 mod tests;
 
 use std::io;
+use std::net::SocketAddr;
 
-pub(super) use exchange::{Exchange, Refused};
+pub(super) use exchange::Exchange;
 pub use fuzz::fuzz_response;
 
 use super::io::Io;
@@ -39,20 +40,21 @@ const TRAILERS_AT_MOST: usize = 16 * 1024;
 /// A connection between two exchanges.
 pub(super) struct Connection {
     io: Io,
-    /// An exchange was made on it already: the server may have closed it in the meantime, which is its right.
-    served: bool,
+    /// Where it leads to.
+    address: Option<SocketAddr>,
     /// How long the last response was.
     usual: usize,
 }
 
 impl Connection {
     /// A fresh connection.
-    pub(super) fn new(io: Io) -> Self {
-        Self {
-            io,
-            served: false,
-            usual: 0,
-        }
+    pub(super) fn new(io: Io, address: Option<SocketAddr>) -> Self {
+        Self { io, address, usual: 0 }
+    }
+
+    /// Where it leads to; `None`: to what has no address.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Whether the server has left it alone: neither closed it nor sent anything, which could only be taken for the

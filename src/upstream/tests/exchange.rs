@@ -31,7 +31,6 @@ async fn an_answer_that_breaks_off_is_an_error_and_no_end() {
 async fn what_is_no_answer_is_an_error_and_not_tried_again() {
     let large = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(70_000));
     for (answer, kind) in [
-        ("", Kind::Broken),
         ("HTTP/1.1 200 O", Kind::Broken),
         ("SSH-2.0-OpenSSH_9.2\r\n", Kind::Protocol),
         (

@@ -1,11 +1,16 @@
 //! Against servers that are a few lines of TCP each, most of them rude.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod balance;
 mod exchange;
 mod http2;
+mod names;
 mod pool;
+mod queue;
+mod retries;
 mod rude;
 mod servers;
+mod watched;
 
 use std::io;
 use std::pin::Pin;
@@ -85,12 +90,53 @@ fn settings(servers: Vec<Server>) -> Settings {
         max_requests: 100,
         queue_timeout: LONG,
         retries: 1,
+        health: None,
         tls: UpstreamTls::default(),
     }
 }
 
 fn build(settings: Settings) -> Arc<Upstream> {
-    Arc::new(Upstream::build(None, &settings).unwrap())
+    Arc::new(rebuilt(None, &settings))
+}
+
+/// A runtime as a worker has it: connections are driven by the thread that uses them.
+fn alone() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn rebuilt(old: Option<&Upstream>, settings: &Settings) -> Upstream {
+    with_tools(|tools| Upstream::build(old, settings, tools).unwrap())
+}
+
+fn rebuild(old: &Upstreams, settings: &[Settings]) -> Result<Upstreams, crate::tls::Error> {
+    with_tools(|tools| Upstreams::rebuild(old, settings, tools))
+}
+
+fn with_tools<T>(act: impl FnOnce(Tools<'_>) -> T) -> T {
+    let names: Arc<dyn Names> = Arc::new(Libc);
+    act(Tools {
+        names: &names,
+        metrics: &Metrics::new(1),
+    })
+}
+
+/// The names that this machine knows.
+#[derive(Debug)]
+struct Libc;
+
+impl Names for Libc {
+    fn look_up<'a>(&'a self, host: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Answer>> + Send + 'a>> {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(Answer {
+                addresses: found.map(|address| address.ip()).collect(),
+                ttl: LONG,
+            })
+        })
+    }
 }
 
 /// A listener on a free port, and how it is configured as a server.

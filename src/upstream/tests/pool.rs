@@ -235,10 +235,10 @@ async fn only_so_many_idle_connections_are_kept() {
 #[tokio::test]
 async fn what_a_reload_does_not_change_stays_the_same() {
     let (one, two, three) = (nobody().await, nobody().await, nobody().await);
-    let first = Upstreams::rebuild(&Upstreams::default(), &[settings(vec![one.clone(), two.clone()])]).unwrap();
+    let first = rebuild(&Upstreams::default(), &[settings(vec![one.clone(), two.clone()])]).unwrap();
     let mut changed = settings(vec![two, three, one]);
     changed.response_timeout = SHORT;
-    let second = Upstreams::rebuild(&first, &[changed.clone()]).unwrap();
+    let second = rebuild(&first, &[changed.clone()]).unwrap();
     let (first, second) = (first.get("test").unwrap(), second.get("test").unwrap());
     assert!(Arc::ptr_eq(&first.peers()[0], &second.peers()[2]));
     assert!(Arc::ptr_eq(&first.peers()[1], &second.peers()[0]));
@@ -247,11 +247,6 @@ async fn what_a_reload_does_not_change_stays_the_same() {
     let _turn = first.limit.turn(SHORT, "test").await.unwrap();
     changed.max_requests = 1;
     assert_eq!(second.limit.free(), 99);
-    assert_eq!(Upstream::build(Some(second), &changed).unwrap().limit.free(), 1);
-    assert!(
-        Upstreams::rebuild(&Upstreams::default(), &[])
-            .unwrap()
-            .get("test")
-            .is_none()
-    );
+    assert_eq!(rebuilt(Some(second), &changed).limit.free(), 1);
+    assert!(rebuild(&Upstreams::default(), &[]).unwrap().get("test").is_none());
 }

@@ -587,11 +587,14 @@ async fn what_has_not_begun_to_leave_is_sent_again_whatever_it_is() {
     assert_eq!(seen, Answer(204, ""));
 }
 
-/// On a fresh connection an end without an answer is no race with anybody: the request was taken, or refused.
+/// On a fresh connection an end without an answer is no race with anybody: the request was taken, or refused, and only a
+/// configured retry sends it again.
 #[tokio::test]
 async fn what_a_fresh_connection_took_is_not_sent_again() {
     let (listener, server) = listen(Protocol::Http).await;
-    let upstream = build(settings(vec![server.clone(), server]));
+    let mut settings = settings(vec![server.clone(), server]);
+    settings.retries = 0;
+    let upstream = build(settings);
     let (seen, again) = tokio::join!(see(upstream.send(get("/"), 0)), async {
         let mut stream = accept(&listener).await;
         head(&mut stream).await;

@@ -66,37 +66,6 @@ async fn servers_take_turns() {
     assert_eq!(counts, [3, 3, 3]);
 }
 
-#[test]
-fn the_order_of_servers_follows_the_balance() {
-    let turn = AtomicUsize::new(0);
-    let peer = |port| {
-        let place = Place::Tcp {
-            host: "127.0.0.1".into(),
-            port,
-        };
-        Arc::new(Peer::new(
-            Server {
-                protocol: Protocol::Http,
-                place,
-            },
-            None,
-        ))
-    };
-    let peers = [peer(1), peer(2), peer(3)];
-    let order = |balance, key| -> Vec<String> {
-        balance::order(balance, &peers, &turn, key)
-            .map(|peer| peer.to_string()[17..].to_owned())
-            .collect()
-    };
-    assert_eq!(order(Balance::RoundRobin, 0), ["1", "2", "3"]);
-    assert_eq!(order(Balance::RoundRobin, 0), ["2", "3", "1"]);
-    let _busy = [limit::Visit::new(peers[0].clone()), limit::Visit::new(peers[2].clone())];
-    assert_eq!(order(Balance::LeastRequests, 0), ["2", "3", "1"]);
-    assert_eq!(order(Balance::ClientHash, 7), ["2", "3", "1"]);
-    assert_eq!(order(Balance::ClientHash, 7), order(Balance::ClientHash, 10));
-    assert_eq!(balance::order(Balance::RoundRobin, &[], &turn, 0).count(), 0);
-}
-
 #[tokio::test]
 async fn names_are_resolved_and_all_their_addresses_tried() {
     let (listener, mut server) = listen(Protocol::Http).await;
@@ -116,21 +85,6 @@ async fn names_are_resolved_and_all_their_addresses_tried() {
     }
     let error = failed(build(settings(vec![server])).send(get("/"), 0).await);
     assert_eq!((error.kind, error.started), (Kind::Connect, false), "{error}");
-}
-
-#[tokio::test]
-async fn addresses_are_remembered_and_literals_never_looked_up() {
-    let named = resolve::Resolver::new("localhost", 80);
-    let first = named.addresses().await.unwrap();
-    assert!(
-        !first.is_empty()
-            && first
-                .iter()
-                .all(|address| address.ip().is_loopback() && address.port() == 80)
-    );
-    assert!(Arc::ptr_eq(&first, &named.addresses().await.unwrap()));
-    let literal = resolve::Resolver::new("::1", 81);
-    assert_eq!(literal.addresses().await.unwrap()[..], ["[::1]:81".parse().unwrap()]);
 }
 
 #[tokio::test]
@@ -293,15 +247,15 @@ async fn another_authority_makes_another_peer() {
     tls_server(folder.path(), &[]);
     let (_listener, server) = listen(Protocol::Https).await;
     let settings = [trusting(folder.path(), server)];
-    let first = Upstreams::rebuild(&Upstreams::default(), &settings).unwrap();
-    let same = Upstreams::rebuild(&first, &settings).unwrap();
+    let first = rebuild(&Upstreams::default(), &settings).unwrap();
+    let same = rebuild(&first, &settings).unwrap();
     tls_server(folder.path(), &[]);
-    let other = Upstreams::rebuild(&same, &settings).unwrap();
+    let other = rebuild(&same, &settings).unwrap();
     let peer = |upstreams: &Upstreams| upstreams.get("test").unwrap().peers()[0].clone();
     assert!(Arc::ptr_eq(&peer(&first), &peer(&same)));
     assert!(!Arc::ptr_eq(&peer(&first), &peer(&other)));
 
     fs::write(folder.path().join("ca.pem"), "nothing").unwrap();
-    let error = Upstreams::rebuild(&other, &settings).unwrap_err();
+    let error = rebuild(&other, &settings).unwrap_err();
     assert!(error.to_string().contains("ca.pem"), "{error}");
 }

@@ -10,4 +10,5 @@
 
 mod agreement;
 mod connection;
+mod proxy_header;
 mod table;

@@ -22,8 +22,8 @@ macro_rules! on_both {
     };
 }
 
-mod answers;
-mod world;
+pub mod answers;
+pub mod world;
 
 mod bans;
 mod endpoints;

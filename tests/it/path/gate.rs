@@ -51,10 +51,13 @@ impl Gate {
 
     /// The same with plain HTTP and TLS, in this order; the certificate is for `localhost`.
     pub fn with_tls(config: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let authority = Authority::new();
-        let files = authority.server(&["localhost"]).write(folder.path(), "server");
-        let listeners = format!(
+        Self::started(&Self::with_tls_config(config))
+    }
+
+    /// The configuration of [`Gate::with_tls`], to be changed and given to [`Gate::started`]. Its certificate is in the
+    /// gateway's folder as `server`.
+    pub fn with_tls_config(config: &str) -> String {
+        format!(
             "{config}
 [[listeners]]
 address = \"127.0.0.1:0\"
@@ -63,11 +66,21 @@ protocol = \"http\"
 address = \"127.0.0.1:0\"
 protocol = \"https\"
 [tls]
-certificates = [{{ cert = {:?}, key = {:?} }}]
-",
-            files.certificate, files.key
-        );
-        let mut gate = Self::start_in(folder, &listeners);
+certificates = [{{ cert = \"server.crt\", key = \"server.key\" }}]
+"
+        )
+    }
+
+    /// A gateway of [`Gate::with_tls_config`].
+    pub fn started(config: &str) -> Self {
+        Self::started_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    /// The same with files that the configuration names.
+    pub fn started_in(folder: tempfile::TempDir, config: &str) -> Self {
+        let authority = Authority::new();
+        authority.server(&["localhost"]).write(folder.path(), "server");
+        let mut gate = Self::start_in(folder, config);
         gate.authority = authority;
         gate
     }

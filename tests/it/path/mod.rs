@@ -12,23 +12,31 @@
 
 mod answers;
 mod balance;
+mod balancing;
+mod client_certificates;
 mod cors;
 mod deadlines;
 mod drain;
 mod flood;
 mod framing;
-pub mod gate;
+pub(crate) mod gate;
+mod handshakes;
 mod headers;
+mod health;
 mod identity;
 mod issuers;
 mod limits;
 mod observe;
 mod peers;
+mod proxy_protocol;
+mod rate;
 mod reload;
+mod renewal;
 mod stop;
 mod streaming;
 mod target;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use crate::support::raw::RawResponse;

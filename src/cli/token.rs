@@ -59,6 +59,11 @@ pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
                 "see `doorward check`",
             )
         })?;
+        if let Some(keys) = verifier.fetched_keys(token.as_bytes())
+            && let Err(error) = keys.fetch().await
+        {
+            known.unfetched = Some(format!("{}: {error}", keys.url()));
+        }
         let inspection = token::inspect(&verifier, token, now);
         if let Ok(verified) = &inspection.verdict {
             known.ask_about(&verified.person, &config.admin.role).await;
@@ -83,6 +88,8 @@ struct Known {
     ring: KeyRing,
     revocations: Revocations,
     missing: Option<Failure>,
+    /// Why the keys of the token's issuer could not be fetched.
+    unfetched: Option<String>,
 }
 
 impl Known {
@@ -198,6 +205,9 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
     if let (Error::NotReady, Some(missing)) = (error, &known.missing) {
         return format!("the store could not be asked for our own keys:\n{missing}");
     }
+    if let (Error::KeyNotFetched, Some(why)) = (error, &known.unfetched) {
+        return format!("the keys of the issuer could not be fetched: {why}");
+    }
     let text = match error {
         Error::TooLong => "a longer one is accepted with tokens.max_length",
         Error::Malformed(_) => "give the whole token: three parts with dots between them, without blanks or quotes",
@@ -212,6 +222,7 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
         Error::WrongAudience => "compare aud with tokens.audience, or with audience of the trusted issuer",
         Error::BadClaim(_) => "the issuer must give this claim, in the type that is expected",
         Error::Revoked => "log in again; `doorward user show` says whether the user is active",
+        Error::KeyNotFetched => "compare kid with the keys of the issuer at its jwks_url",
         Error::NotReady => "start the gateway once, so that it makes its keys",
     };
     text.to_owned()

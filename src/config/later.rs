@@ -26,11 +26,6 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 const LATER: &[Later] = &[
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
     later("tokens.format", &[], "the token format of flask-praetorian"),
-    later(
-        "tokens.trusted_issuers[].jwks_url",
-        &[],
-        "keys of other issuers by URL; use jwks_file",
-    ),
     later("compat", &[], "taking the place of a Flask server"),
     later(
         "endpoints.health",

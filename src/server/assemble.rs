@@ -23,7 +23,7 @@ use crate::route::PathPattern;
 use crate::session::{CookieName, Sealer};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
-use crate::token::Verifier;
+use crate::token::{FetchedKeys, Verifier};
 use crate::upstream::{self, Names, SystemNames, Upstreams};
 
 /// Between two rounds of what accounts have to do now and then.
@@ -34,6 +34,7 @@ pub struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) keys: KeyRing,
     keeper: Keeper,
+    pub(super) fetched: FetchedKeys,
     pub(super) revocations: Revocations,
     pub(super) authenticator: Authenticator,
     pub(super) services: Services,
@@ -48,6 +49,8 @@ pub struct Standing<'a> {
     pub metrics: &'a Arc<Metrics>,
     /// The keys of our own tokens.
     pub keys: &'a KeyRing,
+    /// The keys of other issuers that are fetched.
+    pub fetched: &'a FetchedKeys,
     /// Who knows the addresses of upstream servers.
     pub names: Arc<dyn Names>,
 }
@@ -129,6 +132,7 @@ impl Parts {
             store,
             keys,
             keeper,
+            fetched: FetchedKeys::default(),
             revocations,
             authenticator,
             services,
@@ -138,8 +142,10 @@ impl Parts {
         })
     }
 
-    /// Starts to follow the store's changes.
+    /// Starts to follow the store's changes, and those of other issuers' keys.
     pub fn follow(self, config: &Config) {
+        self.fetched
+            .follow(&config.tokens.trusted_issuers, &self.office, &self.metrics);
         let feed = Feed {
             store: self.store,
             revocations: self.revocations,
@@ -181,6 +187,7 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
     let standing = Standing {
         metrics: &parts.metrics,
         keys: &parts.keys,
+        fetched: &parts.fetched,
         names: names(&parts.office),
     };
     snapshot_from(config, &standing, old)
@@ -191,8 +198,13 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
     let endpoints = Endpoints::new(&config.endpoints);
     let policy = policy(config, &endpoints, standing.metrics, old.map(|old| &old.policy))?;
-    let (verifier, notes) = Verifier::new(&config.tokens, standing.keys.clone(), &config.admin.role)
-        .map_err(|error| wrong("the keys of a trusted issuer cannot be used", &error))?;
+    let (verifier, notes) = Verifier::with_fetched(
+        &config.tokens,
+        standing.keys.clone(),
+        standing.fetched,
+        &config.admin.role,
+    )
+    .map_err(|error| wrong("the keys of a trusted issuer cannot be used", &error))?;
     for note in notes {
         tracing::warn!(note, "a key of a trusted issuer was passed over");
     }

@@ -30,6 +30,7 @@ use crate::revocation::Revocations;
 use crate::store::Store;
 use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
+use crate::token::FetchedKeys;
 use acceptor::{Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
@@ -80,6 +81,7 @@ pub struct Server {
     registries: Vec<Arc<Registry>>,
     store: Arc<dyn Store>,
     revocations: Revocations,
+    fetched: FetchedKeys,
     metrics: Arc<Metrics>,
     config: Config,
     ports: Vec<Arc<Port>>,
@@ -140,6 +142,7 @@ impl Server {
             registries: Vec::new(),
             store: Arc::clone(&parts.store),
             revocations: parts.revocations.clone(),
+            fetched: parts.fetched.clone(),
             metrics,
             ports: bound.iter().map(|(_, port)| Arc::clone(port)).collect(),
             addresses: bound

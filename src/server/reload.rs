@@ -47,6 +47,7 @@ impl Server {
         let parts = assemble::Standing {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
+            fetched: &self.fetched,
             names: assemble::names(&self.gateway.services.office),
         };
         let asked = config.clone();
@@ -58,6 +59,9 @@ impl Server {
             .reload(&config.tls)
             .map_err(|error| super::StartError::of_certificates(&error))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
+        let office = &self.gateway.services.office;
+        self.fetched
+            .follow(&config.tokens.trusted_issuers, office, &self.metrics);
         self.watch_upstreams();
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats

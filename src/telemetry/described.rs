@@ -21,6 +21,10 @@ pub(super) fn describe() {
         "doorward_store_requests_total",
         "Calls to the store by operation and result."
     );
+    metrics::describe_counter!(
+        "doorward_jwks_fetches_total",
+        "Fetches of the keys of trusted issuers by issuer and result."
+    );
     metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
     metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");
     metrics::describe_counter!("doorward_tls_handshakes_total", "TLS handshakes by result.");

@@ -71,6 +71,19 @@ result_label! {
     }
 }
 result_label! {
+    /// How a fetch of an issuer's keys ended.
+    FetchResult {
+        /// Other keys than before.
+        Ok = "ok",
+        /// The same as before.
+        Unchanged = "unchanged",
+        /// No answer, or none that has a document.
+        Failed = "failed",
+        /// A document without a usable key.
+        Unusable = "unusable",
+    }
+}
+result_label! {
     /// How a TLS handshake ended.
     TlsResult {
         /// Completed.
@@ -264,6 +277,14 @@ impl Metrics {
     pub fn store_request(&self, operation: &'static str, result: StoreResult) {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!("doorward_store_requests_total", "operation" => operation, "result" => result.as_str())
+                .increment(1);
+        });
+    }
+
+    /// A fetch of an issuer's keys ended. Issuers are those of the configuration, never those that tokens name.
+    pub fn jwks_fetch(&self, issuer: &str, result: FetchResult) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!("doorward_jwks_fetches_total", "issuer" => issuer.to_owned(), "result" => result.as_str())
                 .increment(1);
         });
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fetch::Url;
 pub use crate::keyring::Algorithm;
 use crate::keyring::{self, EncryptionKeys, Rules, Source};
 use crate::secret::Secret;
@@ -93,6 +94,8 @@ pub struct TrustedIssuer {
 pub enum KeySource {
     /// A file with a JWK Set (RFC 7517).
     JwksFile(PathBuf),
+    /// A JWK Set that is fetched and kept up to date.
+    JwksUrl(Url),
     /// A PEM file with a public key or certificate.
     KeyFile(PathBuf),
     /// The symmetric key of HS256.

@@ -53,7 +53,7 @@ fn gate(wish: Wish) -> Gate {
         clock: bench.clock.clone(),
         metrics: Arc::clone(&bench.metrics),
     };
-    let endpoints = Endpoints::new(&Settings::default());
+    let endpoints = Endpoints::new(&Settings::default(), Rule::role("doorward-admin"));
     Gate {
         office,
         services,
@@ -79,6 +79,7 @@ impl Gate {
             client: CLIENT,
             secure: true,
             body_within: std::time::Duration::from_secs(5),
+            verifier: Arc::clone(&self.bench.verifier),
         };
         let serving = self.endpoints.serve(row.unwrap().index, proof, asked, &self.services);
         let worker = tokio::runtime::Builder::new_current_thread()
@@ -134,7 +135,7 @@ fn keys(value: &Value) -> Vec<&str> {
 #[test]
 fn the_table_says_who_may_have_what() {
     let table = |settings: &Settings| -> Vec<String> {
-        let endpoints = Endpoints::new(settings);
+        let endpoints = Endpoints::new(settings, Rule::role("doorward-admin"));
         let rows = endpoints.rules().iter().enumerate();
         rows.map(|(index, row)| {
             assert!(row.index == index && row.exact && !row.rule.asks_for_roles());

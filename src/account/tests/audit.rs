@@ -65,6 +65,7 @@ fn everything_that_happens_to_an_account_is_told_without_a_secret() {
                 Arc::clone(&bench.store),
                 pool(8, 10, &bench.hashes),
                 settings(Registration::Closed),
+                &tokens(),
                 bench.clock.clone(),
             );
             desk.set_password(Which::Name("alice"), secret("the next password"))

@@ -36,7 +36,7 @@ pub(crate) struct Bench {
     pub(crate) revocations: Revocations,
     pub(crate) metrics: Arc<Metrics>,
     hashes: Arc<AtomicUsize>,
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: Arc<Verifier>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -128,7 +128,7 @@ fn bench_over(store: Arc<dyn Store>, wish: Wish) -> Bench {
         revocations,
         metrics,
         hashes,
-        verifier,
+        verifier: Arc::new(verifier),
         _folder: None,
     }
 }

@@ -1,6 +1,8 @@
 //! What a client of our own URLs sees. Admission is played: the proof is what the token gives.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod own;
+
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -68,11 +70,11 @@ impl Gate {
     fn ask(&self, method: Method, target: &str, proof: Option<&Arc<Proof>>, body: &str) -> Answer {
         let request = Request::builder().method(&method).uri(target).body(()).unwrap();
         let (parts, ()) = request.into_parts();
-        let row = self
-            .endpoints
-            .rules()
-            .iter()
-            .find(|row| row.path == parts.uri.path() && row.methods.contains(&method));
+        let row = self.endpoints.rules().iter().find(|row| {
+            let path = parts.uri.path();
+            let here = row.path == path || (!row.exact && path.starts_with(&row.path));
+            here && row.methods.contains(&method)
+        });
         let asked = Asked {
             parts,
             body: Full::new(Bytes::from(body.to_owned())),
@@ -138,8 +140,16 @@ fn the_table_says_who_may_have_what() {
         let endpoints = Endpoints::new(settings, Rule::role("doorward-admin"));
         let rows = endpoints.rules().iter().enumerate();
         rows.map(|(index, row)| {
-            assert!(row.index == index && row.exact && !row.rule.asks_for_roles());
-            format!("{:?} {} {:?}", row.methods, row.path, row.rule.access)
+            assert_eq!(row.index, index);
+            let star = if row.exact { "" } else { "*" };
+            let roles = row.rule.roles_all.join(",");
+            let basic = if row.credentials.basic { "+basic" } else { "" };
+            format!(
+                "{:?} {}{star} {:?}{basic} {roles}",
+                row.methods, row.path, row.rule.access
+            )
+            .trim_end()
+            .to_owned()
         })
         .collect()
     };
@@ -154,7 +164,17 @@ fn the_table_says_who_may_have_what() {
             "[GET] /api/protected Authenticated",
             "[GET] /api/me Authenticated",
             "[POST] /api/logout Authenticated",
+            "[GET] /api/sessions Authenticated",
+            "[POST] /api/password Authenticated",
+            "[POST] /api/ticket Authenticated",
+            "[GET, POST] /api/keys Authenticated",
+            "[POST] /api/revoke Public",
+            "[POST] /api/introspect Optional+basic",
+            "[DELETE] /api/sessions/* Authenticated",
+            "[DELETE] /api/keys/* Authenticated",
+            "[GET, POST, PATCH, DELETE] /api/admin/* Authenticated doorward-admin",
             "[GET] /.well-known/jwks.json Public",
+            "[GET] /.well-known/oauth-authorization-server Public",
         ]
     );
     let elsewhere = Settings {

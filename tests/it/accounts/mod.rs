@@ -25,13 +25,18 @@ macro_rules! on_both {
 mod answers;
 mod world;
 
+mod admin;
 mod endpoints;
 mod feed;
+mod keys;
 mod login;
+mod oauth;
 mod outage;
 mod refresh;
 mod registration;
 mod secrets;
+mod sessions;
 mod sudden_death;
 mod takeover;
 mod throttle;
+mod tickets;

@@ -107,6 +107,18 @@ impl<'c> World<'c> {
         assert!(output.status.success(), "{arguments:?}: {said}");
     }
 
+    /// What a command says that does its work.
+    pub fn said(&self, arguments: &[&str]) -> String {
+        self.said_with("", arguments)
+    }
+
+    /// The same, with more configuration.
+    pub fn said_with(&self, configuration: &str, arguments: &[&str]) -> String {
+        let output = self.run_with(configuration, arguments, "");
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
     /// Runs a command that is expected to fail: its exit status and what it said.
     pub fn refused(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments, "");
@@ -114,7 +126,11 @@ impl<'c> World<'c> {
     }
 
     fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = self.command("", arguments);
+        self.run_with("", arguments, input)
+    }
+
+    fn run_with(&self, configuration: &str, arguments: &[&str], input: &str) -> Output {
+        let mut command = self.command(configuration, arguments);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{self, HeaderValue};
+use http::{StatusCode, Uri};
 use http_body::Body;
 use serde_json::{Map, Value, json};
 
@@ -130,12 +130,14 @@ fn scope(roles: &Roles) -> String {
 /// people log in with JSON at `/api/login`, so no response type and no grant type is named.
 pub(super) fn metadata(verifier: &Verifier, api: Option<&str>) -> Result<Answer, Problem> {
     let issuer = verifier.issuer();
-    // Section 2: a URL without query and fragment. `tokens.issuer` may be any text.
-    let is_url = ["https://", "http://"].iter().any(|scheme| issuer.starts_with(scheme));
-    if !is_url || issuer.contains(['?', '#']) {
+    // Section 2: a URL without query and fragment; `tokens.issuer` may be any text. Our own URLs are at the root of its host,
+    // whatever its path.
+    let url = issuer.parse::<Uri>().ok().filter(|url| url.query().is_none());
+    let parts = url.as_ref().and_then(|url| Some((url.scheme_str()?, url.authority()?)));
+    let Some((scheme @ ("https" | "http"), host)) = parts.filter(|_| !issuer.contains('#')) else {
         return Err(nothing_here("There is no metadata here: tokens.issuer is not a URL."));
-    }
-    let base = issuer.trim_end_matches('/');
+    };
+    let base = format!("{scheme}://{host}");
     let mut document = json!({
         "issuer": issuer,
         "jwks_uri": format!("{base}/.well-known/jwks.json"),

@@ -87,7 +87,15 @@ fn a_key_is_shown_once_and_counts_as_bearer_and_basic(kind: Kind) {
     assert_eq!(echo.echoed("authorization"), None);
     // Basic where the route does not say so, a bearer where it says only Basic.
     problem(&basic(&gateway, "/app/x", "alice", text), 401, "credentials_required");
-    problem(&gateway.get_as("/git/x", text), 401, "credentials_required");
+    let challenged = gateway.get_as("/git/x", text);
+    assert_eq!(challenged.status, 401);
+    let challenges = challenged
+        .headers
+        .0
+        .iter()
+        .filter(|(name, _)| name == "www-authenticate");
+    let challenges: Vec<_> = challenges.map(|(_, value)| value.split(' ').next().unwrap()).collect();
+    assert_eq!(challenges, ["Bearer", "Basic"]);
     problem(
         &basic(&gateway, "/git/x", "alice", super::world::PASSWORD),
         401,

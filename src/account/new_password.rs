@@ -22,7 +22,7 @@ impl Accounts {
         let id = in_person(person)?;
         let user = self.owner(id).await?;
         let attempt = self.admit(&user.username, caller.address).await?;
-        if let Some(why) = self.reject(&user, current).await? {
+        if let Some(why) = self.reject(&user, current.clone()).await? {
             self.books.count("add_failure", attempt.failed().await)?;
             audit::rejected(&why, caller.address);
             return Err(Error::InvalidCredentials);
@@ -33,11 +33,13 @@ impl Accounts {
             return Err(Error::WeakPassword(reasons));
         }
         let hash = self.pool.hash(new, Scheme::default()).await?;
-        // Hashing takes its time: what an administrator set meanwhile stays.
-        if self.owner(id).await?.password != user.password {
+        // Hashing takes its time: what an administrator set meanwhile stays. A better hash of the same password is no other
+        // password.
+        let now = self.owner(id).await?;
+        if now.password != user.password && self.reject(&now, current).await?.is_some() {
             return Err(Error::InvalidCredentials);
         }
-        self.replace_password(&user, hash, person).await?;
+        self.replace_password(&now, hash, person).await?;
         audit::password_changed(person, caller.address);
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod administration;
 mod audit;
 mod login;
+mod own;
 mod refresh;
 mod registration;
 

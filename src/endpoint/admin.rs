@@ -9,11 +9,11 @@ use http_body::Body;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::account::{AccountChange, NewAccount, Which};
+use crate::account::{AccountChange, Administration, Error, NewAccount, Which};
 use crate::answer::{self, Answer};
 use crate::authn::Proof;
 use crate::codes::Code;
-use crate::principal::{Person, SessionId, UserId};
+use crate::principal::{CredentialKind, Person, SessionId, UserId};
 use crate::problem::Problem;
 use crate::secret::Secret;
 
@@ -151,11 +151,10 @@ where
 
 /// A ticket has the roles of whoever fetched it, and stood in a URL: it must not be enough to administer.
 fn in_person(by: &Person) -> Result<(), Problem> {
-    use crate::principal::CredentialKind as Kind;
     match by.credential {
-        Kind::Bearer | Kind::Session => Ok(()),
-        Kind::ExternalBearer | Kind::ApiKey | Kind::Ticket => {
-            Err(Problem::from(crate::account::Error::CredentialNotAllowed))
+        CredentialKind::Bearer | CredentialKind::Session => Ok(()),
+        CredentialKind::ExternalBearer | CredentialKind::ApiKey | CredentialKind::Ticket => {
+            Err(Problem::from(Error::CredentialNotAllowed))
         }
     }
 }
@@ -329,7 +328,7 @@ impl Admin<'_> {
         Ok(no_content())
     }
 
-    fn desk<B>(&self, asked: &Asked<B>) -> crate::account::Administration {
+    fn desk<B>(&self, asked: &Asked<B>) -> Administration {
         self.services.accounts.desk(Arc::clone(&self.by), asked.client)
     }
 }

@@ -227,20 +227,13 @@ impl Endpoints {
         // `Optional`, so that who shows nothing is told of both ways to show an API key.
         let introspect = self.add(Page::Introspect, format!("{api}/introspect"), post, Access::Optional);
         introspect.credentials = MACHINES;
-        for (page, path, methods) in [
-            (Page::Session, "/sessions/", delete),
-            (Page::Key, "/keys/", delete),
-            (
-                Page::Admin,
-                "/admin/",
-                &[Method::GET, Method::POST, Method::PATCH, Method::DELETE][..],
-            ),
-        ] {
-            self.add(page, format!("{api}{path}"), methods, Authenticated).exact = false;
+        for (page, path) in [(Page::Session, "/sessions/"), (Page::Key, "/keys/")] {
+            self.add(page, format!("{api}{path}"), delete, Authenticated).exact = false;
         }
-        if let Some(row) = self.rows.last_mut() {
-            row.rule = admin;
-        }
+        let methods = &[Method::GET, Method::POST, Method::PATCH, Method::DELETE];
+        let row = self.add(Page::Admin, format!("{api}/admin/"), methods, Authenticated);
+        row.exact = false;
+        row.rule = admin;
     }
 
     fn add(&mut self, page: Page, path: String, methods: &[Method], access: Access) -> &mut Row {

@@ -222,6 +222,11 @@ impl Resolver {
         self.0.tools.settings.cookie.clear()
     }
 
+    /// An API key was just revoked here: it counts no more before anybody is told so. The others hear of it by the feed.
+    pub fn forget_api_key(&self, id: &str) {
+        self.0.tools.api_keys.forget(id);
+    }
+
     /// The cookie's name.
     pub fn cookie_name(&self) -> &CookieName {
         &self.0.tools.settings.cookie

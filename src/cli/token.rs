@@ -1,4 +1,4 @@
-//! `doorward token inspect`: what a token says, and what is wrong with it.
+//! `doorward token …`: what a token says and what is wrong with it; the revocation of others' tokens is in `ban.rs`.
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::migrate::failed;
-use super::{Failure, Places, key, terminal, times};
+use super::{Failure, Places, ban, key, terminal, times};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::KeyRing;
@@ -30,11 +30,16 @@ pub enum Command {
         /// The token; none: standard input
         jwt: Option<String>,
     },
+    /// Refuse tokens of another issuer: all of a subject, or one
+    Revoke(ban::Options),
 }
 
 /// Runs it: done when the token is good, failed when not.
 pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
-    let Command::Inspect { jwt } = command;
+    let jwt = match command {
+        Command::Inspect { jwt } => jwt,
+        Command::Revoke(options) => return ban::run(places, options),
+    };
     let config = places.load()?.config;
     let token = match jwt {
         Some(token) => token,

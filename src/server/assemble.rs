@@ -196,7 +196,7 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
 /// The snapshot of a configuration; upstream servers that `old` knows keep their state.
 pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
-    let endpoints = Endpoints::new(&config.endpoints);
+    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
     let policy = policy(config, &endpoints, standing.metrics, old.map(|old| &old.policy))?;
     let (verifier, notes) = Verifier::with_fetched(
         &config.tokens,

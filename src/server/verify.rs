@@ -61,7 +61,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
             .problems
             .push(StartError::new("the store cannot be used", error, "check [store]"));
     }
-    let endpoints = Endpoints::new(&config.endpoints);
+    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
     match assemble::policy(config, &endpoints, &Metrics::new(1), None) {
         Ok(_) => findings.lost = lost(config, endpoints.rules()),
         Err(error) => findings.problems.push(error),

@@ -1,313 +1,199 @@
-//! Keys turn under load and lose nothing, are dropped at once where that is asked for, are sealed, come from files.
-
-use std::fs;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+//! API keys: for machines, with roles no wider than their owner's.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use doorward::keyring::{Algorithm, SigningKey};
-use serde_json::Value;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use serde_json::{Value, json};
 
-use super::answers::{Tokens, problem};
-use super::world::{Gateway, Kind, Place, World, at_once, soon};
+use super::answers::problem;
+use super::world::{Gateway, Kind, World};
+use crate::support::client::Response;
 
 on_both!(
-    a_rotation_under_load_loses_no_token,
-    a_stolen_key_is_dropped_with_all_it_signed,
-    ten_rotations_at_once_make_one_key,
-    sealed_keys_are_of_use_with_their_file_only,
+    a_key_is_shown_once_and_counts_as_bearer_and_basic,
+    a_revoked_key_is_dead_on_the_other_replica,
+    a_key_is_never_wider_than_its_owner,
+    a_key_ends_when_it_says,
+    nobody_sees_or_revokes_another_ones_keys,
 );
 
-/// `kid` of a token.
-fn kid(token: &str) -> String {
-    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
-    let header: Value = serde_json::from_slice(&header).unwrap();
-    header["kid"].as_str().unwrap().to_owned()
+/// A route where machines may come with Basic.
+const BASIC: &str = r#"
+[[routes]]
+name = "git"
+path = "/git"
+credentials = ["basic"]
+upstream = "app"
+[[routes]]
+name = "app"
+path = "/app"
+upstream = "app"
+[[routes]]
+name = "admin"
+path = "/app/admin"
+roles_any = ["admin"]
+upstream = "app"
+"#;
+
+fn make(gateway: &Gateway, token: &str, wanted: &Value) -> Response {
+    gateway
+        .client
+        .request(Method::POST, "/api/keys")
+        .bearer(token)
+        .json(wanted)
+        .send()
 }
 
-/// The names in the key set that a gateway publishes.
-fn published(gateway: &Gateway) -> Vec<String> {
-    let set = gateway.client.get("/.well-known/jwks.json").expect(200).json();
-    let keys = set["keys"].as_array().unwrap();
-    keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
+fn made(gateway: &Gateway, token: &str, wanted: &Value) -> (String, String) {
+    let made = make(gateway, token, wanted).expect(201).json();
+    let text = |member: &str| made[member].as_str().unwrap().to_owned();
+    (text("id"), text("key"))
 }
 
-/// What `doorward key list --json` says.
-fn listed(world: &World<'_>) -> Vec<Value> {
-    let (status, printed, said) = world.run_with("", &["key", "list", "--json"]);
-    assert_eq!(status, 0, "{said}");
-    serde_json::from_str(&printed).unwrap()
+fn basic(gateway: &Gateway, path: &str, user: &str, key: &str) -> Response {
+    let value = format!("Basic {}", STANDARD.encode(format!("{user}:{key}")));
+    let request = gateway.client.request(Method::GET, path);
+    request.header("authorization", &value).send()
 }
 
-/// Moves all keys back in time, as if they had been made so much earlier, and tells the gateways.
-fn age(world: &World<'_>, millis: i64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
-    world.sql(&format!(
-        "UPDATE gateway_keys SET publish_at = publish_at - {millis}, sign_from = sign_from - {millis}, \
-        verify_until = verify_until - {millis}; \
-        INSERT INTO gateway_changes (kind, subject, at, until) VALUES ('keys', '', {now}, {now} + 600000)"
-    ));
-}
-
-fn a_rotation_under_load_loses_no_token(kind: Kind) {
+fn a_key_is_shown_once_and_counts_as_bearer_and_basic(kind: Kind) {
     let world = World::new(kind);
-    let replicas = [world.gateway(""), world.gateway("")];
-    let before = replicas[0].register("alice");
-    let old = kid(&before.access);
-    let (stop, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
-    std::thread::scope(|scope| {
-        for index in 0..2 {
-            let (replicas, before, stop, rounds) = (&replicas, &before, &stop, &rounds);
-            scope.spawn(move || {
-                let mut tokens = vec![before.access.clone()];
-                while !stop.load(Ordering::Relaxed) {
-                    tokens.push(replicas[index].login("alice").access);
-                    for token in &tokens {
-                        for replica in replicas {
-                            assert_eq!(replica.status_as("/app/x", token), 200, "a token of {}", kid(token));
-                        }
-                    }
-                    // The first, and the last few of them: one of each key is always among those.
-                    if tokens.len() > 6 {
-                        tokens.remove(1);
-                    }
-                    rounds.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        let judge = || {
-            let (status, printed, said) = world.run_with("", &["key", "rotate"]);
-            assert_eq!(status, 0, "{said}");
-            assert!(
-                printed.contains("new: EdDSA key") && printed.contains(&format!("old: EdDSA key {old}")),
-                "{printed}"
-            );
-            for replica in &replicas {
-                soon("both keys in the set", || published(replica).len() == 2);
-            }
-            let next = listed(&world)
-                .into_iter()
-                .find(|key| key["state"] == "next" && key["for"] == "tokens");
-            let new = next.unwrap()["kid"].as_str().unwrap().to_owned();
-            assert_eq!(
-                kid(&replicas[0].login("alice").access),
-                old,
-                "published, and not signing yet"
-            );
-            // Seven minutes go by.
-            age(&world, 420_000);
-            for replica in &replicas {
-                soon("tokens of the new key", || kid(&replica.login("alice").access) == new);
-                assert_eq!(replica.status_as("/app/x", &before.access), 200);
-            }
-            let seen = rounds.load(Ordering::Relaxed);
-            soon("more rounds", || rounds.load(Ordering::Relaxed) > seen + 4);
-            let states: Vec<_> = listed(&world)
-                .iter()
-                .filter(|key| key["for"] == "tokens")
-                .map(|key| key["state"].clone())
-                .collect();
-            assert_eq!(states, ["retired", "active"]);
-        };
-        // The others are stopped also where this fails.
-        let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(judge));
-        stop.store(true, Ordering::Relaxed);
-        judged.unwrap();
+    let gateway = world.gateway(BASIC);
+    let alice = gateway.register("alice");
+    let answer = make(&gateway, &alice.access, &json!({ "name": "build server" })).expect(201);
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let key = answer.json();
+    let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(members, ["created_at", "expires_at", "id", "key", "name", "roles"]);
+    assert_eq!(
+        (&key["name"], &key["roles"], &key["expires_at"]),
+        (&json!("build server"), &Value::Null, &Value::Null)
+    );
+    let (id, text) = (key["id"].as_str().unwrap(), key["key"].as_str().unwrap());
+    assert!(text.starts_with(&format!("dwk_{id}")));
+    let list = gateway.get_as("/api/keys", &alice.access).expect(200);
+    assert!(!list.text().contains(text) && !list.text().contains("hash"));
+    assert_eq!(list.json()["keys"][0]["id"], id);
+    // At rest there is a hash.
+    let rows = world.sql("SELECT * FROM gateway_api_keys");
+    assert!(rows.contains("build server") && !rows.contains(&text[16..]), "{rows}");
+
+    let echo = gateway.get_as("/app/x", text).expect(200);
+    assert_eq!(echo.echoed("x-user").as_deref(), Some("alice"));
+    assert_eq!(echo.echoed("x-user-roles").as_deref(), Some("user"));
+    assert_eq!(echo.echoed("authorization"), None);
+    let echo = basic(&gateway, "/git/x", "whoever", text).expect(200);
+    assert_eq!(echo.echoed("x-user").as_deref(), Some("alice"));
+    assert_eq!(echo.echoed("authorization"), None);
+    // Basic where the route does not say so, a bearer where it says only Basic.
+    problem(&basic(&gateway, "/app/x", "alice", text), 401, "credentials_required");
+    let challenged = gateway.get_as("/git/x", text);
+    assert_eq!(challenged.status, 401);
+    let challenges = challenged
+        .headers
+        .0
+        .iter()
+        .filter(|(name, _)| name == "www-authenticate");
+    let challenges: Vec<_> = challenges.map(|(_, value)| value.split(' ').next().unwrap()).collect();
+    assert_eq!(challenges, ["Bearer", "Basic"]);
+    problem(
+        &basic(&gateway, "/git/x", "alice", super::world::PASSWORD),
+        401,
+        "invalid_token",
+    );
+    problem(&gateway.get_as("/app/x", &format!("{text}x")), 401, "invalid_token");
+    // A key is for applications: it makes no keys.
+    problem(
+        &make(&gateway, text, &json!({ "name": "more" })),
+        403,
+        "credential_not_allowed",
+    );
+    problem(&gateway.get_as("/api/sessions", text), 403, "credential_not_allowed");
+    assert_eq!(gateway.me(text)["username"], "alice");
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("API key made") && line.contains("build server"));
+}
+
+fn a_revoked_key_is_dead_on_the_other_replica(kind: Kind) {
+    let world = World::new(kind);
+    let (gateway, other) = (world.gateway(""), world.gateway(""));
+    let alice = gateway.register("alice");
+    let (id, key) = made(&gateway, &alice.access, &json!({ "name": "ci" }));
+    let (_, kept) = made(&gateway, &alice.access, &json!({ "name": "kept" }));
+    for gateway in [&gateway, &other] {
+        assert_eq!(gateway.status_as("/app/x", &key), 200);
+    }
+    let revoke = || {
+        let request = gateway.client.request(Method::DELETE, &format!("/api/keys/{id}"));
+        request.bearer(&alice.access).send()
+    };
+    assert_eq!(revoke().status, 204);
+    assert_eq!(gateway.status_as("/app/x", &key), 401);
+    other.soon_answers("/app/x", &key, 401);
+    problem(&revoke(), 404, "not_found");
+    assert_eq!(other.status_as("/app/x", &kept), 200);
+    let listed = other.get_as("/api/keys", &alice.access).expect(200).json();
+    assert_eq!(listed["keys"].as_array().unwrap().len(), 1);
+    // The end of its owner is the end of the key.
+    world.doorward(&["user", "deactivate", "alice"], "");
+    other.soon_answers("/app/x", &kept, 401);
+}
+
+fn a_key_is_never_wider_than_its_owner(kind: Kind) {
+    let world = World::new(kind);
+    let (gateway, other) = (world.gateway(""), world.gateway(""));
+    gateway.register("alice");
+    world.doorward(&["user", "roles", "alice", "user,admin,doorward-admin"], "");
+    let alice = gateway.login("alice");
+    let (_, all) = made(&gateway, &alice.access, &json!({ "name": "all" }));
+    let (_, one) = made(&gateway, &alice.access, &json!({ "name": "one", "roles": ["user"] }));
+    let wanted = json!({ "name": "wide", "roles": ["user", "root"] });
+    problem(&make(&gateway, &alice.access, &wanted), 422, "invalid_roles");
+    let wanted = json!({ "name": "wide", "roles": ["doorward-admin"] });
+    problem(&make(&gateway, &alice.access, &wanted), 422, "invalid_roles");
+    let roles = |gateway: &Gateway, key: &str| gateway.get_as("/app/x", key).expect(200).echoed("x-user-roles");
+    assert_eq!(roles(&other, &all).as_deref(), Some("user,admin"));
+    assert_eq!(roles(&other, &one).as_deref(), Some("user"));
+    assert_eq!(other.status_as("/app/admin", &all), 200);
+    assert_eq!(other.status_as("/app/admin", &one), 403);
+    // The gateway's own role is no machine's.
+    for path in ["/app/gateway", "/api/admin/users"] {
+        assert_eq!(other.status_as(path, &alice.access), 200);
+        assert_eq!(other.status_as(path, &all), 403);
+    }
+    world.doorward(&["user", "roles", "alice", "user"], "");
+    other.soon_answers("/app/admin", &all, 403);
+    assert_eq!(roles(&other, &all).as_deref(), Some("user"));
+    world.doorward(&["user", "roles", "alice", "admin"], "");
+    other.soon_answers("/app/admin", &all, 200);
+    super::world::soon("the narrow key has no role left", || {
+        roles(&other, &one).unwrap_or_default().is_empty()
     });
-    // The last token of the old key has expired.
-    age(&world, 3_600_000);
-    for replica in &replicas {
-        soon("the new key alone", || published(replica).len() == 1);
-        problem(&replica.get_as("/app/x", &before.access), 401, "invalid_token");
-    }
+    assert_eq!(other.status_as("/app/admin", &one), 403);
 }
 
-fn a_stolen_key_is_dropped_with_all_it_signed(kind: Kind) {
+fn a_key_ends_when_it_says(kind: Kind) {
     let world = World::new(kind);
-    let replicas = [world.gateway(""), world.gateway("")];
-    let tokens = [replicas[0].register("alice"), replicas[1].register("bob")];
-    let old = kid(&tokens[0].access);
-    for replica in &replicas {
-        for token in &tokens {
-            // Twice: the second time it is remembered.
-            assert_eq!(replica.status_as("/app/x", &token.access), 200);
-            assert_eq!(replica.status_as("/app/x", &token.access), 200);
-        }
-    }
-    // Also where a rotation is under way.
-    world.doorward(&["key", "rotate"], "");
-    let (status, printed, said) = world.run_with("", &["key", "rotate", "--now"]);
-    assert_eq!(status, 0, "{said}");
-    assert!(
-        printed.contains("dropped") && printed.contains("signs now"),
-        "{printed}"
-    );
-    for replica in &replicas {
-        for token in &tokens {
-            replica.soon_answers("/app/x", &token.access, 401);
-            problem(&replica.get_as("/app/x", &token.access), 401, "invalid_token");
-        }
-        assert!(!published(replica).contains(&old) && published(replica).len() == 1);
-    }
-    // Nobody is logged out who has a refresh token.
-    let fresh = Tokens::of(&replicas[1].refresh(&tokens[0].refresh));
-    assert_ne!(kid(&fresh.access), old);
-    for replica in &replicas {
-        assert_eq!(replica.status_as("/app/x", &fresh.access), 200);
-    }
-    assert_eq!(world.count("SELECT count(*) FROM gateway_keys"), 2);
+    let gateway = world.gateway("");
+    let alice = gateway.register("alice");
+    let (_, key) = made(&gateway, &alice.access, &json!({ "name": "ci", "expires_in": 1 }));
+    let (_, long) = made(&gateway, &alice.access, &json!({ "name": "ci", "expires_in": 3600 }));
+    super::world::soon("the end of the key", || gateway.status_as("/app/x", &key) == 401);
+    assert_eq!(gateway.status_as("/app/x", &long), 200);
 }
 
-fn ten_rotations_at_once_make_one_key(kind: Kind) {
+fn nobody_sees_or_revokes_another_ones_keys(kind: Kind) {
     let world = World::new(kind);
-    let replica = world.gateway("");
-    let said = at_once(10, |_| world.run_with("", &["key", "rotate"]));
-    assert!(said.iter().all(|(status, ..)| *status == 0), "{said:?}");
-    let made = |(_, printed, _): &&(i32, String, String)| printed.contains("new: EdDSA key");
-    assert_eq!(said.iter().filter(made).count(), 1, "{said:?}");
-    for algorithm in ["EdDSA", "A256GCM"] {
-        let sql = format!("SELECT count(*) FROM gateway_keys WHERE algorithm = '{algorithm}'");
-        assert_eq!(world.count(&sql), 2, "{algorithm}");
+    let gateway = world.gateway("");
+    let (alice, bob) = (gateway.register("alice"), gateway.register("bob"));
+    let (id, key) = made(&gateway, &alice.access, &json!({ "name": "ci" }));
+    let listed = gateway.get_as("/api/keys", &bob.access).expect(200).json();
+    assert_eq!(listed, json!({ "keys": [] }));
+    for id in [&id, "unknown", "%00", "a%2Fb"] {
+        let request = gateway.client.request(Method::DELETE, &format!("/api/keys/{id}"));
+        let status = request.bearer(&bob.access).send().status;
+        assert!(status == 404 || (status == 400 && id.contains('%')), "{id}: {status}");
     }
-    soon("both keys", || published(&replica).len() == 2);
-}
-
-fn sealed_keys_are_of_use_with_their_file_only(kind: Kind) {
-    let world = World::new(kind);
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, byte: u8| {
-        let path = folder.path().join(name);
-        fs::write(&path, format!("{}\n", STANDARD.encode([byte; 32]))).unwrap();
-        format!("[tokens]\nkey_encryption_file = '{}'\n", path.display())
-    };
-    let (right, wrong) = (file("right", 1), file("wrong", 2));
-    // The object identifier of Ed25519 within PKCS#8 (RFC 8410): it stands in every such key.
-    let laid_open = || {
-        let hex = match &world.place {
-            Place::Sqlite(_) => "hex(material)",
-            Place::Postgres(_) => "upper(encode(material, 'hex'))",
-        };
-        world.count(&format!(
-            "SELECT count(*) FROM gateway_keys WHERE {hex} LIKE '%06032B6570%'"
-        ))
-    };
-    let plain = world.gateway("");
-    let tokens = plain.register("alice");
-    assert_eq!(laid_open(), 1);
-    let sealing = world.gateway(&right);
-    assert_eq!(laid_open(), 0);
-    assert_eq!(world.count("SELECT count(*) FROM gateway_keys WHERE NOT sealed"), 0);
-    assert_eq!(sealing.status_as("/app/x", &tokens.access), 200);
-    // A replica of before goes on with what it knows, and says so.
-    plain
-        .process
-        .wait_for_line(|line| line.contains("key_encryption_file is not set"));
-    assert_eq!(plain.status_as("/app/x", &sealing.login("alice").access), 200);
-    plain.kill();
-    let rows = || world.sql("SELECT id, publish_at, sealed FROM gateway_keys ORDER BY id");
-    let before = rows();
-    for (configuration, says) in [("", "key_encryption_file is not set"), (&wrong, "another key")] {
-        let without = world.starting_gateway(configuration);
-        let line = without.process.wait_for_line(|line| line.contains(says));
-        assert!(
-            line.contains("ERROR") && line.contains("doorward key rotate --now"),
-            "{line}"
-        );
-        problem(&without.get_as("/app/x", &tokens.access), 503, "not_ready");
-        without.client.get("/.well-known/jwks.json").expect(503);
-        without.admin.get("/readyz").expect(503);
-        let (status, _, said) = world.run_with(configuration, &["key", "rotate"]);
-        assert!(status == 1 && said.contains(says), "{said}");
-        let (status, printed, said) = world.run_with(configuration, &["key", "list"]);
-        assert!(status == 0 && printed.contains("sealed"), "{printed}{said}");
-    }
-    assert_eq!(rows(), before, "nobody made a new key");
-    let (status, _, said) = world.run_with("[tokens]\nkey_encryption_file = 'none.txt'\n", &["check"]);
-    assert!(status == 2 && said.contains("tokens.key_encryption_file"), "{said}");
-    // What turns is sealed by the command, too.
-    let (status, _, said) = world.run_with(&right, &["key", "rotate"]);
-    assert_eq!(status, 0, "{said}");
-    assert_eq!(
-        (
-            laid_open(),
-            world.count("SELECT count(*) FROM gateway_keys WHERE NOT sealed")
-        ),
-        (0, 0)
-    );
-    soon("both keys", || published(&sealing).len() == 2);
-    // The file is lost with whoever had it: all begin anew, a gateway that waits for keys without a restart.
-    sealing.kill();
-    let waiting = world.starting_gateway("");
-    waiting
-        .process
-        .wait_for_line(|line| line.contains("key_encryption_file is not set"));
-    world.doorward(&["key", "rotate", "--now"], "");
-    waiting.wait_until_ready();
-    let fresh = Tokens::of(&waiting.refresh(&tokens.refresh));
-    assert_eq!(waiting.status_as("/app/x", &fresh.access), 200);
-    problem(&waiting.get_as("/app/x", &tokens.access), 401, "invalid_token");
-}
-
-#[test]
-fn keys_of_files_sign_and_verify_in_every_algorithm() {
-    let world = World::new(Kind::Sqlite);
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, algorithm: Algorithm| {
-        let (key, der) = SigningKey::generate(algorithm).unwrap();
-        let path = folder.path().join(name);
-        let body = STANDARD.encode(&der[..]);
-        fs::write(
-            &path,
-            format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"),
-        )
-        .unwrap();
-        (key.id().unwrap(), path.display().to_string())
-    };
-    let with =
-        |algorithm: &str, files: &[&String]| format!("[tokens]\nalgorithm = '{algorithm}'\nkey_files = {files:?}\n");
-    let mut old: Option<(String, Tokens)> = None;
-    for (name, algorithm) in [
-        ("EdDSA", Algorithm::EdDsa),
-        ("ES256", Algorithm::Es256),
-        ("RS256", Algorithm::Rs256),
-    ] {
-        let ((first, one), (second, two)) = (
-            file(&format!("{name}-1"), algorithm),
-            file(&format!("{name}-2"), algorithm),
-        );
-        let mut files = vec![&one, &two];
-        if let Some((path, _)) = &old {
-            files.push(path);
-        }
-        let gateway = world.gateway(&with(name, &files));
-        let tokens = match &old {
-            None => gateway.register("alice"),
-            // A key of another algorithm verifies what it signed when it was the first.
-            Some((_, tokens)) => {
-                assert_eq!(gateway.status_as("/app/x", &tokens.access), 200);
-                gateway.login("alice")
-            }
-        };
-        assert_eq!(kid(&tokens.access), first);
-        assert!(published(&gateway).starts_with(&[first.clone(), second.clone()]));
-        drop(gateway);
-        // The other one takes over.
-        let gateway = world.gateway(&with(name, &[&two, &one]));
-        assert_eq!(gateway.status_as("/app/x", &tokens.access), 200);
-        assert_eq!(kid(&gateway.login("alice").access), second);
-        old = Some((one, tokens));
-    }
-    assert_eq!(
-        world.count("SELECT count(*) FROM gateway_keys WHERE algorithm <> 'A256GCM'"),
-        0
-    );
-    // What is wrong with them is said where they are named.
-    let (_, ed) = file("ed", Algorithm::EdDsa);
-    for configuration in [with("RS256", &[&ed]), with("EdDSA", &[&ed, &ed]), with("HS256", &[&ed])] {
-        let (status, _, said) = world.run_with(&configuration, &["check"]);
-        assert!(status == 2 && said.contains("tokens.key_files"), "{said}");
-    }
-    let (status, printed, said) = world.run_with(&with("EdDSA", &[&ed]), &["key", "rotate"]);
-    assert!(status == 0 && printed.contains("tokens.key_files"), "{printed}{said}");
+    assert_eq!(gateway.status_as("/app/x", &key), 200);
 }

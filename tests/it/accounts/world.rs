@@ -107,6 +107,18 @@ impl<'c> World<'c> {
         assert!(output.status.success(), "{arguments:?}: {said}");
     }
 
+    /// What a command says that does its work.
+    pub fn said(&self, arguments: &[&str]) -> String {
+        self.said_with("", arguments)
+    }
+
+    /// The same, with more configuration.
+    pub fn said_with(&self, configuration: &str, arguments: &[&str]) -> String {
+        let (status, printed, said) = self.run_with(configuration, arguments);
+        assert_eq!(status, 0, "{arguments:?}: {said}");
+        printed
+    }
+
     /// Runs a command that is expected to fail: its exit status and what it said.
     pub fn refused(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments, "");

@@ -359,6 +359,17 @@ fn mapped(byte: u8) -> u8 {
     }
 }
 
+/// Takes out what some backend takes for one of these names, spelled otherwise. The name itself stays.
+pub fn drop_look_alikes<'n>(headers: &mut HeaderMap, names: impl Iterator<Item = &'n HeaderName>) {
+    for name in names {
+        let alike = |other: &&HeaderName| *other != name && same(other.as_str(), name.as_str());
+        let doomed: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
+        for other in doomed {
+            headers.remove(other);
+        }
+    }
+}
+
 fn same(name: &str, reserved: &str) -> bool {
     name.len() == reserved.len() && starts_with(name, reserved)
 }

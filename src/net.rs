@@ -27,6 +27,31 @@ pub fn keep_alive(socket: impl AsFd) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether the other end has closed its side, or reset the connection, however many bytes of it wait to be read.
+pub fn departure(socket: impl AsFd) -> (bool, bool) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let socket = socket.as_fd();
+        let mut asked = [PollFd::new(&socket, PollFlags::RDHUP)];
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut asked, Some(&at_once)).is_err() {
+            return (false, false);
+        }
+        let [found] = asked.map(|asked| asked.revents());
+        (
+            found.contains(PollFlags::RDHUP),
+            found.intersects(PollFlags::ERR | PollFlags::HUP),
+        )
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // Elsewhere it is noticed with the next bytes that are sent.
+        let _ = socket;
+        (false, false)
+    }
+}
+
 /// A network in CIDR notation (RFC 4632), or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpNet);

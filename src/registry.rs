@@ -18,6 +18,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long what a credential has opened is left alone, whatever becomes of the credential. Two seconds are promised, and an
 /// ordinary answer that is under way when a token's time is up should come to its end.
 const UNJUDGED: Duration = Duration::from_secs(1);
+/// Between two looks whether a client that waits is still there.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long after its cut an entry may still be found alive.
 pub const GRACE: Duration = Duration::from_secs(1);
 
@@ -68,6 +70,8 @@ pub enum Phase {
     Linger,
     /// Waiting for somebody who has a deadline of their own (the upstream's answer, the office).
     Elsewhere,
+    /// The client is gone: nobody waits for anything.
+    Gone,
 }
 
 /// Why an entry was cut.
@@ -87,6 +91,11 @@ pub enum Cut {
 pub trait Observed: Send + Sync {
     /// The phase, and the progress figure.
     fn observe(&self) -> (Phase, u64);
+
+    /// Has whoever carries the entry find out, when it runs next, whether its client is still there; false: that is known.
+    fn look(&self) -> bool {
+        false
+    }
 
     /// The mark was not heeded within [`GRACE`]: whoever carries this entry is to be ended. Told again at each sweep.
     fn overdue(&self) {}
@@ -306,7 +315,9 @@ impl Entry {
 
     /// Starts the wait for an upstream's answer; [`Entry::answered`] ends it.
     pub fn await_answer(&self, within: Duration) {
-        let by = self.registry.tick.load(Ordering::Relaxed).wrapping_add(ticks(within));
+        // The tick that is under way has passed in part.
+        let now = self.registry.tick.load(Ordering::Relaxed);
+        let by = now.wrapping_add(ticks(within)).wrapping_add(1);
         self.answer_by.store(by.max(1), Ordering::Relaxed);
     }
 
@@ -345,10 +356,22 @@ impl Entry {
             Phase::Body => deadlines.body_progress,
             Phase::Idle => deadlines.idle,
             Phase::Linger => LINGER,
-            Phase::Elsewhere => return,
+            Phase::Elsewhere => {
+                self.look(now);
+                return;
+            }
+            Phase::Gone => Duration::ZERO,
         };
         if now.wrapping_sub(self.since.load(Ordering::Relaxed)) >= ticks(limit) {
             self.mark(Cut::Deadline);
+        }
+    }
+
+    /// Nobody reads from a client while its answer is waited for: now and then it is looked whether it is still there.
+    fn look(&self, now: u32) {
+        let waited = now.wrapping_sub(self.since.load(Ordering::Relaxed));
+        if waited.is_multiple_of(ticks(LOOK)) && self.observed.look() {
+            self.wake();
         }
     }
 
@@ -386,6 +409,7 @@ impl Phase {
             Self::Idle => 4,
             Self::Elsewhere => 5,
             Self::Linger => 6,
+            Self::Gone => 7,
         }
     }
 }
@@ -454,7 +478,7 @@ mod tests {
         registry.sweep(&deadlines, &|_| false);
         registry.sweep(&deadlines, &|_| false);
         assert_eq!(entry.cut(), None);
-        entry.await_answer(SWEEP * 2);
+        entry.await_answer(SWEEP);
         registry.sweep(&deadlines, &|_| false);
         assert_eq!(entry.cut(), None);
         registry.sweep(&deadlines, &|_| false);

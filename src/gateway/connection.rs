@@ -112,6 +112,7 @@ impl ConnectionState {
 
     fn observe_http1(&self, wire: &WireState) -> (Phase, u64) {
         let moved = wire.received().wrapping_add(wire.sent());
+        let departure = wire.departure();
         match wire.phase() {
             // The whole head has one deadline, however its bytes drip.
             wire::Phase::Head => (Phase::Head, wire.heads()),
@@ -124,9 +125,14 @@ impl ConnectionState {
             wire::Phase::Refused => (Phase::Body, moved),
             wire::Phase::Lingering => (Phase::Linger, 0),
             wire::Phase::Tunnel if self.progress.waits_for_client() => (Phase::Body, self.progress.frames()),
-            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade | wire::Phase::Tunnel => {
-                (Phase::Elsewhere, moved)
-            }
+            wire::Phase::Tunnel => (Phase::Elsewhere, moved),
+            wire::Phase::Body | wire::Phase::Idle | wire::Phase::Upgrade => match departure {
+                wire::Departure::Gone => (Phase::Gone, 0),
+                // It may still read what comes soon.
+                wire::Departure::Closed => (Phase::Body, moved),
+                wire::Departure::Here if self.progress.waits_for_upstream() => (Phase::Body, moved),
+                wire::Departure::Here => (Phase::Elsewhere, moved),
+            },
         }
     }
 }
@@ -169,6 +175,14 @@ impl Observed for ConnectionView {
                 .map_or((Phase::FirstByte, 2), |wire| self.0.observe_http1(wire)),
         }
     }
+
+    fn look(&self) -> bool {
+        let wire = self.0.wire.get();
+        let unknown =
+            |wire: &&Arc<WireState>| wire.departure() == wire::Departure::Here && wire.phase() != wire::Phase::Tunnel;
+        let wire = wire.filter(unknown);
+        wire.inspect(|wire| wire.look_for_client()).is_some()
+    }
 }
 
 /// The registry's view of one HTTP/2 stream.
@@ -180,7 +194,7 @@ struct StreamView {
 
 impl Observed for StreamView {
     fn observe(&self) -> (Phase, u64) {
-        let phase = if self.progress.waits_for_client() {
+        let phase = if self.progress.waits_for_client() || self.progress.waits_for_upstream() {
             Phase::Body
         } else {
             Phase::Elsewhere

@@ -6,10 +6,16 @@ use http::header::{self, HeaderMap, HeaderValue};
 use crate::codes::Code;
 use crate::problem::Problem;
 
+/// Header lines of a request, as over HTTP/1.
+const LINES: usize = 100;
+
 /// Refuses what is malformed in a request over HTTP/2. The peer's stack has checked names, control characters and the fields
 /// that belong to a connection (RFC 9113 section 8.2).
 pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |code, detail: &'static str| Err(Problem::new(code, detail));
+    if headers.len() > LINES {
+        return refuse(Code::HeadersTooLarge, "The request has too many header lines.");
+    }
     // RFC 9113 section 8.2.1: whoever trims it sees another value than who does not.
     if headers.values().any(has_blank_edge) {
         return refuse(
@@ -23,6 +29,11 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
             Code::InvalidFraming,
             "The request has more than one Content-Length header.",
         );
+    }
+    // RFC 9110 section 8.6: digits, at least one.
+    let is_length = |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    if !headers.get_all(header::CONTENT_LENGTH).iter().all(is_length) {
+        return refuse(Code::InvalidFraming, "Content-Length is not a number.");
     }
     // RFC 9110 section 10.1.1 defines this one; another might ask for what nobody here has understood.
     if !headers.get_all(header::EXPECT).iter().all(is_continue) {

@@ -64,6 +64,8 @@ pub struct Progress {
     sending: AtomicBool,
     /// The answer's body is waiting for the client to take what is there.
     taking: AtomicBool,
+    /// The answer's body is waiting for the upstream, which has said how much it will send.
+    owed: AtomicBool,
 }
 
 impl Progress {
@@ -75,6 +77,12 @@ impl Progress {
     /// Exchanges under way.
     pub fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether the upstream owes bytes of a body of which it has told the length. A stream without a length may be silent for
+    /// as long as it likes.
+    pub fn waits_for_upstream(&self) -> bool {
+        self.owed.load(Ordering::Relaxed)
     }
 
     /// Whether it is the client's turn: to send more of its body, or to take more of the answer's.
@@ -318,6 +326,8 @@ impl Body for RelayBody {
             .progress
             .taking
             .store(polled.is_ready(), Ordering::Relaxed);
+        let owed = polled.is_pending() && http_body::Body::size_hint(&this.upstream).exact().is_some();
+        this.exchange.progress.owed.store(owed, Ordering::Relaxed);
         match polled {
             Poll::Pending => {
                 this.exchange.entry.register(Waiter::Owner, cx.waker());

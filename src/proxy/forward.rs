@@ -163,6 +163,8 @@ fn write_request(
     if outgoing.te_trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
+    // Backends that speak CGI cannot tell a look-alike from what the route sets.
+    headers::drop_look_alikes(&mut headers, route.request_headers.set.iter().map(|(name, _)| name));
     apply(&route.request_headers, &mut headers);
     if let Some(Ok(values)) = permit.proof().map(|proof| proof.values.as_ref()) {
         values.set(outgoing.identity, &mut headers);

@@ -15,14 +15,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
 
 use super::acceptor::Accepted;
 use super::arrival::{self, Ends};
 use crate::gateway::{self, Body, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
+use crate::net;
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
 use crate::tls::ALPN_H2;
 use crate::upstream;
-use crate::wire::{self, Guarded, http2 as http2_wire};
+use crate::wire::{self, Departure, Guarded, http2 as http2_wire};
 
 /// What every worker works with.
 #[derive(Clone)]
@@ -130,7 +132,7 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
     // Each part is boxed, so that an idle connection holds only what it is in, and not room for the largest of them.
     match port.protocol {
         Protocol::Http | Protocol::Redirect => {
-            Box::pin(serve_http1(stream, known(None), &state, &tuning, tools.gateway)).await;
+            Box::pin(serve_http1(stream, plain, known(None), &state, &tuning, tools.gateway)).await;
         }
         Protocol::Https => {
             if let Some((stream, secured)) = Box::pin(arrival::handshake(stream, &entry, &state, &tools)).await {
@@ -138,7 +140,7 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
                 if stream.get_ref().1.alpn_protocol() == Some(ALPN_H2) {
                     Box::pin(serve_http2(stream, connection, &state, &tuning, tools.gateway)).await;
                 } else {
-                    Box::pin(serve_http1(stream, connection, &state, &tuning, tools.gateway)).await;
+                    Box::pin(serve_http1(stream, secure, connection, &state, &tuning, tools.gateway)).await;
                 }
             }
         }
@@ -160,8 +162,23 @@ fn handled(request: Request<Incoming>, gateway: &Arc<Gateway>, connection: &Arc<
 
 type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
+/// Whether the client at the other end of a plain stream is still there.
+fn plain(stream: &TcpStream) -> Departure {
+    match net::departure(stream) {
+        (_, true) => Departure::Gone,
+        (true, false) => Departure::Closed,
+        (false, false) => Departure::Here,
+    }
+}
+
+#[expect(clippy::borrowed_box, reason = "it is the stream's type")]
+fn secure(stream: &Box<TlsStream<TcpStream>>) -> Departure {
+    plain(stream.get_ref().0)
+}
+
 async fn serve_http1<S>(
     stream: S,
+    departed: fn(&S) -> Departure,
     connection: Arc<Connection>,
     state: &ConnectionState,
     tuning: &Tuning,
@@ -169,7 +186,7 @@ async fn serve_http1<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let guarded = Guarded::new(stream, tuning.wire);
+    let guarded = Guarded::new(stream, tuning.wire).looking(departed);
     state.http1(Arc::clone(guarded.state()));
     let entry = Arc::clone(connection.entry());
     let service = service_fn(move |request| handled(request, &gateway, &connection));

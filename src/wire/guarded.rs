@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::held::Held;
 use super::scanner::{Outcome, Scanner, Step};
 use super::settings::{LINGER_BYTES, Settings};
-use super::state::{Decision, Phase, WireState};
+use super::state::{Decision, Departure, Phase, WireState};
 use super::violation::Violation;
 
 /// A stream whose reader sees only what the scanner has framed. Give it to hyper in a `TokioIo`: that adapter reads into
@@ -27,6 +27,8 @@ pub struct Guarded<S> {
     /// Whether a head has passed whose message has not ended.
     open: bool,
     closing: Closing,
+    /// How to find out whether the client is still there.
+    departed: Option<fn(&S) -> Departure>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,15 @@ impl<S> Guarded<S> {
             unscanned: false,
             open: false,
             closing: Closing::Open,
+            departed: None,
         }
+    }
+
+    /// Finds out by this, when it is [asked](WireState::look_for_client), whether the client is still there.
+    #[must_use]
+    pub fn looking(mut self, departed: fn(&S) -> Departure) -> Self {
+        self.departed = Some(departed);
+        self
     }
 
     /// What service and registry share with this guard.
@@ -257,6 +267,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.state.is_to_look()
+            && let Some(departed) = this.departed
+        {
+            this.state.found(departed(&this.stream));
+        }
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         this.state.blocked_in_writing(flushed.is_pending());
         flushed

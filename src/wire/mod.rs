@@ -43,5 +43,5 @@ pub use guarded::Guarded;
 pub use proxy_header::{Announced, LONGEST as LONGEST_PROXY_HEADER, ProxyHeader, fuzz_proxy_header, proxy_header};
 pub use scanner::{Outcome, Scanner, Step};
 pub use settings::Settings;
-pub use state::{Phase, WireState};
+pub use state::{Departure, Phase, WireState};
 pub use violation::Violation;

@@ -51,6 +51,17 @@ impl Phase {
     }
 }
 
+/// Whether a client is still there, as far as its end of the connection tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Departure {
+    /// Nothing says otherwise.
+    Here,
+    /// It sends nothing more; it may still be reading (RFC 9112 section 9.6).
+    Closed,
+    /// It reset the connection.
+    Gone,
+}
+
 /// What the owner says about the bytes behind a request that asked for an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -72,6 +83,8 @@ pub struct WireState {
     violation: OnceLock<Violation>,
     to_answer: AtomicBool,
     decision: AtomicU8,
+    look: AtomicBool,
+    departure: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -117,6 +130,34 @@ impl WireState {
     /// Whether it is the client's turn to take: somebody wants to write and there was no room.
     pub fn waits_for_client_to_take(&self) -> bool {
         self.writing.load(Ordering::Relaxed)
+    }
+
+    /// Asks the stream's owner to find out, the next time it runs, whether the client is still there: while an answer is
+    /// waited for nobody reads, and so nobody would notice.
+    pub fn look_for_client(&self) {
+        self.look.store(true, Ordering::Relaxed);
+    }
+
+    /// What was found.
+    pub fn departure(&self) -> Departure {
+        match self.departure.load(Ordering::Relaxed) {
+            1 => Departure::Closed,
+            2 => Departure::Gone,
+            _ => Departure::Here,
+        }
+    }
+
+    pub(super) fn is_to_look(&self) -> bool {
+        self.look.load(Ordering::Relaxed) && self.look.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn found(&self, departure: Departure) {
+        let number = match departure {
+            Departure::Here => 0,
+            Departure::Closed => 1,
+            Departure::Gone => 2,
+        };
+        self.departure.store(number, Ordering::Relaxed);
     }
 
     /// For the service, first thing with every request: if this returns something, the request is not the client's but stands

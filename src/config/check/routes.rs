@@ -297,8 +297,15 @@ fn rate_limit(raw: &file::Route, key: &KeyPath, report: &mut Report<'_>) -> Opti
     let kinds = [("client", rate::By::Client), ("user", rate::By::User)];
     let by = report.choose(&key.key("by"), &raw_limit.by, &kinds);
     let per = field::positive(report, &key.key("per"), raw_limit.per);
-    let Some(requests) = NonZeroU32::new(raw_limit.requests) else {
-        return Some(None);
+    let unset = file::RateLimit::default();
+    let requests = match raw_limit.requests.map(NonZeroU32::new) {
+        Some(Some(requests)) => requests,
+        None if raw_limit.per.0 == unset.per.0 && raw_limit.by == unset.by => return Some(None),
+        Some(None) | None => {
+            let fault = Fault::at(&key.key("requests"), "a number of requests, at least 1");
+            report.error(fault.hint("access = \"deny\" closes a route; without rate_limit there is no limit"));
+            return None;
+        }
     };
     if raw.access == "public" && by == Some(rate::By::User) {
         let fault = Fault::at(&key.key("by"), "on a public route nobody is known: clients are counted");

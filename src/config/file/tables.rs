@@ -120,7 +120,7 @@ table! {
 table! {
     /// `routes[].rate_limit`; without requests: none
     RateLimit {
-        requests: u32 = 0,
+        requests: Option<u32> = None,
         per: Span = Span::seconds(1),
         by: String = "client".to_owned(),
     }

@@ -13,6 +13,7 @@
 mod administration;
 mod audit;
 mod books;
+mod browser;
 mod email;
 mod error;
 mod issue;
@@ -51,6 +52,7 @@ use issue::Lives;
 use stand_ins::StandIns;
 
 pub use administration::{Account, Administration, NewAccount, Which};
+pub use browser::{Browser, BrowserSession};
 pub use email::InvalidEmail;
 pub use error::Error;
 pub use issue::Tokens;

@@ -22,9 +22,9 @@ use super::body::{self, Form, secret};
 use super::{Asked, Services, refusal};
 
 /// How long the office has for what asks the store alone. The store's own deadlines come first.
-const STORE: Duration = Duration::from_secs(5);
+pub(super) const STORE: Duration = Duration::from_secs(5);
 /// How long it has where a password waits for its turn: the whole queue, on a slow machine.
-const HASHING: Duration = Duration::from_secs(10);
+pub(super) const HASHING: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct LoginForm {

@@ -8,6 +8,7 @@
 
 mod account;
 mod body;
+mod pages;
 mod refusal;
 mod settings;
 pub mod status;
@@ -34,8 +35,11 @@ use crate::codes::Code;
 use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::problem::Problem;
+use crate::route::Host;
+use crate::session;
 use crate::telemetry::Metrics;
 
+pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
 /// What the endpoints work with.
@@ -66,6 +70,10 @@ pub struct Asked<B = Incoming> {
     pub client: IpAddr,
     /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
+    /// The host it asks.
+    pub host: Option<Host<'static>>,
+    /// Whether it changes something and nothing says that it does not come from a page of another site.
+    pub cross_site: bool,
     /// How long the whole body may take to arrive.
     pub body_within: Duration,
 }
@@ -81,6 +89,7 @@ const SHOWN: Counts = Counts {
 #[derive(Debug)]
 pub struct Endpoints {
     rows: Vec<Row>,
+    places: Places,
 }
 
 /// One URL and who may have it.
@@ -113,12 +122,16 @@ enum Page {
     Me,
     Logout,
     Jwks,
+    ForPeople(pages::Page),
 }
 
 impl Endpoints {
     /// The URLs that the settings switch on.
     pub fn new(settings: &Settings) -> Self {
-        let mut endpoints = Self { rows: Vec::new() };
+        let mut endpoints = Self {
+            rows: Vec::new(),
+            places: Places::new(settings, &session::Settings::default(), []),
+        };
         if let Some(api) = &settings.api {
             let mut add =
                 |page, path: &str, method, access| endpoints.add(page, format!("{api}{path}"), method, access);
@@ -130,6 +143,14 @@ impl Endpoints {
             add(Page::Protected, "/protected", Method::GET, Access::Authenticated);
             add(Page::Me, "/me", Method::GET, Access::Authenticated);
             add(Page::Logout, "/logout", Method::POST, Access::Authenticated);
+        }
+        if let Some(prefix) = &settings.pages {
+            for (page, path, method, access) in pages::rows() {
+                endpoints.add(Page::ForPeople(page), format!("{prefix}{path}"), method, access);
+                if let Some(row) = endpoints.rows.last_mut() {
+                    row.credentials = pages::SHOWN;
+                }
+            }
         }
         if settings.well_known {
             let path = "/.well-known/jwks.json".to_owned();
@@ -149,6 +170,18 @@ impl Endpoints {
             page,
         };
         self.rows.push(row);
+    }
+
+    /// Where browsers are sent.
+    #[must_use]
+    pub fn leading(mut self, places: Places) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Where browsers are sent.
+    pub fn places(&self) -> &Places {
+        &self.places
     }
 
     /// The rows, in the order of their indices.
@@ -180,6 +213,7 @@ impl Endpoints {
             Page::Protected => account::protected(proof),
             Page::Me => account::me(proof),
             Page::Logout => account::logout(proof, asked, services).await,
+            Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
         }
     }

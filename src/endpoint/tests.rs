@@ -78,6 +78,8 @@ impl Gate {
             body: Full::new(Bytes::from(body.to_owned())),
             client: CLIENT,
             secure: true,
+            host: None,
+            cross_site: false,
             body_within: std::time::Duration::from_secs(5),
         };
         let serving = self.endpoints.serve(row.unwrap().index, proof, asked, &self.services);

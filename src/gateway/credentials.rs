@@ -7,7 +7,7 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
 
-use super::{Client, Connection, Gateway, Record, Snapshot};
+use super::{Client, Connection, Gateway, Record, Snapshot, browsers};
 use crate::admission::{Credentials, Destination, Permit, Question, Refusal};
 use crate::answer::cors;
 use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
@@ -43,7 +43,7 @@ impl Gateway {
             (decision, _) = self.admit(asked, Some(&resolved), record);
             record.cookie = resolved.cookie;
         }
-        let permit = decision.map_err(Problem::from)?;
+        let permit = decision.map_err(|refusal| browsers::problem(refusal, asked, record))?;
         if let Some(proof) = permit.proof()
             && proof.person.credential == CredentialKind::Session
             && record.cookie.is_none()

@@ -2,6 +2,7 @@
 
 mod address;
 mod body;
+mod browsers;
 mod client;
 mod connection;
 mod credentials;
@@ -32,6 +33,7 @@ use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Forwarded, Outgoing};
+use crate::route::Host;
 use crate::session;
 use crate::telemetry::Metrics;
 use crate::tls::ServerTls;
@@ -175,17 +177,26 @@ impl Gateway {
             }
             Destination::Endpoint(index) => {
                 record.endpoint = true;
+                let cross_site = credentials::may_harm(&message.parts.method, None)
+                    && credentials::is_cross_site(&message.parts, authority.as_ref(), &client, &snapshot.cors);
                 let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,
                     body,
                     client: client.address,
                     secure: client.secure,
+                    host: host.map(Host::into_owned),
+                    cross_site,
                     body_within: snapshot.body_within,
                 };
                 // Boxed, for it is large, and no forwarded request has to make room for it.
                 let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
-                Box::pin(serving).await.map(Body::whole)
+                let answer = Box::pin(serving).await?;
+                // A new cookie, or none any more, is not undone by a renewed one.
+                if answer.headers().contains_key(header::SET_COOKIE) {
+                    record.cookie = None;
+                }
+                Ok(Body::whole(answer))
             }
             Destination::Route(entry) => {
                 let (mut parts, body) = message.take()?;

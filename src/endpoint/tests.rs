@@ -155,11 +155,19 @@ fn the_table_says_who_may_have_what() {
             "[GET] /api/protected Authenticated",
             "[GET] /api/me Authenticated",
             "[POST] /api/logout Authenticated",
+            "[GET] /auth Public",
+            "[GET] /auth/ Optional",
+            "[GET] /auth/login Public",
+            "[POST] /auth/login Public",
+            "[GET] /auth/logout Public",
+            "[POST] /auth/logout Optional",
+            "[GET] /auth/assets/style.css Public",
             "[GET] /.well-known/jwks.json Public",
         ]
     );
     let elsewhere = Settings {
         api: Some("/gate/v1".into()),
+        pages: None,
         well_known: false,
         ..Settings::default()
     };
@@ -167,6 +175,7 @@ fn the_table_says_who_may_have_what() {
     assert!(
         table(&Settings {
             api: None,
+            pages: None,
             well_known: false,
             ..Settings::default()
         })

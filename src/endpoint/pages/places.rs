@@ -84,8 +84,10 @@ impl Places {
         if rd.starts_with('/') {
             return path(rd);
         }
-        let scheme = rd.get(..8).filter(|scheme| scheme.eq_ignore_ascii_case("https://"));
-        let url = scheme.and_then(|_| Url::parse(rd).ok())?;
+        // The URL parser is lenient about slashes; a client of ours has no reason to be.
+        let (scheme, rest) = rd.split_at_checked("https://".len())?;
+        let is_https = scheme.eq_ignore_ascii_case("https://") && !rest.starts_with('/');
+        let url = Some(rd).filter(|_| is_https).and_then(|rd| Url::parse(rd).ok())?;
         let own = url.username().is_empty() && url.password().is_none();
         let host = url.host_str().filter(|_| own)?;
         let host = host.strip_suffix('.').unwrap_or(host);

@@ -25,6 +25,7 @@ macro_rules! on_both {
 pub mod answers;
 pub mod world;
 
+mod browser;
 mod endpoints;
 mod feed;
 mod login;

@@ -42,8 +42,8 @@ pub struct Problem {
     pub reasons: Vec<Cow<'static, str>>,
     /// Whether the connection cannot go on after this answer (HTTP/1.1).
     pub close: bool,
-    /// Where a browser is sent instead of being told: the login page.
-    pub leads_to: Option<HeaderValue>,
+    /// Where a browser is sent instead of being told: the login page. Boxed: it is rare, and every result has room for it.
+    pub leads_to: Option<Box<HeaderValue>>,
 }
 
 impl Problem {
@@ -83,7 +83,7 @@ impl Problem {
 
     /// Sends the client somewhere else instead of telling it.
     pub fn leading_to(mut self, location: HeaderValue) -> Self {
-        self.leads_to = Some(location);
+        self.leads_to = Some(Box::new(location));
         self
     }
 

@@ -36,7 +36,7 @@ struct Document<'a> {
 /// The response for a problem. The cause stays here.
 pub fn problem(problem: &Problem) -> Answer {
     if let Some(location) = &problem.leads_to {
-        return redirect(StatusCode::FOUND, location.clone());
+        return redirect(StatusCode::FOUND, HeaderValue::clone(location));
     }
     let document = Document {
         kind: "about:blank",

@@ -181,6 +181,9 @@ fn refused_logins_say_what_the_api_says_and_no_more() {
     let answer = log_in(client, "gone", &password_of("gone"), None);
     assert_page(&answer, 403);
     assert!(answer.text().contains("not active"), "{}", answer.text());
+    for _ in 0..2 {
+        log_in(client, "alice", "wrong", None).expect(401);
+    }
     // By now the account has had its failures: the right password is not looked at.
     let answer = log_in(client, "alice", &password_of("alice"), Some("/app"));
     assert_page(&answer, 429);

@@ -59,6 +59,21 @@ fn leads_to(refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<Hea
     }
 }
 
+/// Adds a renewed cookie to an answer. A backend that lets caches keep its answer for everybody does not know of it: no cache
+/// that several people share may keep this one (RFC 9111 section 7.3).
+pub(super) fn add_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
+    let mut fields = headers.get_all(header::CACHE_CONTROL).iter();
+    let is_kept_apart = fields.any(|field| {
+        let directives = field.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let mut directives = directives.map(<[u8]>::to_ascii_lowercase);
+        directives.any(|directive| directive == b"private" || directive == b"no-store")
+    });
+    if !is_kept_apart {
+        headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
+    }
+    headers.append(header::SET_COOKIE, cookie);
+}
+
 fn counts_session(record: &Record) -> bool {
     record
         .route
@@ -105,6 +120,27 @@ fn is_zero_weight(parameter: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn an_answer_with_a_cookie_is_for_nobody_else() {
+        for (before, after) in [
+            (&[][..], "private"),
+            (&["public, max-age=60"][..], "public, max-age=60 | private"),
+            (&["max-age=60, Private"][..], "max-age=60, Private"),
+            (&["no-cache", "No-Store"][..], "no-cache | No-Store"),
+            (&["private=\"x\""][..], "private=\"x\" | private"),
+        ] {
+            let mut headers = HeaderMap::new();
+            for field in before {
+                headers.append(header::CACHE_CONTROL, HeaderValue::from_static(field));
+            }
+            add_cookie(&mut headers, HeaderValue::from_static("a=b"));
+            let fields = headers.get_all(header::CACHE_CONTROL).iter();
+            let fields: Vec<&str> = fields.map(|field| field.to_str().unwrap()).collect();
+            assert_eq!(fields.join(" | "), after);
+            assert_eq!(headers[header::SET_COOKIE], "a=b");
+        }
+    }
 
     #[test]
     fn a_browser_is_told_by_what_it_asks_for() {

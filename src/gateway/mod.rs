@@ -99,7 +99,7 @@ impl Gateway {
             rest::mark(&mut response, go_on, connection);
         }
         if let Some(cookie) = record.cookie.take() {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
+            browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {
             method: &method,

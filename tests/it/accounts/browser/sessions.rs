@@ -10,6 +10,7 @@ use crate::accounts::world::{Gateway, Kind, PASSWORD, World, at_once, soon};
 use crate::postgres::Cluster;
 use crate::support::client::Response;
 use crate::support::gateway::Metrics;
+use crate::support::reply::Reply;
 use crate::support::until;
 
 fn status(gateway: &Gateway, path: &str, jar: &str) -> u16 {
@@ -99,6 +100,16 @@ fn a_cookie_is_renewed_once_for_all_who_show_it(kind: Kind) {
     assert_eq!(late.echoed("x-user").as_deref(), Some("alice"));
     let newest = set_cookie(&late);
     assert!(newest != renewed && renewals(&gateway) == 2.0);
+    // Whatever a backend says of its answers, no cache may hand the cookie to somebody else.
+    assert_eq!(late.headers.all("cache-control"), ["private"]);
+    let public = [("Cache-Control", "public, max-age=60")];
+    world.backend.next(Reply::new(200, &public, "for all"));
+    let answer = get_with(&gateway.client, "/app/x", &jar).expect(200);
+    assert_eq!(set_cookie(&answer), newest);
+    assert_eq!(answer.headers.all("cache-control"), ["public, max-age=60", "private"]);
+    world.backend.next(Reply::new(200, &public, "for all"));
+    let answer = get_with(&gateway.client, "/app/x", &newest).expect(200);
+    assert_eq!(answer.headers.all("cache-control"), ["public, max-age=60"]);
     // Out with the newest: none of them counts any more, and none comes back.
     log_out(&gateway.client, &newest).expect(303);
     for jar in [&jar, &renewed, &newest] {

@@ -1,7 +1,5 @@
 //! A browser's login: the same as any other, but what it opens is carried by a cookie and not by tokens.
 
-use std::net::IpAddr;
-
 use crate::principal::SessionId;
 use crate::secret::Secret;
 use crate::store::{NewSession, SessionKind, User};
@@ -9,18 +7,13 @@ use crate::token;
 
 use super::issue::no_randomness;
 use super::login::Opens;
-use super::{Accounts, Error};
-
-/// The longest program that is remembered with a session, in characters.
-const PROGRAM_AT_MOST: usize = 200;
+use super::{Accounts, Caller, Error};
 
 /// What a browser shows beside a name and a password.
 #[derive(Clone, Debug)]
 pub struct Browser {
-    /// The client's address.
-    pub client: IpAddr,
-    /// The program (User-Agent), for its owner's list of sessions.
-    pub program: Option<String>,
+    /// Where it calls from.
+    pub caller: Caller,
     /// The session whose cookie came with the login: it ends with it.
     pub before: Option<SessionId>,
 }
@@ -44,7 +37,9 @@ impl Accounts {
         password: Secret<String>,
         browser: Browser,
     ) -> Result<BrowserSession, Error> {
-        let opened = self.login_opening(&browser, name, password, browser.client).await?;
+        let opened = self
+            .login_opening(&browser, name, password, browser.caller.address)
+            .await?;
         if let Some(before) = browser.before.filter(|before| *before != opened.id)
             && let Err(error) = self.end_session(before, self.clock.unix_millis()).await
         {
@@ -74,8 +69,8 @@ impl Opens for Browser {
             idle_until,
             password_was: user.password.clone(),
             kind: SessionKind::Browser,
-            client: self.program.as_deref().and_then(shortened),
-            address: Some(self.client.to_string()),
+            client: self.caller.agent.clone(),
+            address: Some(self.caller.address.to_string()),
         };
         let opened = accounts.books.store().open_session(session, now);
         let opened = accounts.books.ask("open_session", opened).await?;
@@ -85,14 +80,4 @@ impl Opens for Browser {
             user: user.clone(),
         }))
     }
-}
-
-/// A text for a list, of something that a client made up.
-fn shortened(program: &str) -> Option<String> {
-    let text: String = program
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(PROGRAM_AT_MOST)
-        .collect();
-    (!text.is_empty()).then_some(text)
 }

@@ -12,7 +12,7 @@ use crate::telemetry::LoginResult;
 use crate::throttle::{Attempt, Refused};
 
 use super::audit::{self, Rejection};
-use super::{Accounts, Error, Tokens};
+use super::{Accounts, Caller, Error, Tokens};
 
 /// How often a login begins again because the row changed while its password was verified. Another login that replaces
 /// the hash by a better one does that once.
@@ -43,20 +43,27 @@ pub(super) trait Opens: Sync {
 }
 
 /// A session carried by tokens.
-struct ByTokens;
+struct ByTokens<'a>(&'a Caller);
 
-impl Opens for ByTokens {
+impl Opens for ByTokens<'_> {
     type Gives = Tokens;
 
     async fn open(&self, accounts: &Accounts, user: &User) -> Result<Option<Tokens>, Error> {
-        accounts.open_session(user).await
+        accounts.open_session(user, self.0).await
     }
 }
 
 impl Accounts {
     /// Logs somebody in.
-    pub async fn login(&self, name: &str, password: Secret<String>, client: IpAddr) -> Result<Tokens, Error> {
-        self.login_opening(&ByTokens, name, password, client).await
+    pub async fn login(
+        &self,
+        name: &str,
+        password: Secret<String>,
+        caller: impl Into<Caller>,
+    ) -> Result<Tokens, Error> {
+        let caller = caller.into();
+        self.login_opening(&ByTokens(&caller), name, password, caller.address)
+            .await
     }
 
     /// A login, whatever it opens: one throttle, one password check, one audit line.
@@ -115,7 +122,7 @@ impl Accounts {
         Err(Error::InvalidCredentials)
     }
 
-    async fn admit(&self, name: &str, client: IpAddr) -> Result<Attempt, Error> {
+    pub(super) async fn admit(&self, name: &str, client: IpAddr) -> Result<Attempt, Error> {
         let (answer, outcome) = match self.throttle.admit(name, client).await {
             Ok(attempt) => (Ok(()), Ok(attempt)),
             Err(Refused::TooMany { scope, retry_after }) => {
@@ -198,7 +205,7 @@ impl Accounts {
     }
 
     /// The login is done whether or not its failures can be forgotten.
-    async fn forgive(&self, attempt: Attempt) {
+    pub(super) async fn forgive(&self, attempt: Attempt) {
         if let Err(error) = attempt.succeeded().await {
             self.books.count::<()>("clear_failures", Err(error)).ok();
         }
@@ -246,6 +253,14 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         | Error::InvalidRole(_)
         | Error::WeakPassword(_)
         | Error::NoSession
+        | Error::CredentialNotAllowed
+        | Error::NoSuchSession
+        | Error::NoSuchKey
+        | Error::TooManyKeys
+        | Error::InvalidKeyName
+        | Error::InvalidKeyLife
+        | Error::RoleNotOwned(_)
+        | Error::AdminRole
         | Error::NoSuchUser
         | Error::SeveralUsers(_) => LoginResult::Failure,
     }

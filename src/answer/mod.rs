@@ -53,7 +53,7 @@ pub fn problem(problem: &Problem) -> Answer {
     if let Some(value) = problem.challenge.map(challenge) {
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
-    if problem.basic {
+    if problem.basic || problem.challenge == Some(Challenge::ApiKey) {
         headers.append(header::WWW_AUTHENTICATE, BASIC);
     }
     if let Some(seconds) = problem.retry_after {
@@ -111,7 +111,7 @@ pub fn vary(headers: &mut HeaderMap, name: &HeaderName) {
 /// `WWW-Authenticate` as RFC 6750 section 3 has it: an error code only if a credential was shown.
 fn challenge(challenge: Challenge) -> HeaderValue {
     HeaderValue::from_static(match challenge {
-        Challenge::Bearer => r#"Bearer realm="doorward""#,
+        Challenge::Bearer | Challenge::ApiKey => r#"Bearer realm="doorward""#,
         Challenge::InvalidToken => {
             r#"Bearer realm="doorward", error="invalid_token", error_description="The access token is invalid or has ended""#
         }

@@ -15,6 +15,7 @@ pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> P
     let leads_to = leads_to(&refusal, asked, record);
     let problem = Problem::from(refusal);
     let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
+    // Many clients send Basic only when it is asked for (RFC 7617 section 2).
     let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
     let problem = match basic && wants_credentials {
         true => problem.offering_basic(),

@@ -15,6 +15,7 @@ use crate::headers::Sifted;
 use crate::principal::CredentialKind;
 use crate::problem::Problem;
 use crate::proxy::Upgrade;
+
 use crate::route::{Host, Target};
 use crate::session::{self, CookieName, Found};
 

@@ -98,7 +98,10 @@ impl Gateway {
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
             rest::mark(&mut response, go_on, connection);
         }
-        if let Some(cookie) = record.cookie.take() {
+        // A login or logout has just set its own: a renewed one must not undo that.
+        let sets_its_own =
+            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE);
+        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own) {
             browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {
@@ -188,15 +191,11 @@ impl Gateway {
                     host: host.map(Host::into_owned),
                     cross_site,
                     body_within: snapshot.body_within,
+                    verifier: Arc::clone(&snapshot.verifier),
                 };
                 // Boxed, for it is large, and no forwarded request has to make room for it.
                 let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
-                let answer = Box::pin(serving).await?;
-                // A new cookie, or none any more, is not undone by a renewed one.
-                if answer.headers().contains_key(header::SET_COOKIE) {
-                    record.cookie = None;
-                }
-                Ok(Body::whole(answer))
+                Box::pin(serving).await.map(Body::whole)
             }
             Destination::Route(entry) => {
                 let (mut parts, body) = message.take()?;

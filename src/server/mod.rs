@@ -6,6 +6,7 @@ mod arrival;
 mod assemble;
 mod drain;
 mod feed;
+mod keys;
 mod reload;
 mod renewal;
 mod verify;
@@ -29,11 +30,13 @@ use crate::revocation::Revocations;
 use crate::store::Store;
 use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
+use crate::token::FetchedKeys;
 use acceptor::{Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use keys::hint as key_hint;
 pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 
@@ -78,6 +81,7 @@ pub struct Server {
     registries: Vec<Arc<Registry>>,
     store: Arc<dyn Store>,
     revocations: Revocations,
+    fetched: FetchedKeys,
     metrics: Arc<Metrics>,
     config: Config,
     ports: Vec<Arc<Port>>,
@@ -138,6 +142,7 @@ impl Server {
             registries: Vec::new(),
             store: Arc::clone(&parts.store),
             revocations: parts.revocations.clone(),
+            fetched: parts.fetched.clone(),
             metrics,
             ports: bound.iter().map(|(_, port)| Arc::clone(port)).collect(),
             addresses: bound

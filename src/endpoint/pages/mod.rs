@@ -18,7 +18,6 @@ use crate::authn::{Counts, Proof};
 use crate::authz::Access;
 use crate::codes::Code;
 use crate::password::MAX_PASSWORD_BYTES;
-use crate::principal::SessionId;
 use crate::problem::Problem;
 use crate::route::Host;
 
@@ -123,7 +122,12 @@ where
     B::Error: std::error::Error + 'static,
 {
     let insecure = insecure(&asked, places);
-    let newcomer = Newcomer::of(&asked, services);
+    let browser = Browser {
+        caller: asked.caller(),
+        before: services
+            .resolver
+            .session_of(&asked.parts.headers, services.clock.unix_millis()),
+    };
     let form = form::read(&asked.parts.headers, asked.body, asked.body_within).await;
     if let Some(answer) = insecure {
         return answer;
@@ -132,7 +136,7 @@ where
     let landing = rd.and_then(|rd| places.landing(rd));
     let entered = match form {
         _ if asked.cross_site => Err(cross_site()),
-        Ok(form) => enter(form, newcomer, services).await,
+        Ok(form) => enter(form, browser, services).await,
         Err(problem) => Err(problem),
     };
     match entered {
@@ -153,29 +157,8 @@ where
     }
 }
 
-/// Who is at the door, beside name and password.
-struct Newcomer {
-    client: IpAddr,
-    program: Option<String>,
-    before: Option<SessionId>,
-}
-
-impl Newcomer {
-    fn of<B>(asked: &Asked<B>, services: &Services) -> Self {
-        let headers = &asked.parts.headers;
-        let program = headers
-            .get(header::USER_AGENT)
-            .and_then(|program| program.to_str().ok());
-        Self {
-            client: asked.client,
-            program: program.map(str::to_owned),
-            before: services.resolver.session_of(headers, services.clock.unix_millis()),
-        }
-    }
-}
-
 /// A login, to the cookie at its end.
-async fn enter(form: Form, newcomer: Newcomer, services: &Services) -> Result<HeaderValue, Problem> {
+async fn enter(form: Form, browser: Browser, services: &Services) -> Result<HeaderValue, Problem> {
     let wrong = |detail: String| Problem::new(Code::InvalidRequest, detail);
     let (Some(name), Some(password)) = (form.username, form.password) else {
         return Err(wrong("The form holds no name or no password.".to_owned()));
@@ -188,11 +171,6 @@ async fn enter(form: Form, newcomer: Newcomer, services: &Services) -> Result<He
         return Err(not_ready());
     }
     let accounts = Arc::clone(&services.accounts);
-    let browser = Browser {
-        client: newcomer.client,
-        program: newcomer.program,
-        before: newcomer.before,
-    };
     let job = async move { accounts.login_browser(&name, password, browser).await };
     let opened = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     let session = opened.map_err(Problem::from)?;

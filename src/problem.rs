@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::codes::Code;
 
@@ -34,6 +34,8 @@ pub struct Problem {
     pub cause: Option<String>,
     /// `WWW-Authenticate`.
     pub challenge: Option<Challenge>,
+    /// Whether Basic is offered beside it (RFC 7617 section 2).
+    pub basic: bool,
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
     /// `Allow`, with a 405.
@@ -42,6 +44,8 @@ pub struct Problem {
     pub reasons: Vec<Cow<'static, str>>,
     /// Whether the connection cannot go on after this answer (HTTP/1.1).
     pub close: bool,
+    /// Where a browser is sent instead of being told: the login page. Boxed: it is rare, and every result has room for it.
+    pub leads_to: Option<Box<HeaderValue>>,
 }
 
 impl Problem {
@@ -52,10 +56,12 @@ impl Problem {
             detail: detail.into(),
             cause: None,
             challenge: None,
+            basic: false,
             retry_after: None,
             allow: None,
             reasons: Vec::new(),
             close: false,
+            leads_to: None,
         }
     }
 
@@ -68,6 +74,18 @@ impl Problem {
     /// Adds the challenge.
     pub fn challenged(mut self, challenge: Challenge) -> Self {
         self.challenge = Some(challenge);
+        self
+    }
+
+    /// Offers Basic beside the challenge.
+    pub fn offering_basic(mut self) -> Self {
+        self.basic = true;
+        self
+    }
+
+    /// Sends the client somewhere else instead of telling it.
+    pub fn leading_to(mut self, location: HeaderValue) -> Self {
+        self.leads_to = Some(Box::new(location));
         self
     }
 

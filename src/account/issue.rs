@@ -45,6 +45,11 @@ impl Lives {
         }
     }
 
+    /// How long a session lives at most.
+    pub(super) fn session(self) -> i64 {
+        self.session
+    }
+
     /// When a session that lives until `end` ends if it is not used after `now`.
     pub(super) fn idle_until(self, now: i64, end: i64) -> i64 {
         now.saturating_add(self.idle).min(end)

@@ -1,5 +1,6 @@
 //! Login: a name and a password, and at its end a session or one of a few refusals that betray nothing.
 
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,6 +32,27 @@ enum Checked {
     Wrong(Rejection),
 }
 
+/// What a login opens for somebody whose password was right.
+pub(super) trait Opens: Sync {
+    /// What it gives.
+    type Gives: Send;
+
+    /// Opens it; `None`: the row holds another password by now, or is not active any more.
+    fn open(&self, accounts: &Accounts, user: &User)
+    -> impl Future<Output = Result<Option<Self::Gives>, Error>> + Send;
+}
+
+/// A session carried by tokens.
+struct ByTokens<'a>(&'a Caller);
+
+impl Opens for ByTokens<'_> {
+    type Gives = Tokens;
+
+    async fn open(&self, accounts: &Accounts, user: &User) -> Result<Option<Tokens>, Error> {
+        accounts.open_session(user, self.0).await
+    }
+}
+
 impl Accounts {
     /// Logs somebody in.
     pub async fn login(
@@ -39,16 +61,36 @@ impl Accounts {
         password: Secret<String>,
         caller: impl Into<Caller>,
     ) -> Result<Tokens, Error> {
-        let outcome = self.try_login(name, &password, &caller.into()).await;
+        let caller = caller.into();
+        self.login_opening(&ByTokens(&caller), name, password, caller.address)
+            .await
+    }
+
+    /// A login, whatever it opens: one throttle, one password check, one audit line.
+    pub(super) async fn login_opening<O: Opens>(
+        &self,
+        opens: &O,
+        name: &str,
+        password: Secret<String>,
+        client: IpAddr,
+    ) -> Result<O::Gives, Error> {
+        let outcome = self.try_login(opens, name, &password, client).await;
         self.metrics.login(label(&outcome));
         match outcome {
-            Err(Error::TooManyAttempts { .. }) if self.throttle.settings().silent => self.pretend(name, password).await,
+            Err(Error::TooManyAttempts { .. }) if self.throttle.settings().silent => {
+                Err(self.pretend(name, password).await)
+            }
             outcome => outcome,
         }
     }
 
-    async fn try_login(&self, name: &str, password: &Secret<String>, caller: &Caller) -> Result<Tokens, Error> {
-        let client = caller.address;
+    async fn try_login<O: Opens>(
+        &self,
+        opens: &O,
+        name: &str,
+        password: &Secret<String>,
+        client: IpAddr,
+    ) -> Result<O::Gives, Error> {
         let attempt = self.admit(name, client).await?;
         let stand_in = self.stand_ins.current().await?;
         let mut rejection = Rejection::ChangedMeanwhile;
@@ -64,13 +106,13 @@ impl Accounts {
                     return Err(Error::Inactive);
                 }
                 Checked::Right { user, upgrade } => {
-                    if let Some(tokens) = self.open_session(&user, caller).await? {
+                    if let Some(given) = opens.open(self, &user).await? {
                         audit::logged_in(&user, client);
                         self.forgive(attempt).await;
                         if upgrade {
                             self.upgrade(&user, password.clone());
                         }
-                        return Ok(tokens);
+                        return Ok(given);
                     }
                 }
             }
@@ -154,10 +196,12 @@ impl Accounts {
     }
 
     /// Refuses a throttled login as if its password had been looked at (`throttle.silent`).
-    async fn pretend(&self, name: &str, password: Secret<String>) -> Result<Tokens, Error> {
-        let stand_in = self.stand_ins.current().await?;
-        self.spend(password, stand_in.hash_for(name)).await?;
-        Err(Error::InvalidCredentials)
+    async fn pretend(&self, name: &str, password: Secret<String>) -> Error {
+        let spent = async {
+            let stand_in = self.stand_ins.current().await?;
+            self.spend(password, stand_in.hash_for(name)).await
+        };
+        spent.await.err().unwrap_or(Error::InvalidCredentials)
     }
 
     /// The login is done whether or not its failures can be forgotten.
@@ -189,7 +233,7 @@ impl Accounts {
     }
 }
 
-fn label(outcome: &Result<Tokens, Error>) -> LoginResult {
+fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
     let Err(error) = outcome else {
         return LoginResult::Success;
     };

@@ -13,6 +13,7 @@
 mod administration;
 mod audit;
 mod books;
+mod browser;
 mod caller;
 mod email;
 mod error;
@@ -58,6 +59,7 @@ use issue::Lives;
 use stand_ins::StandIns;
 
 pub use administration::{Account, AccountChange, Administration, NewAccount, Which};
+pub use browser::{Browser, BrowserSession};
 pub use caller::Caller;
 pub use email::InvalidEmail;
 pub use error::Error;

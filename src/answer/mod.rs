@@ -14,6 +14,7 @@ pub type Answer = Response<Bytes>;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// RFC 7617 section 2.1: names and passwords are UTF-8.
 const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="doorward", charset="UTF-8""#);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -34,6 +35,9 @@ struct Document<'a> {
 
 /// The response for a problem. The cause stays here.
 pub fn problem(problem: &Problem) -> Answer {
+    if let Some(location) = &problem.leads_to {
+        return redirect(StatusCode::FOUND, HeaderValue::clone(location));
+    }
     let document = Document {
         kind: "about:blank",
         title: problem.code.title(),
@@ -49,7 +53,7 @@ pub fn problem(problem: &Problem) -> Answer {
     if let Some(value) = problem.challenge.map(challenge) {
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
-    if problem.challenge == Some(Challenge::ApiKey) {
+    if problem.basic || problem.challenge == Some(Challenge::ApiKey) {
         headers.append(header::WWW_AUTHENTICATE, BASIC);
     }
     if let Some(seconds) = problem.retry_after {

@@ -9,6 +9,7 @@ mod basic;
 mod bearer;
 mod browser;
 mod check;
+mod flights;
 mod resolve;
 mod shown;
 #[cfg(test)]

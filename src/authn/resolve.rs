@@ -2,25 +2,25 @@
 //! over; a token of another issuer with a key that is not known yet. Each is put once, to the store or to the issuer, however
 //! many requests wait for the answer, and not for longer than [`PATIENCE`].
 
-use std::collections::HashMap;
 use std::fmt;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand::SystemRandom;
 use foldhash::fast::RandomState;
-use http::HeaderValue;
-use tokio::sync::{OnceCell, Semaphore};
+use http::{HeaderMap, HeaderValue};
+use tokio::sync::Semaphore;
 
 use super::api_key::{ApiKeys, KnownKey, ShownKey};
+use super::flights::Flights;
 use super::{Counts, Fault, Outcome, Proof};
 use crate::clock::Clock;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId};
 use crate::revocation::{plain_roles, roles_in_force};
-use crate::session::{Claims, CookieName, Sealer};
-use crate::store::{ApiKey, Session, Store, Ticket, User};
+use crate::session::{self, Claims, CookieName, Found, Sealer};
+use crate::store::{ApiKey, Store, Ticket, User};
 use crate::telemetry::{Metrics, StoreResult};
 use crate::token::IssuerKeys;
 
@@ -29,8 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Questions under way at once. Whoever sends invented keys by the thousand gets 503 for the surplus; credentials that are
 /// known need no question.
 const QUESTIONS: usize = 256;
-/// How long a renewed cookie is handed to whoever still shows the one before: a page's requests come in bunches.
+/// How long a renewed cookie is handed to whoever still shows the one before, at most: a page's requests come in bunches.
+/// Of a short life it is a quarter, so that a cookie that is due itself is never taken for a renewed one.
 const RENEWED_FOR_MS: i64 = 30_000;
+/// How long nothing is renewed ahead of time after the store did not answer: every cookie that is still good would have its
+/// request wait for nothing.
+const PAUSE_MS: i64 = 2_000;
 /// Renewed cookies that are remembered at once.
 const RENEWED_AT_MOST: usize = 16_384;
 
@@ -137,6 +141,8 @@ struct Inner {
     keys: Flights<ShownKeyHash, Resolved>,
     sessions: Flights<SessionId, Resolved>,
     renewed: papaya::HashMap<SessionId, Renewed, RandomState>,
+    renewed_for: i64,
+    paused_until: AtomicI64,
 }
 
 type ShownKeyHash = (String, [u8; 32]);
@@ -158,6 +164,8 @@ impl Resolver {
     /// A resolver over these.
     pub fn new(tools: Tools) -> Self {
         Self(Arc::new(Inner {
+            renewed_for: RENEWED_FOR_MS.min(millis(tools.settings.cookie_life) / 4),
+            paused_until: AtomicI64::new(0),
             tools,
             random: SystemRandom::new(),
             questions: Semaphore::new(QUESTIONS),
@@ -195,16 +203,25 @@ impl Resolver {
         let half = person.issued_at.saturating_add(life / 2).saturating_mul(1000);
         let session = person.session.filter(|_| person.credential == CredentialKind::Session);
         let session = session.filter(|_| now >= half)?;
-        self.renew(session).await.cookie
+        if now < self.0.paused_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let renewed = self.renew(session).await;
+        if matches!(renewed.outcome, Outcome::Bad(Fault::Unresolved)) {
+            self.0
+                .paused_until
+                .store(now.saturating_add(PAUSE_MS), Ordering::Relaxed);
+        }
+        renewed.cookie
     }
 
-    /// The cookie of a session that was just opened, or renewed, for a user as they are now.
-    pub fn cookie(&self, session: &Session, user: &User, now: i64) -> Option<(Arc<Proof>, HeaderValue)> {
+    /// The cookie of a session that was just opened, or renewed, for a user as they are now. `ends`: when the session does
+    /// if it is not seen before.
+    pub fn cookie(&self, session: SessionId, ends: i64, user: &User, now: i64) -> Option<(Arc<Proof>, HeaderValue)> {
         let settings = &self.0.tools.settings;
-        let ends = session.expires_at.min(session.idle_until.max(now));
         let until = now.saturating_add(millis(settings.cookie_life)).min(ends);
         let claims = Claims {
-            session: session.id,
+            session,
             user: user.id,
             name: user.username.clone(),
             roles: roles_in_force(user, &settings.admin_role),
@@ -215,6 +232,19 @@ impl Resolver {
         let value = self.0.tools.sealer.seal(&claims, &self.0.random, now).ok()?;
         let field = settings.cookie.set(&value, ends.saturating_sub(now).div_euclid(1000))?;
         Some((Arc::new(Proof::of(Arc::new(claims.person()))), field))
+    }
+
+    /// Whether there is a key to seal a cookie with.
+    pub fn can_seal(&self, now: i64) -> bool {
+        self.0.tools.sealer.ready(now)
+    }
+
+    /// The session of the cookie in a request, whether or not it still lives; of several cookies, none.
+    pub fn session_of(&self, headers: &HeaderMap, now: i64) -> Option<SessionId> {
+        match session::find(headers, self.cookie_name()) {
+            Found::One(value) => Some(self.0.tools.sealer.open(value, now)?.session),
+            Found::Nothing | Found::Several | Found::Broken => None,
+        }
     }
 
     /// `Set-Cookie` that takes the cookie away.
@@ -266,7 +296,7 @@ impl Resolver {
     async fn renew(&self, id: SessionId) -> Resolved {
         let now = self.0.tools.clock.unix_millis();
         let lately = self.0.renewed.pin().get(&id).cloned();
-        if let Some(renewed) = lately.filter(|renewed| now.saturating_sub(renewed.at) < RENEWED_FOR_MS) {
+        if let Some(renewed) = lately.filter(|renewed| now.saturating_sub(renewed.at) < self.0.renewed_for) {
             return Resolved {
                 outcome: Outcome::Known(renewed.proof),
                 as_kind: None,
@@ -279,7 +309,8 @@ impl Resolver {
             let Some((session, user)) = inner.tools.store.renew_session(id, now, idle_until, None).await? else {
                 return Ok(Resolved::plain(Outcome::Anonymous));
             };
-            let Some((proof, cookie)) = resolver.cookie(&session, &user, now) else {
+            let ends = session.expires_at.min(session.idle_until.max(now));
+            let Some((proof, cookie)) = resolver.cookie(id, ends, &user, now) else {
                 return Ok(Resolved::fault(Fault::NotReady));
             };
             inner.remember(id, now, &proof, &cookie);
@@ -385,7 +416,7 @@ impl Inner {
     fn remember(&self, id: SessionId, now: i64, proof: &Arc<Proof>, cookie: &HeaderValue) {
         let renewed = self.renewed.pin();
         if renewed.len() >= RENEWED_AT_MOST {
-            renewed.retain(|_, renewed| now.saturating_sub(renewed.at) < RENEWED_FOR_MS);
+            renewed.retain(|_, renewed| now.saturating_sub(renewed.at) < self.renewed_for);
         }
         if renewed.len() < RENEWED_AT_MOST {
             let entry = Renewed {
@@ -394,42 +425,6 @@ impl Inner {
                 cookie: cookie.clone(),
             };
             renewed.insert(id, entry);
-        }
-    }
-}
-
-/// Questions under way, each asked once. Who leads and goes away hands over to one who waits.
-struct Flights<K, T>(Mutex<HashMap<K, Arc<OnceCell<T>>, RandomState>>);
-
-impl<K, T> Default for Flights<K, T> {
-    fn default() -> Self {
-        Self(Mutex::default())
-    }
-}
-
-impl<K: Eq + Hash + Clone, T: Clone> Flights<K, T> {
-    async fn share(&self, key: K, ask: impl Future<Output = T>) -> T {
-        let cell = {
-            let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(flights.entry(key.clone()).or_default())
-        };
-        let landing = Landing(self, key, &cell);
-        let answer = cell.get_or_init(|| ask).await.clone();
-        drop(landing);
-        answer
-    }
-}
-
-/// Takes the question off the board when its answer is there, or nobody waits any more.
-struct Landing<'f, K: Eq + Hash, T>(&'f Flights<K, T>, K, &'f Arc<OnceCell<T>>);
-
-impl<K: Eq + Hash, T> Drop for Landing<'_, K, T> {
-    fn drop(&mut self) {
-        let mut flights = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = flights.get(&self.1).is_some_and(|cell| Arc::ptr_eq(cell, self.2));
-        // Two hold it at the least: the board and this caller. Others who wait take it off themselves.
-        if ours && (self.2.initialized() || Arc::strong_count(self.2) <= 2) {
-            flights.remove(&self.1);
         }
     }
 }

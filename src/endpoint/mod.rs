@@ -11,6 +11,7 @@ mod admin;
 mod body;
 mod oauth;
 mod own;
+mod pages;
 mod refusal;
 mod settings;
 pub mod status;
@@ -40,9 +41,12 @@ use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Person};
 use crate::problem::{Challenge, Problem};
+use crate::route::Host;
+use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
+pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
 /// What the endpoints work with.
@@ -73,6 +77,10 @@ pub struct Asked<B = Incoming> {
     pub client: IpAddr,
     /// Whether the client came by https, as far as something trustworthy tells.
     pub secure: bool,
+    /// The host it asks.
+    pub host: Option<Host<'static>>,
+    /// Whether it changes something and nothing says that it does not come from a page of another site.
+    pub cross_site: bool,
     /// How long the whole body may take to arrive.
     pub body_within: Duration,
     /// What tokens are judged by.
@@ -137,6 +145,7 @@ const MACHINES: Counts = Counts {
 pub struct Endpoints {
     rows: Vec<Row>,
     api: Option<String>,
+    places: Places,
 }
 
 /// One URL and who may have it.
@@ -179,6 +188,7 @@ enum Page {
     Admin,
     Jwks,
     Metadata,
+    ForPeople(pages::Page),
 }
 
 impl Endpoints {
@@ -187,9 +197,17 @@ impl Endpoints {
         let mut endpoints = Self {
             rows: Vec::new(),
             api: settings.api.clone(),
+            places: Places::new(settings, &session::Settings::default(), []),
         };
         if let Some(api) = &settings.api {
             endpoints.add_api(api, admin);
+        }
+        if let Some(prefix) = &settings.pages {
+            for (page, path, method, access) in pages::rows() {
+                let path = format!("{prefix}{path}");
+                let row = endpoints.add(Page::ForPeople(page), path, &[method], access);
+                row.credentials = pages::SHOWN;
+            }
         }
         if settings.well_known {
             let path = |name: &str| format!("/.well-known/{name}");
@@ -249,6 +267,18 @@ impl Endpoints {
         self.rows.push_mut(row)
     }
 
+    /// Where browsers are sent.
+    #[must_use]
+    pub fn leading(mut self, places: Places) -> Self {
+        self.places = places;
+        self
+    }
+
+    /// Where browsers are sent.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
     /// The rows, in the order of their indices.
     pub fn rules(&self) -> &[Row] {
         &self.rows
@@ -291,6 +321,7 @@ impl Endpoints {
             Page::Introspect => oauth::introspect(proof, asked, services).await,
             Page::Revoke => oauth::revoke(asked, services).await,
             Page::Admin => admin::serve(proof, below, asked, services).await,
+            Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
             Page::Metadata => oauth::metadata(&asked.verifier, self.api.as_deref()),
         }

@@ -80,6 +80,8 @@ impl Gate {
             body: Full::new(Bytes::from(body.to_owned())),
             client: CLIENT,
             secure: true,
+            host: None,
+            cross_site: false,
             body_within: std::time::Duration::from_secs(5),
             verifier: Arc::clone(&self.bench.verifier),
         };
@@ -173,12 +175,20 @@ fn the_table_says_who_may_have_what() {
             "[DELETE] /api/sessions/* Authenticated",
             "[DELETE] /api/keys/* Authenticated",
             "[GET, POST, PATCH, DELETE] /api/admin/* Authenticated doorward-admin",
+            "[GET] /auth Public",
+            "[GET] /auth/ Optional",
+            "[GET] /auth/login Public",
+            "[POST] /auth/login Public",
+            "[GET] /auth/logout Public",
+            "[POST] /auth/logout Optional",
+            "[GET] /auth/assets/style.css Public",
             "[GET] /.well-known/jwks.json Public",
             "[GET] /.well-known/oauth-authorization-server Public",
         ]
     );
     let elsewhere = Settings {
         api: Some("/gate/v1".into()),
+        pages: None,
         well_known: false,
         ..Settings::default()
     };
@@ -186,6 +196,7 @@ fn the_table_says_who_may_have_what() {
     assert!(
         table(&Settings {
             api: None,
+            pages: None,
             well_known: false,
             ..Settings::default()
         })

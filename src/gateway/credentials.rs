@@ -7,13 +7,13 @@ use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
 
-use super::{Client, Connection, Gateway, Record, Snapshot};
+use super::{Client, Connection, Gateway, Record, Snapshot, browsers};
 use crate::admission::{Credentials, Destination, Permit, Question, Refusal};
 use crate::answer::cors;
 use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
 use crate::headers::Sifted;
 use crate::principal::CredentialKind;
-use crate::problem::{Challenge, Problem};
+use crate::problem::Problem;
 use crate::proxy::Upgrade;
 
 use crate::route::{Host, Target};
@@ -44,7 +44,7 @@ impl Gateway {
             (decision, _) = self.admit(asked, Some(&resolved), record);
             record.cookie = resolved.cookie;
         }
-        let permit = decision.map_err(|refusal| challenged(refusal, record))?;
+        let permit = decision.map_err(|refusal| browsers::problem(refusal, asked, record))?;
         if let Some(proof) = permit.proof()
             && proof.person.credential == CredentialKind::Session
             && record.cookie.is_none()
@@ -120,16 +120,6 @@ impl Gateway {
             self.authenticator.check(&presented, count, &mut look)
         })
     }
-}
-
-/// The refusal as a problem. Where Basic counts it is asked for: many clients send it only then (RFC 7617 section 2).
-fn challenged(refusal: Refusal, record: &Record) -> Problem {
-    let mut problem = Problem::from(refusal);
-    let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
-    if basic && problem.challenge == Some(Challenge::Bearer) {
-        problem.challenge = Some(Challenge::ApiKey);
-    }
-    problem
 }
 
 /// The session's cookie, if there is a Cookie field at all.

@@ -2,6 +2,7 @@
 
 mod address;
 mod body;
+mod browsers;
 mod client;
 mod connection;
 mod credentials;
@@ -32,6 +33,7 @@ use crate::endpoint;
 use crate::headers::Sifted;
 use crate::problem::Problem;
 use crate::proxy::{self, Exchange, Forwarded, Outgoing};
+use crate::route::Host;
 use crate::session;
 use crate::telemetry::Metrics;
 use crate::tls::ServerTls;
@@ -96,11 +98,11 @@ impl Gateway {
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
             rest::mark(&mut response, go_on, connection);
         }
-        // A logout has just taken it away: a renewed one must not bring it back.
+        // A login or logout has just set its own: a renewed one must not undo that.
         let sets_its_own =
             matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE);
         if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
+            browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {
             method: &method,
@@ -178,12 +180,16 @@ impl Gateway {
             }
             Destination::Endpoint(index) => {
                 record.endpoint = true;
+                let cross_site = credentials::may_harm(&message.parts.method, None)
+                    && credentials::is_cross_site(&message.parts, authority.as_ref(), &client, &snapshot.cors);
                 let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,
                     body,
                     client: client.address,
                     secure: client.secure,
+                    host: host.map(Host::into_owned),
+                    cross_site,
                     body_within: snapshot.body_within,
                     verifier: Arc::clone(&snapshot.verifier),
                 };

@@ -12,7 +12,7 @@ use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::authz::Rule;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::endpoint::{self, Endpoints, Services};
+use crate::endpoint::{self, Endpoints, Places, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
 use crate::keyring::{Keeper, KeyRing, SealingKeys};
@@ -196,7 +196,9 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
 /// The snapshot of a configuration; upstream servers that `old` knows keep their state.
 pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
-    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
+    let hosts = config.routes.iter().flat_map(|route| &route.hosts);
+    let places = Places::new(&config.endpoints, &config.cookies, hosts);
+    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule()).leading(places);
     let policy = policy(config, &endpoints, standing.metrics, old.map(|old| &old.policy))?;
     let (verifier, notes) = Verifier::with_fetched(
         &config.tokens,

@@ -97,6 +97,7 @@ fn reloadable(running: &Config, new: Config) -> Config {
         passwords: running.passwords,
         throttle: running.throttle,
         log: running.log,
+        cookies: running.cookies,
         tokens: crate::token::Settings {
             trusted_issuers: new.tokens.trusted_issuers,
             ..running.tokens
@@ -120,7 +121,7 @@ fn certificates(running: Certificates, new: Certificates) -> Certificates {
 /// Sections in which something changed that only a restart brings into force.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
-    let sections: [(&'static str, bool); 10] = [
+    let sections: [(&'static str, bool); 11] = [
         ("listeners", old.listeners != new.listeners),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
@@ -130,6 +131,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("throttle", old.throttle != new.throttle),
         ("accounts", old.accounts != new.accounts),
         ("log", old.log != new.log),
+        ("cookies", old.cookies != new.cookies),
         ("tokens", differs(&own(&old.tokens), &own(&new.tokens))),
     ];
     sections

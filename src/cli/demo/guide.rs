@@ -38,6 +38,13 @@ pub fn text(places: &Places<'_>, people: &[Person]) -> String {
             line(&mut text, name, url);
         }
     }
+    if let Some(base) = places.https.as_ref().or(places.http.as_ref()) {
+        line(
+            &mut text,
+            "login page",
+            &format_args!("{base}/auth/login?rd=/app/  (for a browser; it leads to the sample backend)"),
+        );
+    }
     line(&mut text, "metrics", &format_args!("http://{}/metrics", places.admin));
     if let Some(certificate) = places.certificate {
         line(&mut text, "certificate", &certificate.display());
@@ -155,6 +162,7 @@ mod tests {
         let text = text(&places, &people);
         for line in [
             "  https        https://localhost:8443",
+            "  login page   https://localhost:8443/auth/login?rd=/app/  (for a browser; it leads to the sample backend)",
             "  alice  password: secret  roles: user",
         ] {
             assert!(text.lines().any(|have| have == line), "{line} is not in\n{text}");

@@ -4,12 +4,13 @@ use http::{HeaderName, HeaderValue};
 
 use super::field;
 use super::headers::{look, reserved};
+use crate::admission::Route;
 use crate::answer::cors;
+use crate::authz::Access;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
-use crate::identity;
-use crate::session;
+use crate::{endpoint, identity, session};
 
 /// `[cors]`.
 pub fn cors(cors: &file::Cors, report: &mut Report<'_>) -> Option<cors::Settings> {
@@ -99,6 +100,38 @@ pub fn cookies(cookies: &file::Cookies, report: &mut Report<'_>) -> Option<sessi
     let place = KeyPath::of("cookies").key("domain");
     report.error(Fault::at(&place, "a domain such as \"example.com\"").hint(hint));
     None
+}
+
+/// A host outside of `cookies.domain` never sees the cookie: a login there comes to nothing, and so does one for a route
+/// there.
+pub fn reach_of_cookies(
+    cookies: &session::Settings,
+    endpoints: &endpoint::Settings,
+    routes: &[Route],
+    report: &mut Report<'_>,
+) {
+    let Some(domain) = &cookies.domain else { return };
+    let reaches = |host: &str| endpoint::lies_below(host.strip_prefix("*.").unwrap_or(host), domain);
+    let hosts = KeyPath::of("endpoints").key("hosts");
+    for (index, host) in endpoints.hosts.iter().enumerate().filter(|(_, host)| !reaches(host)) {
+        let fault = Fault::at(&hosts.index(index), "browsers keep no cookie that is set here");
+        report.warn(fault.hint(format!("{host} does not lie below cookies.domain = {domain:?}")));
+    }
+    for (index, route) in routes.iter().enumerate() {
+        let asks = matches!(route.rule.access, Access::Authenticated | Access::Optional) && route.credentials.session;
+        let place = KeyPath::of("routes").index(index).key("hosts");
+        for (index, host) in route
+            .hosts
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| asks && !reaches(host))
+        {
+            let fault = Fault::at(&place.index(index), "browsers do not send the session's cookie here");
+            report.warn(fault.hint(format!(
+                "{host} does not lie below cookies.domain = {domain:?}; leave \"session\" out of its credentials, or serve it elsewhere"
+            )));
+        }
+    }
 }
 
 /// `[identity_headers]`; an empty name: not sent.

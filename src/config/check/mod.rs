@@ -66,6 +66,9 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let limits = limits(&shape.limits, report);
     let upstreams = upstreams::upstreams(&shape.upstreams, report);
     let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
+    if let (Some(cookies), Some(endpoints)) = (&cookies, &endpoints) {
+        answers::reach_of_cookies(cookies, endpoints, routes.as_deref().unwrap_or_default(), report);
+    }
     tls::client_auth(shape, report);
     listeners::proxy_protocol(shape, report);
     Some(Config {

@@ -500,6 +500,10 @@ fn what_is_allowed_and_likely_not_meant_is_a_warning() {
         ("trusted_proxies = [\"0.0.0.0/0\"]", vec![(1, "trusted_proxies[0]")]),
         ("[admin]\naddress = \"0.0.0.0:9100\"", vec![(2, "admin.address")]),
         (
+            "[endpoints]\nhosts = [\"login.example.com\", \"login.example.org\"]\n[cookies]\ndomain = \"example.com\"",
+            vec![(2, "endpoints.hosts[1]")],
+        ),
+        (
             "[[listeners]]\naddress = \"0.0.0.0:80\"\nprotocol = \"redirect\"\n[tokens]\nissuer = \"x\"",
             vec![(1, "listeners")],
         ),
@@ -546,4 +550,17 @@ fn broken_toml_is_told_with_its_place_alone() {
             "{text}: {problems:?}"
         );
     }
+}
+
+#[test]
+fn a_route_that_the_cookie_does_not_reach_is_told() {
+    let around = |hosts: &str, keys: &str| {
+        let text = format!("[cookies]\ndomain = \"example.com\"\n{GOOD}hosts = {hosts}\n{keys}");
+        let keys = warnings(&text).into_iter().map(|(_, key)| key);
+        keys.filter(|key| key.contains("hosts")).collect::<Vec<_>>()
+    };
+    let hosts = "[\"a.example.com\", \"*.example.com\", \"example.com\", \"b.example.org\", \"*.evilexample.com\"]";
+    assert_eq!(around(hosts, ""), ["routes[0].hosts[3]", "routes[0].hosts[4]"]);
+    assert_eq!(around(hosts, "credentials = [\"bearer\"]"), Vec::<String>::new());
+    assert_eq!(around("[\"a.example.com\"]", ""), Vec::<String>::new());
 }

@@ -61,7 +61,7 @@ pub fn problem(response: &Response, status: u16, code: &str) -> Value {
     }
     // RFC 9110 section 15.5.2: a 401 says how to do better.
     assert!(
-        status != 401 || response.header("www-authenticate").is_some(),
+        status != 401 || response.headers.has("www-authenticate"),
         "{response:?}"
     );
     document

@@ -25,6 +25,7 @@ macro_rules! on_both {
 mod admin;
 pub mod answers;
 mod bans;
+mod browser;
 mod endpoints;
 mod feed;
 mod keys;

@@ -144,3 +144,48 @@ fn it_works_on_its_own_store_only() {
     assert!(text(&output.stderr).contains("an embedded store of its own only"));
     assert!(!place.path("real.db").exists());
 }
+
+#[test]
+fn its_login_page_leads_to_the_sample_backend() {
+    let place = Place::new();
+    let demo = Demo::start(&place);
+    let told = demo.told("login page");
+    let page = told.split(' ').next().unwrap();
+    let jar = place.path("cookies");
+    let curl = |arguments: &[&str]| {
+        let mut command = Command::new("curl");
+        command
+            .args(["-sS", "--insecure", "--noproxy", "*", "-b"])
+            .arg(&jar)
+            .arg("-c")
+            .arg(&jar);
+        let output = command
+            .args(["-H", "Accept: text/html"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let form = curl(&[page]);
+    assert!(
+        form.contains("action=\"/auth/login\"") && form.contains("name=\"rd\" value=\"/app/\""),
+        "{form}"
+    );
+    let login = page.split('?').next().unwrap();
+    let password = format!("password={}", demo.password("alice"));
+    let fields = [
+        "--data-urlencode",
+        "username=alice",
+        "--data-urlencode",
+        &password,
+        "-d",
+        "rd=/app/",
+    ];
+    let sent = curl(&[&["-L", "-H", "Sec-Fetch-Site: same-origin"][..], &fields, &[login]].concat());
+    assert!(
+        sent.contains("<h1>Sample backend</h1>") && sent.contains("<td>alice"),
+        "{sent}"
+    );
+    demo.stop();
+}

@@ -201,7 +201,8 @@ fn rows(gate: &Gate) -> Vec<Row> {
         ),
         Row("GET", "/open/closed", admin(), 403, "access_denied", None),
         // 404, also for what only begins like a route, and for another host.
-        Row("GET", "/", none(), 404, "not_found", None),
+        // No route has the root: for reading it leads to the pages, for anything else it is nothing.
+        Row("POST", "/", "Content-Length: 0\r\n".into(), 404, "not_found", None),
         Row("GET", "/opening", none(), 404, "not_found", None),
         Row("GET", "/open.json", none(), 404, "not_found", None),
         Row("GET", "/only", none(), 404, "not_found", None),

@@ -15,6 +15,9 @@ use crate::telemetry::{Metrics, StoreResult};
 const POLL: Duration = Duration::from_millis(250);
 /// Users that are read at once when so many changed that they are not named.
 const PAGE: u32 = 1_000;
+/// Sessions and keys of open streams that are asked about at once: a bounded statement. After an outage, a hundred thousand
+/// streams are looked through in some seconds.
+const STREAMS: usize = 5_000;
 /// Between two rounds of deleting what is no longer needed.
 const TIDY: Duration = Duration::from_secs(60);
 
@@ -85,6 +88,7 @@ impl Feed {
         self.load_keys().await?;
         // While nobody listened, keys may have changed of which nothing is told any more.
         self.api_keys.doubt();
+        self.revocations.watch().doubt();
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
         self.apply(&changes).await?;
         self.revocations.loaded(self.clock.unix_millis());
@@ -93,6 +97,7 @@ impl Feed {
         loop {
             tokio::time::timeout(POLL, self.store.notified()).await.ok();
             horizon = self.read(horizon).await?;
+            self.look_after_streams().await?;
             self.tell();
             if tidied.elapsed() >= TIDY {
                 tidied = Instant::now();
@@ -103,23 +108,30 @@ impl Feed {
 
     async fn read(&self, horizon: Horizon) -> Result<Horizon, store::Error> {
         let result = self.store.changes_since(horizon, self.clock.unix_millis()).await;
-        let label = match &result {
-            Ok(_) => StoreResult::Ok,
-            Err(store::Error::Unavailable(_)) => StoreResult::Unavailable,
-            Err(store::Error::Schema(_) | store::Error::Refused(_)) => StoreResult::Error,
-        };
-        self.metrics.store_request("changes_since", label);
+        self.count("changes_since", &result);
         let (changes, horizon) = result?;
         self.apply(&changes).await?;
         self.revocations.polled(self.clock.unix_millis());
         Ok(horizon)
     }
 
+    fn count<T>(&self, operation: &'static str, result: &Result<T, store::Error>) {
+        let label = match result {
+            Ok(_) => StoreResult::Ok,
+            Err(store::Error::Unavailable(_)) => StoreResult::Unavailable,
+            Err(store::Error::Schema(_) | store::Error::Refused(_)) => StoreResult::Error,
+        };
+        self.metrics.store_request(operation, label);
+    }
+
     async fn apply(&self, changes: &[Change]) -> Result<(), store::Error> {
         let applied = self.revocations.apply(changes, &self.admin_role);
         for change in changes {
             match change {
-                Change::ApiKey { id } => self.api_keys.forget(id),
+                Change::ApiKey { id } => {
+                    self.api_keys.forget(id);
+                    self.revocations.watch().doubt_key(id);
+                }
                 Change::User { user, .. } => self.api_keys.forget_keys_of(*user),
                 Change::AllUsers { .. } => self.api_keys.doubt(),
                 Change::SessionEnded { .. } | Change::Keys | Change::Banned { .. } => {}
@@ -130,6 +142,18 @@ impl Feed {
         }
         if let Some(until) = applied.census {
             self.census(until).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks about what open streams stand on, where that is due.
+    async fn look_after_streams(&self) -> Result<(), store::Error> {
+        let now = self.clock.unix_millis();
+        let asked = self.revocations.watch().due(now, STREAMS);
+        if !asked.is_empty() {
+            let result = self.store.lives(&asked, now).await;
+            self.count("lives", &result);
+            self.revocations.watch().learn(&asked, &result?, now);
         }
         Ok(())
     }

@@ -147,7 +147,11 @@ mod tests {
     #[test]
     fn what_may_have_been_missed_is_asked_again_and_nothing_is_kept_for_nobody() {
         let watch = Watch::default();
-        let people = [person(None, Some("one")), person(None, Some("two")), person(Some(3), None)];
+        let people = [
+            person(None, Some("one")),
+            person(None, Some("two")),
+            person(Some(3), None),
+        ];
         for person in &people {
             watch.is_over(person, 0);
         }

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::authn::ApiKeys;
 use crate::clock::Clock;
 use crate::keyring::{self, Algorithm, KeyRing, SealingKeys};
-use crate::revocation::Revocations;
+use crate::principal::UserId;
+use crate::revocation::{Census, Revocations};
 use crate::store::{self, Change, Horizon, Store};
 use crate::telemetry::{Metrics, StoreResult};
 
@@ -45,6 +46,22 @@ pub struct Feed {
     pub clock: Clock,
     /// The figures.
     pub metrics: Arc<Metrics>,
+}
+
+/// How far the reading of all users has come.
+#[derive(Default)]
+struct Reading {
+    census: Option<Census>,
+    after: Option<UserId>,
+    /// Another one is to begin when this one has ended, and until when that is to be remembered: beginning again at once would
+    /// never come to an end where such changes come one after the other.
+    wanted: Option<i64>,
+}
+
+impl Reading {
+    fn goes_on(&self) -> bool {
+        self.census.is_some() || self.wanted.is_some()
+    }
 }
 
 impl Feed {
@@ -90,13 +107,20 @@ impl Feed {
         self.api_keys.doubt();
         self.revocations.watch().doubt();
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
-        self.apply(&changes).await?;
+        let mut reading = Reading::default();
+        self.apply(&changes, &mut reading).await?;
+        while !self.revocations.ready() && reading.goes_on() {
+            self.look_through(&mut reading).await?;
+        }
         self.revocations.loaded(self.clock.unix_millis());
         tracing::info!(changes = changes.len(), "the store is read; its changes are followed");
         let mut tidied = Instant::now();
         loop {
-            tokio::time::timeout(POLL, self.store.notified()).await.ok();
-            horizon = self.read(horizon).await?;
+            if !reading.goes_on() {
+                tokio::time::timeout(POLL, self.store.notified()).await.ok();
+            }
+            horizon = self.read(horizon, &mut reading).await?;
+            self.look_through(&mut reading).await?;
             self.look_after_streams().await?;
             self.tell();
             if tidied.elapsed() >= TIDY {
@@ -106,11 +130,11 @@ impl Feed {
         }
     }
 
-    async fn read(&self, horizon: Horizon) -> Result<Horizon, store::Error> {
+    async fn read(&self, horizon: Horizon, reading: &mut Reading) -> Result<Horizon, store::Error> {
         let result = self.store.changes_since(horizon, self.clock.unix_millis()).await;
         self.count("changes_since", &result);
         let (changes, horizon) = result?;
-        self.apply(&changes).await?;
+        self.apply(&changes, reading).await?;
         self.revocations.polled(self.clock.unix_millis());
         Ok(horizon)
     }
@@ -124,7 +148,7 @@ impl Feed {
         self.metrics.store_request(operation, label);
     }
 
-    async fn apply(&self, changes: &[Change]) -> Result<(), store::Error> {
+    async fn apply(&self, changes: &[Change], reading: &mut Reading) -> Result<(), store::Error> {
         let applied = self.revocations.apply(changes, &self.admin_role);
         for change in changes {
             match change {
@@ -140,9 +164,7 @@ impl Feed {
         if applied.keys {
             self.load_keys().await?;
         }
-        if let Some(until) = applied.census {
-            self.census(until).await?;
-        }
+        reading.wanted = reading.wanted.max(applied.census);
         Ok(())
     }
 
@@ -158,19 +180,28 @@ impl Feed {
         Ok(())
     }
 
-    /// So many users changed that they are not named: all of them are looked at.
-    async fn census(&self, until: i64) -> Result<(), store::Error> {
-        let mut census = self.revocations.census(until, &self.admin_role);
-        let mut after = None;
-        loop {
-            let page = self.store.users_after(after, PAGE).await?;
-            census.meet(&page);
-            match page.last() {
-                Some(last) => after = Some(last.id),
-                None => break,
+    /// So many users changed that they are not named: all of them are looked at, page by page, for as long as it takes until
+    /// the next look at the feed. However many they are, they hold up no other news.
+    async fn look_through(&self, reading: &mut Reading) -> Result<(), store::Error> {
+        let begun = Instant::now();
+        while begun.elapsed() < POLL {
+            if reading.census.is_none() {
+                let Some(until) = reading.wanted.take() else {
+                    return Ok(());
+                };
+                reading.after = None;
+                reading.census = Some(self.revocations.census(until, &self.admin_role));
+            }
+            let page = self.store.users_after(reading.after, PAGE).await?;
+            if let Some(last) = page.last() {
+                reading.after = Some(last.id);
+                if let Some(census) = &mut reading.census {
+                    census.meet(&page);
+                }
+            } else if let Some(census) = reading.census.take() {
+                census.finish(self.clock.unix_millis());
             }
         }
-        census.finish(self.clock.unix_millis());
         Ok(())
     }
 

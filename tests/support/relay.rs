@@ -84,7 +84,10 @@ impl Wire {
     fn lets_through(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = |state: &mut State| state.dead && !state.over;
-        let state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        let state = self
+            .changed
+            .wait_while(state, waits)
+            .unwrap_or_else(PoisonError::into_inner);
         !state.over
     }
 }

@@ -32,6 +32,6 @@ mod outage;
 mod refresh;
 mod registration;
 mod secrets;
-mod sudden_death;
+pub mod sudden_death;
 mod takeover;
 mod throttle;

@@ -114,14 +114,17 @@ impl Feed {
         }
         self.revocations.loaded(self.clock.unix_millis());
         tracing::info!(changes = changes.len(), "the store is read; its changes are followed");
-        let mut tidied = Instant::now();
+        let (mut tidied, mut looked) = (Instant::now(), Instant::now());
         loop {
             if !reading.goes_on() {
                 tokio::time::timeout(POLL, self.store.notified()).await.ok();
             }
             horizon = self.read(horizon, &mut reading).await?;
             self.look_through(&mut reading).await?;
-            self.look_after_streams().await?;
+            if looked.elapsed() >= POLL {
+                looked = Instant::now();
+                self.look_after_streams().await?;
+            }
             self.tell();
             if tidied.elapsed() >= TIDY {
                 tidied = Instant::now();

@@ -337,7 +337,9 @@ impl Lives for Fake {
                     (now < ends).then_some(Life { ends, ask_at: ends })
                 }
             };
-            let living = asked.iter().filter_map(|lasting| Some((lasting.clone(), life(lasting)?)));
+            let living = asked
+                .iter()
+                .filter_map(|lasting| Some((lasting.clone(), life(lasting)?)));
             living.collect()
         })
     }

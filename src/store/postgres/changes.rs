@@ -20,8 +20,9 @@ use super::{Postgres, SELECT_USER, column, user};
 use crate::store::feed::{self, Told};
 use crate::store::{Answer, Ban, Change, Changes, Error, Horizon, User};
 
-/// How long the answer to a poll may take: the failure detector.
-const POLL: Duration = Duration::from_secs(1);
+/// How long the answer to a poll may take: the failure detector. Less than a call may take, and long enough for a server that
+/// is only busy.
+const POLL: Duration = Duration::from_millis(1500);
 /// How long a new connection for polling may take: one of several hosts may have to be given up first.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Rows read at once.

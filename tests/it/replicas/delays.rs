@@ -100,6 +100,30 @@ fn measure(world: &World<'_>, store: &str) {
     tell(&delays, all);
 }
 
+/// The statements of docs/scaling.md do what is said of them.
+#[test]
+fn the_statements_of_the_manual_act() {
+    let world = World::new(Kind::Postgres);
+    let gateway = world.gateway("");
+    let (alice, bob) = (gateway.register("alice"), gateway.register("bob"));
+    let manual = include_str!("../../../docs/scaling.md");
+    let statements = manual
+        .split("```sql\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let statements = statements.expect("an SQL block");
+    assert!(statements.contains("user_id = 42"));
+    let id = world.sql("SELECT id FROM users WHERE username = 'alice'");
+    world.sql(&statements.replace("user_id = 42", &format!("user_id = {id}")));
+    gateway.soon_answers("/app/x", &alice.access, 401);
+    assert_eq!(gateway.refresh(&alice.refresh).status, 401);
+    assert_eq!(gateway.status_as("/app/x", &bob.access), 200);
+    assert_eq!(
+        world.sql("SELECT kind, subject FROM gateway_changes WHERE kind LIKE 'external%'"),
+        r#"external_subject|["https://idp.example","sub-of-the-person"]"#
+    );
+}
+
 /// However many requests there are, and however many endings are known: deciding asks nobody.
 #[test]
 fn deciding_asks_the_store_nothing() {
@@ -119,7 +143,9 @@ fn deciding_asks_the_store_nothing() {
                     .any(|word| line.contains(word))
             })
             .filter(|line| !line.contains("forget"));
-        lines.map(str::to_owned).collect()
+        let mut lines: Vec<_> = lines.map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
     };
     let before = asked();
     assert!(!before.is_empty());

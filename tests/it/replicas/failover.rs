@@ -53,7 +53,6 @@ fn lose(round: usize, go: impl FnOnce(&Cluster, &Cluster)) {
 fn holds(gateway: &Gateway, after: &World<'_>, told: &[Told], living: &Tokens, ended: &Tokens) {
     assert_eq!(gateway.status_as("/app/x", &living.access), 200);
     problem(&gateway.get_as("/app/x", &ended.access), 401, "invalid_token");
-    problem(&gateway.refresh(&ended.refresh), 401, "invalid_grant");
     check(gateway, after, told);
 }
 

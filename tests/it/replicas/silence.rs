@@ -12,7 +12,7 @@ use crate::support::relay::Relay;
 use crate::support::until;
 
 /// A gateway whose way to the store is a relay.
-fn behind_a_relay<'w>(world: &'w World<'_>, more: &str) -> (Relay, Gateway) {
+fn behind_a_relay(world: &World<'_>, more: &str) -> (Relay, Gateway) {
     let Place::Postgres(database) = &world.place else {
         unreachable!()
     };

@@ -311,7 +311,7 @@ async fn away(bench: &Bench, horizon: Horizon, limit: Duration) {
     }
     let begun = Instant::now();
     assert!(bench.store.changes_since(horizon, NOW).await.is_err());
-    assert!(begun.elapsed() < Duration::from_millis(1500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
 }
 
 async fn heals(bench: &Bench, user: UserId) {

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::principal::{SessionId, UserId};
 use crate::store::*;
+mod lives;
 
 /// Something that happens in between.
 pub(crate) type Step = Box<dyn FnOnce(&mut State) + Send>;
@@ -318,29 +319,6 @@ impl Throttle for Fake {
             let had = state.failures.len();
             state.failures.retain(|(_, at)| *at >= before);
             u64::try_from(had - state.failures.len()).unwrap()
-        })
-    }
-}
-
-impl Lives for Fake {
-    fn lives<'a>(&'a self, asked: &'a [Lasting], now: i64) -> Answer<'a, Vec<(Lasting, Life)>> {
-        self.answer(move |state| {
-            let life = |lasting: &Lasting| match lasting {
-                Lasting::Session(id) => {
-                    let session = state.sessions.get(id).filter(|session| session.revoked_at.is_none())?;
-                    let (ends, ask_at) = (session.expires_at, session.idle_until.min(session.expires_at));
-                    (now < ask_at).then_some(Life { ends, ask_at })
-                }
-                Lasting::ApiKey(id) => {
-                    let key = state.api_keys.get(id).filter(|key| key.revoked_at.is_none())?;
-                    let ends = key.expires_at.unwrap_or(i64::MAX);
-                    (now < ends).then_some(Life { ends, ask_at: ends })
-                }
-            };
-            let living = asked
-                .iter()
-                .filter_map(|lasting| Some((lasting.clone(), life(lasting)?)));
-            living.collect()
         })
     }
 }

@@ -79,10 +79,12 @@ impl Authenticator {
     }
 
     /// Whether what this person's credential has opened must end, at `now` (Unix milliseconds): the session is over or its
-    /// user may not come in any more; or, where there is no session, the credential's time is up.
+    /// user may not come in any more; the API key was revoked; or, where there is no session, the credential's time is up.
     pub fn has_ended(&self, person: &Person, now: i64) -> bool {
         let expired = person.session.is_none() && now >= person.expires_at.saturating_mul(1000);
-        expired || matches!(self.revocations.verdict(person), Standing::Ended)
+        expired
+            || matches!(self.revocations.verdict(person), Standing::Ended)
+            || self.revocations.watch().is_over(person, now)
     }
 
     /// Who shows this. Where several kinds are shown, the first that counts here decides and there is no falling back:

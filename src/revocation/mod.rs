@@ -20,6 +20,9 @@ use crate::store::{Ban, Banned, Change, User};
 
 #[cfg(test)]
 mod tests;
+mod watch;
+
+pub use watch::Watch;
 
 /// Tokens issued up to this long after a census are judged by it: the replicas' clocks may differ by as much.
 const CENSUS_MARGIN_SECONDS: i64 = 10;
@@ -60,6 +63,7 @@ struct Shared {
     generation: AtomicU64,
     ready: AtomicBool,
     polled_at: AtomicI64,
+    watch: Watch,
 }
 
 /// What is known of a user beyond what tokens say.
@@ -140,6 +144,11 @@ impl Revocations {
         let since = now.saturating_sub(self.0.polled_at.load(Ordering::Relaxed));
         self.ready()
             .then(|| Duration::from_millis(u64::try_from(since).unwrap_or(0)))
+    }
+
+    /// What long-lived streams stand on.
+    pub fn watch(&self) -> &Watch {
+        &self.0.watch
     }
 
     /// Rises with each change. Read it *before* a verdict that is to be remembered with it.

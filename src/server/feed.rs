@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::keys::KeyDesk;
 use crate::authn::ApiKeys;
 use crate::clock::Clock;
-use crate::revocation::Revocations;
+use crate::principal::UserId;
+use crate::revocation::{Census, Revocations};
 use crate::store::{self, Change, Horizon, Store};
 use crate::telemetry::{Metrics, StoreResult};
 
@@ -15,6 +16,9 @@ use crate::telemetry::{Metrics, StoreResult};
 const POLL: Duration = Duration::from_millis(250);
 /// Users that are read at once when so many changed that they are not named.
 const PAGE: u32 = 1_000;
+/// Sessions and keys of open streams that are asked about at once: a bounded statement. After an outage, a hundred thousand
+/// streams are looked through in some seconds.
+const STREAMS: usize = 5_000;
 /// Between two rounds of deleting what is no longer needed.
 const TIDY: Duration = Duration::from_secs(60);
 
@@ -38,6 +42,22 @@ pub struct Feed {
     pub clock: Clock,
     /// The figures.
     pub metrics: Arc<Metrics>,
+}
+
+/// How far the reading of all users has come.
+#[derive(Default)]
+struct Reading {
+    census: Option<Census>,
+    after: Option<UserId>,
+    /// Another one is to begin when this one has ended, and until when that is to be remembered: beginning again at once would
+    /// never come to an end where such changes come one after the other.
+    wanted: Option<i64>,
+}
+
+impl Reading {
+    fn goes_on(&self) -> bool {
+        self.census.is_some() || self.wanted.is_some()
+    }
 }
 
 impl Feed {
@@ -81,14 +101,26 @@ impl Feed {
         self.keys.load(&*self.store).await?;
         // While nobody listened, keys may have changed of which nothing is told any more.
         self.api_keys.doubt();
+        self.revocations.watch().doubt();
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
-        self.apply(&changes).await?;
+        let mut reading = Reading::default();
+        self.apply(&changes, &mut reading).await?;
+        while !self.revocations.ready() && reading.goes_on() {
+            self.look_through(&mut reading).await?;
+        }
         self.revocations.loaded(self.clock.unix_millis());
         tracing::info!(changes = changes.len(), "the store is read; its changes are followed");
-        let mut tidied = Instant::now();
+        let (mut tidied, mut looked) = (Instant::now(), Instant::now());
         loop {
-            tokio::time::timeout(POLL, self.store.notified()).await.ok();
-            horizon = self.read(horizon).await?;
+            if !reading.goes_on() {
+                tokio::time::timeout(POLL, self.store.notified()).await.ok();
+            }
+            horizon = self.read(horizon, &mut reading).await?;
+            self.look_through(&mut reading).await?;
+            if looked.elapsed() >= POLL {
+                looked = Instant::now();
+                self.look_after_streams().await?;
+            }
             self.tell();
             if tidied.elapsed() >= TIDY {
                 tidied = Instant::now();
@@ -99,25 +131,32 @@ impl Feed {
         }
     }
 
-    async fn read(&self, horizon: Horizon) -> Result<Horizon, store::Error> {
+    async fn read(&self, horizon: Horizon, reading: &mut Reading) -> Result<Horizon, store::Error> {
         let result = self.store.changes_since(horizon, self.clock.unix_millis()).await;
-        let label = match &result {
-            Ok(_) => StoreResult::Ok,
-            Err(store::Error::Unavailable(_)) => StoreResult::Unavailable,
-            Err(store::Error::Schema(_) | store::Error::Refused(_)) => StoreResult::Error,
-        };
-        self.metrics.store_request("changes_since", label);
+        self.count("changes_since", &result);
         let (changes, horizon) = result?;
-        self.apply(&changes).await?;
+        self.apply(&changes, reading).await?;
         self.revocations.polled(self.clock.unix_millis());
         Ok(horizon)
     }
 
-    async fn apply(&self, changes: &[Change]) -> Result<(), store::Error> {
+    fn count<T>(&self, operation: &'static str, result: &Result<T, store::Error>) {
+        let label = match result {
+            Ok(_) => StoreResult::Ok,
+            Err(store::Error::Unavailable(_)) => StoreResult::Unavailable,
+            Err(store::Error::Schema(_) | store::Error::Refused(_)) => StoreResult::Error,
+        };
+        self.metrics.store_request(operation, label);
+    }
+
+    async fn apply(&self, changes: &[Change], reading: &mut Reading) -> Result<(), store::Error> {
         let applied = self.revocations.apply(changes, &self.admin_role);
         for change in changes {
             match change {
-                Change::ApiKey { id } => self.api_keys.forget(id),
+                Change::ApiKey { id } => {
+                    self.api_keys.forget(id);
+                    self.revocations.watch().doubt_key(id);
+                }
                 Change::User { user, .. } => self.api_keys.forget_keys_of(*user),
                 Change::AllUsers { .. } => self.api_keys.doubt(),
                 Change::SessionEnded { .. } | Change::Keys | Change::Banned { .. } => {}
@@ -126,25 +165,44 @@ impl Feed {
         if applied.keys {
             self.keys.load(&*self.store).await?;
         }
-        if let Some(until) = applied.census {
-            self.census(until).await?;
+        reading.wanted = reading.wanted.max(applied.census);
+        Ok(())
+    }
+
+    /// Asks about what open streams stand on, where that is due.
+    async fn look_after_streams(&self) -> Result<(), store::Error> {
+        let now = self.clock.unix_millis();
+        let asked = self.revocations.watch().due(now, STREAMS);
+        if !asked.is_empty() {
+            let result = self.store.lives(&asked, now).await;
+            self.count("lives", &result);
+            self.revocations.watch().learn(&asked, &result?, now);
         }
         Ok(())
     }
 
-    /// So many users changed that they are not named: all of them are looked at.
-    async fn census(&self, until: i64) -> Result<(), store::Error> {
-        let mut census = self.revocations.census(until, &self.admin_role);
-        let mut after = None;
-        loop {
-            let page = self.store.users_after(after, PAGE).await?;
-            census.meet(&page);
-            match page.last() {
-                Some(last) => after = Some(last.id),
-                None => break,
+    /// So many users changed that they are not named: all of them are looked at, page by page, for as long as it takes until
+    /// the next look at the feed. However many they are, they hold up no other news.
+    async fn look_through(&self, reading: &mut Reading) -> Result<(), store::Error> {
+        let begun = Instant::now();
+        while begun.elapsed() < POLL {
+            if reading.census.is_none() {
+                let Some(until) = reading.wanted.take() else {
+                    return Ok(());
+                };
+                reading.after = None;
+                reading.census = Some(self.revocations.census(until, &self.admin_role));
+            }
+            let page = self.store.users_after(reading.after, PAGE).await?;
+            if let Some(last) = page.last() {
+                reading.after = Some(last.id);
+                if let Some(census) = &mut reading.census {
+                    census.meet(&page);
+                }
+            } else if let Some(census) = reading.census.take() {
+                census.finish(self.clock.unix_millis());
             }
         }
-        census.finish(self.clock.unix_millis());
         Ok(())
     }
 

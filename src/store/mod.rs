@@ -12,6 +12,7 @@ use crate::principal::{SessionId, UserId};
 
 mod credentials;
 mod feed;
+mod lives;
 mod migration;
 mod name;
 mod postgres;
@@ -20,6 +21,7 @@ mod settings;
 mod sqlite;
 
 pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
+pub use lives::{Lasting, Life, Lives};
 pub use name::name_key;
 pub use sessions::{NewSession, Rotation, Session, SessionKind, Sessions};
 pub use settings::{Location, Settings};
@@ -353,6 +355,6 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A complete store.
-pub trait Store: Users + Sessions + ApiKeys + Tickets + Keys + Changes + Throttle + Upkeep {}
+pub trait Store: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep {}
 
-impl<S: Users + Sessions + ApiKeys + Tickets + Keys + Changes + Throttle + Upkeep> Store for S {}
+impl<S: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep> Store for S {}

@@ -8,12 +8,14 @@
     clippy::as_conversions
 )]
 
+#[macro_use]
 mod accounts;
 mod attack;
 mod cli;
 mod harness;
 mod hostile;
 mod path;
+mod replicas;
 mod store;
 mod streams;
 #[path = "../support/mod.rs"]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use doorward::principal::{CredentialKind, SessionId, UserId};
 use doorward::secret::Secret;
 use doorward::store::{
-    Ban, Banned, Change, Created, Error, Horizon, KeyEdit, KeyPlan, Location, NewApiKey, NewPassword, NewSession,
-    NewUser, Rotation, SessionKind, Settings, Store, StoredKey, Ticket, UserChange, name_key, open,
+    Ban, Banned, Change, Created, Error, Horizon, KeyEdit, KeyPlan, Lasting, Life, Location, NewApiKey, NewPassword,
+    NewSession, NewUser, Rotation, SessionKind, Settings, Store, StoredKey, Ticket, UserChange, name_key, open,
 };
 
 use crate::postgres::{Cluster, Database};
@@ -216,6 +216,7 @@ on_both!(
     all_sessions_of_a_user_end_but_one,
     an_api_key_is_made_found_told_of_and_goes_with_its_owner,
     twenty_keys_at_once_keep_to_the_limit,
+    what_streams_stand_on_is_told_while_it_lives,
     a_ticket_is_good_once,
     a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,
@@ -583,6 +584,58 @@ async fn an_api_key_is_made_found_told_of_and_goes_with_its_owner(postgres: bool
     assert_eq!(bench.since(horizon).await, [Change::ApiKey { id: "two".to_owned() }]);
     bench.sql("DELETE FROM users WHERE username = 'alice'");
     assert!(store.api_key("two").await.unwrap().is_none());
+}
+
+async fn what_streams_stand_on_is_told_while_it_lives(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let (user, other) = (bench.user("alice").await, bench.user("bob").await);
+    let (session, of_other) = (bench.session(user, 1).await, bench.session(other, 2).await);
+    let store = &bench.store;
+    for (owner, name) in [
+        (user, "lasting"),
+        (user, "revoked"),
+        (user, "ending"),
+        (other, "of-other"),
+    ] {
+        assert!(store.create_api_key(api_key(owner, name), 9, NOW).await.unwrap());
+    }
+    let end = NOW + 2 * HOUR;
+    bench.sql("UPDATE gateway_api_keys SET expires_at = NULL");
+    bench.sql(&format!(
+        "UPDATE gateway_api_keys SET expires_at = {end} WHERE id = 'ending'"
+    ));
+    let key = |name: &str| Lasting::ApiKey(name.to_owned());
+    let asked = [
+        Lasting::Session(session),
+        Lasting::Session(of_other),
+        Lasting::Session(SessionId([9; 16])),
+        key("lasting"),
+        key("revoked"),
+        key("ending"),
+        key("of-other"),
+        key("never"),
+    ];
+    let lives = async |now: i64| {
+        let mut found = store.lives(&asked, now).await.unwrap();
+        found.sort_by_key(|(lasting, _)| asked.iter().position(|other| other == lasting));
+        found
+    };
+    let row = |lasting: &Lasting, ends, ask_at| (lasting.clone(), Life { ends, ask_at });
+    let of_session = |lasting| row(lasting, NOW + 10 * HOUR, NOW + HOUR);
+    let [all, forever] = [lives(NOW).await, vec![row(&asked[3], i64::MAX, i64::MAX)]];
+    assert_eq!(all.len(), 6);
+    assert_eq!(all[..2], [of_session(&asked[0]), of_session(&asked[1])]);
+    assert_eq!((&all[2], &all[4]), (&forever[0], &row(&asked[5], end, end)));
+    assert!(store.revoke_api_key("revoked", None, NOW).await.unwrap());
+    bench.sql("UPDATE users SET is_active = FALSE WHERE username = 'bob'");
+    let three = [of_session(&asked[0]), forever[0].clone(), row(&asked[5], end, end)];
+    assert_eq!(lives(NOW).await, three);
+    // Nobody was seen for an hour; then the key's time is up.
+    assert_eq!(lives(NOW + HOUR).await, three[1..]);
+    assert_eq!(lives(end).await, forever);
+    bench.sql("DELETE FROM users");
+    assert!(lives(NOW).await.is_empty());
+    assert!(store.lives(&[], NOW).await.unwrap().is_empty());
 }
 
 async fn twenty_keys_at_once_keep_to_the_limit(postgres: bool) {

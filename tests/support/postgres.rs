@@ -38,6 +38,58 @@ impl Cluster {
 
     /// A cluster of one's own, with these settings (`name=value`).
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_with(settings, |cluster| {
+            let data = cluster.data();
+            check(
+                cluster
+                    .server_command("initdb")
+                    .args([
+                        "--no-sync",
+                        "--auth=trust",
+                        "--username=postgres",
+                        "--encoding=UTF8",
+                        "--locale=C.UTF-8",
+                        "-D",
+                    ])
+                    .arg(&data)
+                    .output(),
+            );
+        })
+    }
+
+    /// A standby that streams from this one, which from now on acknowledges nothing that the standby does not have.
+    pub fn standby(&self) -> Self {
+        let standby = Self::start_with(&[], |standby| {
+            let port = self.port.to_string();
+            check(
+                standby
+                    .server_command("pg_basebackup")
+                    .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-R", "-X", "stream"])
+                    .args(["--no-sync", "-c", "fast", "-D"])
+                    .arg(standby.data())
+                    .output(),
+            );
+        });
+        self.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.psql("postgres", "SELECT pg_reload_conf()");
+        super::until("a standby that keeps up", || {
+            let sql = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+            (self.psql("postgres", sql) == "1").then_some(())
+        });
+        standby
+    }
+
+    /// The standby takes the place of the primary.
+    pub fn promote(&self) {
+        check(
+            self.server_command("pg_ctl")
+                .args(["promote", "-w", "-t", "30", "-D"])
+                .arg(self.data())
+                .output(),
+        );
+    }
+
+    fn start_with(settings: &[&str], make: impl FnOnce(&Self)) -> Self {
         let root = tempfile::Builder::new().prefix("pg-").tempdir().unwrap();
         let mut cluster = Self {
             bin: bin(),
@@ -50,21 +102,7 @@ impl Cluster {
         if is_root() {
             check(Command::new("chown").arg("postgres").arg(cluster.root.path()).output());
         }
-        let data = cluster.data();
-        check(
-            cluster
-                .server_command("initdb")
-                .args([
-                    "--no-sync",
-                    "--auth=trust",
-                    "--username=postgres",
-                    "--encoding=UTF8",
-                    "--locale=C.UTF-8",
-                    "-D",
-                ])
-                .arg(&data)
-                .output(),
-        );
+        make(&cluster);
         for _ in 0..10 {
             cluster.port = free_port();
             cluster.options = format!(

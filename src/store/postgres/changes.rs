@@ -20,8 +20,11 @@ use super::{Postgres, SELECT_USER, column, user};
 use crate::store::feed::{self, Told};
 use crate::store::{Answer, Ban, Change, Changes, Error, Horizon, User};
 
-/// How long the answer to a poll may take: the failure detector.
-const POLL: Duration = Duration::from_secs(1);
+/// How long the answer to a poll may take: the failure detector. Less than a call may take, and long enough for a server that
+/// is only busy.
+const POLL: Duration = Duration::from_millis(1500);
+/// How long a new connection for polling may take: one of several hosts may have to be given up first.
+const CONNECT: Duration = Duration::from_secs(2);
 /// Rows read at once.
 const PAGE: i64 = 5000;
 /// How long to wait before the connection for notifications is made again.
@@ -116,7 +119,7 @@ impl Feed {
         let (line, server, since) = match known {
             Some((line, server)) => (line, Some(server), since),
             // Where a new connection leads to, the horizon may mean nothing.
-            None => (timed(POLL, self.connector.connect()).await?, None, None),
+            None => (timed(CONNECT, self.connector.connect()).await?, None, None),
         };
         let (mut rows, mut position) = collect(&line, since, now).await?;
         let moved = server.is_some_and(|server| server != position.server);
@@ -210,7 +213,7 @@ async fn listen(connector: Arc<Connector>, notify: Arc<Notify>) {
 }
 
 async fn listen_once(connector: &Connector, notify: &Arc<Notify>) -> Result<(), tokio_postgres::Error> {
-    let (client, mut connection) = connector.config.connect(connector.tls.clone()).await?;
+    let (client, mut connection) = connector.open().await?;
     let notify = Arc::clone(notify);
     let mut driver = AbortOnDrop(tokio::spawn(async move {
         while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {

@@ -1,11 +1,15 @@
 //! From a URL to a connection.
 
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
-use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::Error;
@@ -16,10 +20,21 @@ use crate::secret::Secret;
 /// Makes connections to one database, by one URL.
 #[derive(Clone)]
 pub(in super::super) struct Connector {
+    /// All hosts, as the pool knows them.
     pub(super) config: Config,
-    pub(super) tls: MakeRustlsConnect,
+    /// Each host alone, in the order of the URL.
+    hosts: Arc<[Config]>,
+    tls: MakeRustlsConnect,
+    /// How long a host that is not the last may take, all in all.
+    share: Duration,
     timeout: Duration,
 }
+
+/// A connection, and what drives it.
+type Opened = (
+    Client,
+    Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
+);
 
 /// The longest that one address of several may keep us waiting: the others must have their turn within the deadline of
 /// a call.
@@ -34,40 +49,60 @@ impl Connector {
         timeout: Duration,
     ) -> Result<Self, Error> {
         let parts = split(url.expose())?;
-        let mut config: Config = parts.rest.expose().parse().map_err(|error: tokio_postgres::Error| {
-            // The parser's own words name keys, not values.
-            let cause = std::error::Error::source(&error)
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            Error::Refused(format!("store.url is not a PostgreSQL URL: {cause}"))
-        })?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        let config = parse(parts.rest.expose())?;
+        let count = config.get_hosts().len().max(config.get_hostaddrs().len());
+        if count == 0 {
             return Err(Error::Refused("store.url names no host".to_owned()));
         }
-        if let Some(password) = password {
-            config.password(password.expose());
-        }
-        config.ssl_mode(parts.mode);
-        if config.get_application_name().is_none() {
-            config.application_name("doorward");
-        }
-        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
-        if hosts > 1 && !parts.any_host {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
-        let share = ALL_ADDRESSES / u32::try_from(hosts).unwrap_or(u32::MAX);
-        config.connect_timeout(timeout.min(share));
-        config
-            .keepalives_idle(Duration::from_secs(30))
-            .tcp_user_timeout(Duration::from_secs(10));
+        let share = timeout.min(ALL_ADDRESSES / u32::try_from(count).unwrap_or(u32::MAX));
+        let complete = |mut config: Config| {
+            if let Some(password) = password {
+                config.password(password.expose());
+            }
+            config.ssl_mode(parts.mode);
+            if config.get_application_name().is_none() {
+                config.application_name("doorward");
+            }
+            if count > 1 && !parts.any_host {
+                config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            }
+            config
+                .connect_timeout(share)
+                .keepalives_idle(Duration::from_secs(30))
+                .tcp_user_timeout(Duration::from_secs(10));
+            config
+        };
+        let hosts = apart(parts.rest.expose());
+        let hosts = hosts.iter().map(|url| Ok(complete(parse(url.expose())?)));
+        let hosts = hosts.collect::<Result<_, Error>>()?;
         let tls = MakeRustlsConnect::new(client_config(parts.verification, parts.roots.as_deref())?);
-        Ok(Self { config, tls, timeout })
+        Ok(Self {
+            config: complete(config),
+            hosts,
+            tls,
+            share,
+            timeout,
+        })
+    }
+
+    /// The first host that will have us and takes writes. One that accepts connections and then says nothing keeps nobody
+    /// from trying the next; the last may take as long as the caller has patience.
+    pub(super) async fn open(&self) -> Result<Opened, tokio_postgres::Error> {
+        if let Some((last, others)) = self.hosts.split_last() {
+            for host in others {
+                let opening = tokio::time::timeout(self.share, host.connect(self.tls.clone()));
+                if let Ok(Ok(opened)) = opening.await {
+                    return Ok(opened);
+                }
+            }
+            return last.connect(self.tls.clone()).await;
+        }
+        self.config.connect(self.tls.clone()).await
     }
 
     /// A connection of one's own, driven by a task that ends with it.
     pub(super) async fn connect(&self) -> Result<Line, Failure> {
-        let connecting = self.config.connect(self.tls.clone());
-        let (client, connection) = tokio::time::timeout(self.timeout, connecting)
+        let (client, connection) = tokio::time::timeout(self.timeout, self.open())
             .await
             .map_err(|_| Failure::unavailable("connecting took too long", Harm::Server))??;
         let driver = tokio::spawn(async move {
@@ -79,6 +114,51 @@ impl Connector {
             _driver: AbortOnDrop(driver),
         })
     }
+}
+
+type Connecting<'c> =
+    Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'c>>;
+
+impl Connect for Connector {
+    /// For the pool.
+    fn connect(&self, _: &Config) -> Connecting<'_> {
+        Box::pin(async move {
+            let (client, connection) = self.open().await?;
+            let driver = tokio::spawn(async move {
+                // Whoever uses the client hears of the error there.
+                let _ = connection.await;
+            });
+            Ok((client, driver))
+        })
+    }
+}
+
+fn parse(url: &str) -> Result<Config, Error> {
+    url.parse().map_err(|error: tokio_postgres::Error| {
+        // The parser's own words name keys, not values.
+        let cause = std::error::Error::source(&error)
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        Error::Refused(format!("store.url is not a PostgreSQL URL: {cause}"))
+    })
+}
+
+/// The same URL for each host that its authority names; none where hosts are named elsewhere.
+fn apart(url: &str) -> Vec<Secret<String>> {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let Some((scheme, rest)) = base.split_once("://") else {
+        return Vec::new();
+    };
+    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let elsewhere = query.split('&').any(|pair| pair.starts_with("host"));
+    let hosts = hosts.split(',').filter(|host| !host.is_empty() && !elsewhere);
+    hosts
+        .map(|host| Secret::new(format!("{scheme}://{user}{host}/{database}?{query}")))
+        .collect()
 }
 
 /// A connection outside the pool.
@@ -176,6 +256,8 @@ fn decode(value: &str) -> Result<String, Error> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use tokio_postgres::config::Host;
+
     use super::*;
 
     fn connector(url: &str) -> Result<Connector, Error> {
@@ -217,6 +299,29 @@ mod tests {
         assert_eq!(two.get_ports(), [5433, 5434]);
         let any = connector("postgres://u@a,b/d?target_session_attrs=any").unwrap().config;
         assert_eq!(any.get_target_session_attrs(), TargetSessionAttrs::Any);
+    }
+
+    #[test]
+    fn hosts_are_tried_one_by_one() {
+        let hosts = |url: &str| -> Vec<_> {
+            let hosts = connector(url).unwrap().hosts;
+            let one = |config: &Config| {
+                assert_eq!((config.get_user(), config.get_dbname()), (Some("u"), Some("d")));
+                assert_eq!(config.get_application_name(), Some("doorward"));
+                (config.get_hosts().to_vec(), config.get_ports().to_vec())
+            };
+            hosts.iter().map(one).collect()
+        };
+        let tcp = |name: &str| vec![Host::Tcp(name.to_owned())];
+        assert_eq!(
+            hosts("postgres://u:p%40@a:5433,b,[::1]:5/d?sslmode=require"),
+            [(tcp("a"), vec![5433]), (tcp("b"), vec![5432]), (tcp("::1"), vec![5])]
+        );
+        assert_eq!(hosts("postgres://u@a/d").len(), 1);
+        assert_eq!(hosts("postgres://u@/d?host=a,b").len(), 0);
+        let two = connector("postgres://u@a,b/d").unwrap();
+        let wants = |config: &Config| config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite;
+        assert!(two.hosts.iter().all(wants));
     }
 
     #[test]

@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_millis(1600);
 const WAIT: Duration = Duration::from_secs(1);
 /// How often a server that is away is looked for, and how long that may take.
 const PROBE_EVERY: Duration = Duration::from_millis(200);
-const PROBE: Duration = Duration::from_secs(1);
+const PROBE: Duration = Duration::from_secs(2);
 /// Dead connections a call may meet before it gives up: the first one empties the pool.
 const TRIES: u32 = 3;
 
@@ -50,9 +50,9 @@ struct Inner {
 impl Link {
     pub(super) fn new(connector: Connector, pool_size: usize) -> Result<Self, Error> {
         let recycling_method = RecyclingMethod::Fast;
-        let manager = Manager::from_config(
+        let manager = Manager::from_connect(
             connector.config.clone(),
-            connector.tls.clone(),
+            connector.clone(),
             ManagerConfig { recycling_method },
         );
         let pool = Pool::builder(manager)

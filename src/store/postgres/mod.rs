@@ -14,6 +14,7 @@ mod connector;
 mod error;
 mod keys;
 mod link;
+mod lives;
 mod sessions;
 mod throttle;
 mod tickets;

@@ -13,6 +13,7 @@ mod api_keys;
 mod changes;
 mod engine;
 mod keys;
+mod lives;
 mod sessions;
 mod throttle;
 mod tickets;

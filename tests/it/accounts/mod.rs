@@ -37,7 +37,7 @@ mod registration;
 mod secrets;
 mod sessions;
 mod signing_keys;
-mod sudden_death;
+pub mod sudden_death;
 mod takeover;
 mod throttle;
 mod tickets;

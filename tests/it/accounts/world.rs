@@ -63,6 +63,11 @@ impl<'c> World<'c> {
         Self::over(Place::Postgres(cluster.database()), tempfile::tempdir().unwrap())
     }
 
+    /// Over a database that is there.
+    pub fn in_database(database: Database<'c>) -> Self {
+        Self::over(Place::Postgres(database), tempfile::tempdir().unwrap())
+    }
+
     fn over(place: Place<'c>, folder: tempfile::TempDir) -> Self {
         let backend = Upstream::start();
         let world = Self { place, backend, folder };

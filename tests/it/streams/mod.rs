@@ -13,11 +13,11 @@ use std::thread;
 use crate::support::PATIENCE;
 
 /// The handshake of a WebSocket (RFC 6455 section 1.3).
-const WEBSOCKET: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+pub const WEBSOCKET: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A request of these header lines, each with its CRLF.
-fn get(target: &str, lines: &str) -> String {
+pub fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n{lines}\r\n")
 }
 

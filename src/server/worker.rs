@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::acceptor::Accepted;
 use super::arrival::{self, Ends};
+use super::farewell::Farewell;
 use crate::gateway::{self, Body, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
 use crate::tls::ALPN_H2;
@@ -62,7 +63,10 @@ pub fn run(
     runtime.block_on(async {
         let sweeper = tokio::spawn(sweep(Arc::clone(worker), tools.clone()));
         while let Some(accepted) = queue.recv().await {
-            tokio::spawn(carry(accepted, Arc::clone(worker), tools.clone()));
+            // Registered here and not in its task: the registry is empty only when nobody is left, be it one not yet begun.
+            let state = Arc::new(ConnectionState::default());
+            let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
+            tokio::spawn(carry(accepted, state, entry, Arc::clone(worker), tools.clone()));
         }
         while !worker.registry().is_empty() {
             tokio::time::sleep(SWEEP / 10).await;
@@ -87,7 +91,13 @@ async fn sweep(worker: Arc<gateway::Worker>, tools: Tools) {
 }
 
 /// Carries one connection from its acceptance to its end.
-async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
+async fn carry(
+    accepted: Accepted,
+    state: Arc<ConnectionState>,
+    entry: Arc<Entry>,
+    worker: Arc<gateway::Worker>,
+    tools: Tools,
+) {
     let Accepted {
         stream,
         peer,
@@ -95,8 +105,6 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         port,
         mut seat,
     } = accepted;
-    let state = Arc::new(ConnectionState::default());
-    let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
     let tuning = tools.tuning.load_full();
     let Ok(mut stream) = TcpStream::from_std(stream) else {
         return;
@@ -170,7 +178,8 @@ async fn serve_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guarded = Guarded::new(stream, tuning.wire);
-    state.http1(Arc::clone(guarded.state()));
+    let wire = Arc::clone(guarded.state());
+    state.http1(Arc::clone(&wire));
     let entry = Arc::clone(connection.entry());
     let service = service_fn(move |request| handled(request, &gateway, &connection));
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
@@ -179,14 +188,14 @@ async fn serve_http1<S>(
         .half_close(true)
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guarded), service);
-    let mut draining = false;
+    let mut farewell = Farewell::default();
     let mut step = |cx: &mut Context<'_>| {
         entry.register(Waiter::Owner, cx.waker());
-        if entry.is_draining() && !draining {
-            draining = true;
+        let mut polled = Pin::new(&mut serving).poll(cx);
+        if polled.is_pending() && farewell.is_due(&entry, &wire, cx) {
             Pin::new(&mut serving).graceful_shutdown();
+            polled = Pin::new(&mut serving).poll(cx);
         }
-        let polled = Pin::new(&mut serving).poll(cx);
         if polled.is_pending() && must_end(&entry, state.is_exchanging()) {
             return Poll::Ready(false);
         }

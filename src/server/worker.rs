@@ -158,12 +158,21 @@ async fn carry(
 
 /// The future of an answer. Boxed: hyper moves it about many times on HTTP/2, and on HTTP/1 keeps its room while the connection
 /// is idle.
-fn handled(request: Request<Incoming>, gateway: &Arc<Gateway>, connection: &Arc<Connection>) -> Handled {
-    let (gateway, connection) = (Arc::clone(gateway), Arc::clone(connection));
+fn handled(request: Request<Incoming>, served: &Arc<Served>) -> Handled {
+    let served = Arc::clone(served);
     // The room first: then the future is made in it, and not beside it and moved.
     let room = Box::new_uninit();
-    let made = Box::write(room, async move { Ok(gateway.handle(request, &connection).await) });
+    let made = Box::write(room, async move {
+        Ok(served.gateway.handle(request, &served.connection).await)
+    });
     Box::into_pin(made)
+}
+
+/// What requests of one connection have to do with. Counted for each of them, and by one worker alone: a count that all
+/// workers share would go from core to core with each request.
+struct Served {
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
 }
 
 type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -181,7 +190,8 @@ async fn serve_http1<S>(
     let wire = Arc::clone(guarded.state());
     state.http1(Arc::clone(&wire));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| handled(request, &gateway, &connection));
+    let served = Arc::new(Served { gateway, connection });
+    let service = service_fn(move |request| handled(request, &served));
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
     let mut serving = http1::Builder::new()
@@ -227,7 +237,8 @@ async fn serve_http2<S>(
     let guard = http2_wire::Guard::new(stream, tuning.wire.header_bytes());
     state.http2(Arc::clone(guard.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| handled(request, &gateway, &connection));
+    let served = Arc::new(Served { gateway, connection });
+    let service = service_fn(move |request| handled(request, &served));
     let serving = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -40,6 +40,8 @@ impl World {
             refresh_ttl: Duration::from_secs(900),
             leeway: Duration::ZERO,
             key_files: Vec::new(),
+            key_encryption: None,
+            rotate_every: None,
             secret: None,
             max_length: 8192,
             cache: 10_000,

@@ -4,6 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A time in Unix milliseconds as RFC 3339 has it, in UTC, to the second; `None`: none that a calendar has.
+pub fn rfc3339(unix_millis: i64) -> Option<String> {
+    let moment = OffsetDateTime::from_unix_timestamp(unix_millis.div_euclid(1000)).ok()?;
+    moment.format(&Rfc3339).ok()
+}
+
 /// A source of the current time: the system's, or one that a test moves by hand.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);

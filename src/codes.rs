@@ -66,6 +66,8 @@ codes! {
     IdentityNotRepresentable = "identity_not_representable", FORBIDDEN, "Identity not representable";
     /// A cookie-authenticated unsafe request from another site.
     CrossSiteRequest = "cross_site_request", FORBIDDEN, "Cross-site request";
+    /// The credential is good, and of a kind that may not do this: an API key, a ticket, another issuer's token.
+    CredentialNotAllowed = "credential_not_allowed", FORBIDDEN, "Credential not allowed";
     /// Registration is switched off.
     RegistrationClosed = "registration_closed", FORBIDDEN, "Registration closed";
     /// This URL is served over https only.
@@ -78,6 +80,8 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Request timeout";
     /// The name is taken.
     UserExists = "user_exists", CONFLICT, "User exists";
+    /// The user has as many API keys as they may have.
+    TooManyKeys = "too_many_keys", CONFLICT, "Too many API keys";
     /// The body is larger than the route or endpoint allows.
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Body too large";
     /// The request target is too long.
@@ -88,6 +92,8 @@ codes! {
     WeakPassword = "weak_password", UNPROCESSABLE_ENTITY, "Weak password";
     /// The name is not allowed.
     InvalidUsername = "invalid_username", UNPROCESSABLE_ENTITY, "Invalid username";
+    /// The roles are not to be had this way.
+    InvalidRoles = "invalid_roles", UNPROCESSABLE_ENTITY, "Invalid roles";
     /// Too many failed logins.
     TooManyAttempts = "too_many_attempts", TOO_MANY_REQUESTS, "Too many attempts";
     /// The route's rate limit.

@@ -5,7 +5,13 @@
 //! mapping each character that is not a letter or digit to `-`: backends that speak CGI cannot tell `X_User` from
 //! `X-User`.
 
+mod cookies;
+mod fuzz;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+pub use cookies::strip_cookies;
+pub use fuzz::fuzz;
 
 /// Reserved names (in the mapped form) and prefixes that no client may send on.
 const RESERVED: &[&str] = &[
@@ -302,41 +308,6 @@ pub fn sift_response(headers: &mut HeaderMap) {
     }
 }
 
-/// Takes the cookies of these names, which begin with `__`, out of the Cookie fields, and makes one field of those that HTTP/2 has split (RFC 9113
-/// section 8.2.3); a field that is empty then goes as a whole.
-pub fn strip_cookies(headers: &mut HeaderMap, own: &[&str]) {
-    let is_own = |pair: &[u8]| {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or(pair).trim_ascii();
-        own.iter().any(|own| own.as_bytes() == name)
-    };
-    let mut sent = headers.get_all(header::COOKIE).iter();
-    if let (Some(only), None) = (sent.next(), sent.next())
-        && !(is_marked(only) && pairs(only).any(is_own))
-    {
-        return;
-    }
-    let fields: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
-    headers.remove(header::COOKIE);
-    let kept: Vec<&[u8]> = fields.iter().flat_map(pairs).filter(|pair| !is_own(pair)).collect();
-    if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(b"; ".as_slice()))) {
-        headers.insert(header::COOKIE, value);
-    }
-}
-
-/// Whether a cookie's name may begin with the two underscores of `__Host-` and `__Secure-` (RFC 6265bis section 4.1.3), as all
-/// of our own do.
-fn is_marked(field: &HeaderValue) -> bool {
-    field.as_bytes().windows(2).any(|two| two == b"__")
-}
-
-fn pairs(field: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    field
-        .as_bytes()
-        .split(|byte| *byte == b';')
-        .map(<[u8]>::trim_ascii)
-        .filter(|pair| !pair.is_empty())
-}
-
 /// The fields that `Connection` names. Host and the framing fields are never connection options (RFC 9110 section 7.6.1):
 /// who names them wants us to lose sight of them.
 fn options(value: &HeaderValue) -> impl Iterator<Item = HeaderName> {
@@ -398,60 +369,6 @@ fn starts_with(name: &str, prefix: &str) -> bool {
             .bytes()
             .zip(prefix.bytes())
             .all(|(byte, wanted)| mapped(byte) == wanted)
-}
-
-/// For the fuzzer: whatever the field lines, what the walk leaves holds nothing that no client has a say in, and walking again
-/// changes nothing.
-///
-/// # Panics
-///
-/// If that does not hold; that is its purpose.
-pub fn fuzz(data: &[u8]) {
-    let mut headers = HeaderMap::new();
-    for line in data.split(|byte| *byte == b'\n') {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let name = parts.next().and_then(|name| HeaderName::from_bytes(name).ok());
-        let value = parts
-            .next()
-            .and_then(|value| HeaderValue::from_bytes(value.trim_ascii()).ok());
-        if let (Some(name), Some(value)) = (name, value) {
-            headers.append(name, value);
-        }
-    }
-    let named: Vec<HeaderName> = headers.get_all(header::CONNECTION).iter().flat_map(options).collect();
-    let (reserved, sent, mut trailers) = (Reserved::new([]), headers.clone(), headers.clone());
-    for trusted in [true, false] {
-        headers = sent.clone();
-        let sifted = reserved.sift(&mut headers, trusted);
-        assert!(trusted || sifted.forwarded.client.is_empty(), "a stranger is believed");
-        assert!(
-            !named.iter().any(|name| headers.contains_key(name)),
-            "named in Connection"
-        );
-    }
-    strip_cookies(&mut headers, &["own"]);
-    let own = |field: &HeaderValue| pairs(field).any(|pair| pair == b"own" || pair.starts_with(b"own="));
-    assert!(!headers.get_all(header::COOKIE).iter().any(own), "a cookie of ours");
-    reserved.sift_trailers(&mut trailers);
-    for name in headers.keys().chain(trailers.keys()) {
-        let folded: String = name.as_str().bytes().map(|byte| char::from(mapped(byte))).collect();
-        assert!(!HOP_BY_HOP.contains(&name.as_str()), "{name} belongs to one connection");
-        let free = !["x-forwarded-", "x-original-", "x-rewrite-"]
-            .iter()
-            .any(|prefix| folded.starts_with(prefix))
-            && ![
-                "x-user",
-                "x-user-id",
-                "x-user-roles",
-                "x-user-email",
-                "x-user-assertion",
-            ]
-            .contains(&folded.as_str());
-        assert!(free && !RESERVED.contains(&folded.as_str()), "{name} is reserved");
-    }
-    let once = headers.clone();
-    reserved.sift(&mut headers, false);
-    assert_eq!(once, headers, "walking again changes something");
 }
 
 #[cfg(test)]

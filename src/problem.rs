@@ -13,6 +13,8 @@ use crate::codes::Code;
 pub enum Challenge {
     /// A bearer token is wanted and none was sent: no error code.
     Bearer,
+    /// An API key is wanted, as the password of Basic (RFC 7617 section 2) or as a bearer token.
+    ApiKey,
     /// A bearer token was sent and is of no use: `error="invalid_token"`.
     InvalidToken,
     /// The request mixes methods or repeats the header: `error="invalid_request"`.

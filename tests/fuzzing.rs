@@ -120,7 +120,7 @@ fn header_walks() {
             "Host: a\nX-User: b\nX_User: c",
             "Connection: close, X-A, x-user\nX-A: b",
             "Forwarded: for=a\nX-Forwarded-For: b, c",
-            "Cookie: a=1; own=2; b=3\ncookie: own=4",
+            "Cookie: a=1; __own=2; b=3\ncookie: __own=4",
             "TE: trailers\nUpgrade: x\nConnection: upgrade",
             "Content_Length: 3\nTransfer.Encoding: x",
             "Authorization: a\nauthorization: b\nAccept: c",
@@ -140,7 +140,7 @@ fn header_walks() {
             ",",
             ";",
             "=",
-            "own=",
+            "__own=",
             "Connection: ",
             "X-User-Id",
             "X-Real-IP",
@@ -171,6 +171,95 @@ fn tokens() {
         &[
             ".", "=", "==", "-", "_", "+", "/", "e30", "eyJ", "{", "}", "[", "]", "\"", "\\u0000", "\\ud800", ":", ",",
             "1e400", "-1", "null", "\"exp\":", "\"iss\":", "\u{feff}", "\0",
+        ],
+    );
+}
+
+#[test]
+fn cookies() {
+    fuzz(
+        "cookie",
+        doorward::session::fuzz,
+        &[
+            "a=1; __Host-doorward=abc_-1; b",
+            "__Host-doorward=abc\n__Host-doorward=def",
+            "__Host-doorward = \"abc\"",
+            "x__Host-doorward=1;__Secure-doorward=2",
+        ],
+        &[
+            "__Host-doorward",
+            "__Secure-doorward",
+            "=",
+            ";",
+            "; ",
+            " ",
+            "\t",
+            "\"",
+            ",",
+            "\n",
+            "\0",
+            "a",
+        ],
+    );
+}
+
+#[test]
+fn proxy_headers() {
+    fuzz(
+        "proxy header",
+        doorward::wire::fuzz_proxy_header,
+        &[
+            "PROXY TCP4 192.0.2.1 192.0.2.2 1 65535\r\nGET / HTTP/1.1\r\n",
+            "PROXY TCP6 2001:db8::1 ::1 1 2\r\n",
+            "PROXY UNKNOWN anything\r\n",
+            "\r\n\r\n\0\r\nQUIT\n\u{21}\u{11}\0\u{c}abcdefghijkl",
+            "\r\n\r\n\0\r\nQUIT\n\u{20}\0\0\0",
+        ],
+        &[
+            "PROXY ",
+            "TCP4 ",
+            "TCP6 ",
+            "UNKNOWN",
+            " ",
+            "\r\n",
+            "\n",
+            "\r\n\r\n\0\r\nQUIT\n",
+            "0",
+            "65536",
+            "::",
+            "1.2.3.4",
+            "\0",
+        ],
+    );
+}
+
+#[test]
+fn responses_of_upstreams() {
+    fuzz(
+        "response",
+        doorward::upstream::fuzz_response,
+        &[
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=\"y\"\r\nabc\r\n0\r\nX-T: 1\r\n\r\n",
+            "HTTP/1.0 304 Not Modified\r\nConnection: keep-alive\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\u{1}\u{2}",
+        ],
+        &[
+            "\r\n",
+            "\n",
+            "\r",
+            " ",
+            ":",
+            "\0",
+            "0\r\n\r\n",
+            "Content-Length: ",
+            "Transfer-Encoding: chunked\r\n",
+            "HTTP/1.1 100 x\r\n\r\n",
+            "HTTP/2 200\r\n",
+            "ffffffffffffffff",
+            "Connection: close\r\n",
+            "2, 2",
         ],
     );
 }

@@ -1,29 +1,53 @@
-//! What an administrator does with accounts from the command line. A running gateway on the same store hears of it through
-//! the change feed.
+//! What an administrator does with accounts, from the command line or through the admin API. All gateways on the same store
+//! hear of it through the change feed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::password::{Pool, Scheme, Shape, policy};
-use crate::principal::UserId;
-use crate::revocation::roles_in_force;
+use crate::principal::{Person, UserId};
+use crate::revocation::{Revocations, roles_in_force};
 use crate::secret::Secret;
-use crate::store::{Created, NewPassword, NewUser, Store, User, UserChange, name_key};
+use crate::store::{self, Created, NewPassword, NewUser, Store, User, UserChange, name_key};
+use crate::token;
 
-use super::audit::{self, Action};
-use super::{Error, Settings, email, roles, username};
+use super::audit::{self, Action, Actor};
+use super::issue::Lives;
+use super::{Accounts, Error, Settings, email, roles, username};
 
 /// Accounts read from the store at once.
 const PAGE: u32 = 500;
 
 /// The administrator's desk.
 pub struct Administration {
-    store: Arc<dyn Store>,
-    pool: Pool,
+    pub(super) store: Arc<dyn Store>,
+    pool: Arc<Pool>,
     settings: Settings,
-    clock: Clock,
+    pub(super) lives: Lives,
+    pub(super) clock: Clock,
+    pub(super) by: By,
+    /// Of this process, where it serves requests.
+    pub(super) revocations: Option<Revocations>,
+}
+
+/// Who sits at the desk.
+pub(super) enum By {
+    /// Whoever may run the program on the store: they may everything.
+    CommandLine,
+    /// Somebody with `admin.role`, from this address.
+    Administrator(Arc<Person>, IpAddr),
+}
+
+impl By {
+    pub(super) fn actor(&self) -> Actor<'_> {
+        match self {
+            Self::CommandLine => Actor::CommandLine,
+            Self::Administrator(person, address) => Actor::Person(person, *address),
+        }
+    }
 }
 
 /// Which account is meant.
@@ -46,6 +70,21 @@ pub struct NewAccount {
     pub roles: Vec<String>,
     /// The e-mail address; it counts as confirmed.
     pub email: Option<String>,
+    /// Whether it may be used at once.
+    pub active: bool,
+}
+
+/// What is to be different about an account; `None` leaves it alone.
+#[derive(Debug, Default)]
+pub struct AccountChange {
+    /// The roles, all of them.
+    pub roles: Option<Vec<String>>,
+    /// Whether it may be used. Deactivation ends its sessions.
+    pub active: Option<bool>,
+    /// The e-mail address, or none; it counts as confirmed.
+    pub email: Option<Option<String>>,
+    /// A new password. It ends all sessions.
+    pub password: Option<Secret<String>>,
 }
 
 /// An account as it is shown: everything but the hash.
@@ -65,27 +104,49 @@ pub struct Account {
     pub email_verified: bool,
     /// Scheme and cost of the stored password; none: it cannot be verified, and nobody can log in.
     pub password: Option<String>,
+    /// Of the roles, those that were granted by command.
+    #[serde(skip)]
+    pub grants: Vec<String>,
+}
+
+impl Accounts {
+    /// The desk for an administrator who came in through the front door: they may not make administrators, nor set passwords
+    /// that people could not choose themselves.
+    pub fn desk(&self, administrator: Arc<Person>, address: IpAddr) -> Administration {
+        Administration {
+            store: self.books.shared(),
+            pool: Arc::clone(&self.pool),
+            settings: self.settings.clone(),
+            lives: self.lives,
+            clock: self.clock.clone(),
+            by: By::Administrator(administrator, address),
+            revocations: Some(self.revocations.clone()),
+        }
+    }
 }
 
 impl Administration {
-    /// The desk over this store. `pool`: hashes new passwords.
-    pub fn new(store: Arc<dyn Store>, pool: Pool, settings: Settings, clock: Clock) -> Self {
+    /// The command line's desk over this store. `pool`: hashes new passwords.
+    pub fn new(store: Arc<dyn Store>, pool: Pool, settings: Settings, tokens: &token::Settings, clock: Clock) -> Self {
         Self {
             store,
-            pool,
+            pool: Arc::new(pool),
             settings,
+            lives: Lives::new(tokens),
             clock,
+            by: By::CommandLine,
+            revocations: None,
         }
     }
 
-    /// Makes an account. Of what speaks against its password only a length out of bounds is refused; the rest comes back as
-    /// warnings, for an administrator may have a reason.
+    /// Makes an account. On the command line, of what speaks against its password only a length out of bounds is refused; the
+    /// rest comes back as warnings, for an administrator may have a reason.
     pub async fn add(&self, new: NewAccount) -> Result<(Account, Vec<policy::Reason>), Error> {
         let faults = username::check(&new.username);
         if !faults.is_empty() {
             return Err(Error::InvalidUsername(faults));
         }
-        let kept = roles::keep(&new.roles, &self.settings.admin_role)?;
+        let kept = self.keep_roles(&new.roles)?;
         if let Some(address) = &new.email {
             email::check(address)?;
         }
@@ -95,7 +156,7 @@ impl Administration {
             username: new.username,
             password: hash,
             roles: kept.column,
-            active: true,
+            active: new.active,
             email_verified: new.email.is_some(),
             email: new.email,
             grants: kept.grants,
@@ -125,7 +186,7 @@ impl Administration {
 
     /// Sets the roles, all of them; `admin.role` among them grants it, its absence takes it away.
     pub async fn set_roles(&self, which: Which<'_>, roles: &[String]) -> Result<Account, Error> {
-        let kept = roles::keep(roles, &self.settings.admin_role)?;
+        let kept = self.keep_roles(roles)?;
         let user = self.find(which).await?;
         let change = UserChange {
             roles: Some(kept.column),
@@ -146,6 +207,48 @@ impl Administration {
         self.change(&user, change, action).await
     }
 
+    /// Changes several things about an account at once, or none of them. What was granted by command stays as it is.
+    pub async fn change_account(&self, which: Which<'_>, change: AccountChange) -> Result<Account, Error> {
+        let user = self.find(which).await?;
+        let roles = change.roles.map(|roles| self.keep_roles(&roles)).transpose()?;
+        if let Some(Some(address)) = &change.email {
+            email::check(address)?;
+        }
+        let password = match change.password {
+            Some(password) => {
+                let (hash, _) = self.hash(password, &user.username).await?;
+                Some(NewPassword { hash, keep: None })
+            }
+            None => None,
+        };
+        let actions: Vec<Action> = [
+            roles.as_ref().map(|_| Action::RolesSet),
+            change
+                .active
+                .map(|active| if active { Action::Activated } else { Action::Deactivated }),
+            change.email.as_ref().map(|_| Action::EmailSet),
+            password.as_ref().map(|_| Action::PasswordSet),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if actions.is_empty() {
+            return Ok(self.account(&user));
+        }
+        let change = UserChange {
+            roles: roles.map(|kept| kept.column),
+            grants: None,
+            active: change.active,
+            email: change.email,
+            password,
+        };
+        let changed = self.apply(&user, change).await?;
+        for action in actions {
+            self.tell(action, &changed);
+        }
+        Ok(self.account(&changed))
+    }
+
     /// Deletes an account and ends its sessions; what it was.
     pub async fn delete(&self, which: Which<'_>) -> Result<Account, Error> {
         let user = self.find(which).await?;
@@ -162,11 +265,16 @@ impl Administration {
 
     /// Some accounts in the order of their ids, those after `after`; none: that was all.
     pub async fn list(&self, after: Option<UserId>) -> Result<Vec<Account>, Error> {
-        let page = self.store.users_after(after, PAGE).await?;
+        self.page(after, PAGE).await
+    }
+
+    /// The same, at most so many.
+    pub async fn page(&self, after: Option<UserId>, limit: u32) -> Result<Vec<Account>, Error> {
+        let page = self.store.users_after(after, limit).await?;
         Ok(page.iter().map(|user| self.account(user)).collect())
     }
 
-    async fn find(&self, which: Which<'_>) -> Result<User, Error> {
+    pub(super) async fn find(&self, which: Which<'_>) -> Result<User, Error> {
         let rows = match which {
             // No text of PostgreSQL's can hold NUL.
             Which::Name(name) if name.contains('\0') => Vec::new(),
@@ -184,9 +292,13 @@ impl Administration {
 
     async fn hash(&self, password: Secret<String>, username: &str) -> Result<(String, Vec<policy::Reason>), Error> {
         let reasons = policy::check(password.expose(), username, self.pool.settings().min_length);
+        let strict = match self.by {
+            By::CommandLine => false,
+            By::Administrator(..) => true,
+        };
         let (refused, warnings): (Vec<_>, Vec<_>) = reasons.into_iter().partition(|reason| match reason {
             policy::Reason::TooShort(_) | policy::Reason::TooLong => true,
-            policy::Reason::Common | policy::Reason::LikeUsername => false,
+            policy::Reason::Common | policy::Reason::LikeUsername => strict,
         });
         if !refused.is_empty() {
             return Err(Error::WeakPassword(refused));
@@ -194,18 +306,39 @@ impl Administration {
         Ok((self.pool.hash(password, Scheme::default()).await?, warnings))
     }
 
+    /// The gateway's own role is given by command only: who has stolen an administrator's session must not be able to stay.
+    fn keep_roles(&self, roles: &[String]) -> Result<roles::Kept, Error> {
+        let admin_role = &self.settings.admin_role;
+        match self.by {
+            By::Administrator(..) if roles.contains(admin_role) => Err(Error::AdminRole),
+            By::Administrator(..) | By::CommandLine => Ok(roles::keep(roles, admin_role)?),
+        }
+    }
+
     async fn change(&self, user: &User, change: UserChange, action: Action) -> Result<Account, Error> {
-        let changed = self
-            .store
-            .change_user(user.id, change, self.clock.unix_millis())
-            .await?;
-        let changed = changed.ok_or(Error::NoSuchUser)?;
+        let changed = self.apply(user, change).await?;
         Ok(self.done(action, &changed))
     }
 
+    async fn apply(&self, user: &User, change: UserChange) -> Result<User, Error> {
+        let email = change.email.as_ref().map(Option::is_some);
+        let changed = self.store.change_user(user.id, change, self.clock.unix_millis()).await;
+        match (changed, email) {
+            (Ok(changed), _) => changed.ok_or(Error::NoSuchUser),
+            // The two things about an address that a table can mind.
+            (Err(store::Error::Refused(_)), Some(true)) => Err(Error::EmailTaken),
+            (Err(store::Error::Refused(_)), Some(false)) => Err(Error::EmailRequired),
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
     fn done(&self, action: Action, user: &User) -> Account {
-        audit::administered(action, user);
+        self.tell(action, user);
         self.account(user)
+    }
+
+    pub(super) fn tell(&self, action: Action, user: &User) {
+        audit::administered(action, user, self.by.actor());
     }
 
     fn account(&self, user: &User) -> Account {
@@ -220,6 +353,7 @@ impl Administration {
             email: user.email.clone(),
             email_verified: user.email_verified,
             password: Shape::of(&user.password).map(|shape| shape.to_string()),
+            grants: user.grants.clone(),
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use crate::principal::{Person, SessionId, UserId};
-use crate::store::User;
+use crate::store::{ApiKey, User};
 use crate::throttle::Scope;
 
 /// The target of all lines, by which they are told apart from the rest of the log.
@@ -23,15 +23,50 @@ pub(super) enum Rejection {
     ChangedMeanwhile,
 }
 
-/// What an administrator did, from the command line.
+/// What an administrator did to an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Action {
     Created,
     PasswordSet,
     RolesSet,
+    EmailSet,
     Activated,
     Deactivated,
     Deleted,
+    SessionsEnded,
+}
+
+/// Who did it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Actor<'a> {
+    /// Whoever may run the program on the gateway's store.
+    CommandLine,
+    /// Somebody who was let in, from this address.
+    Person(&'a Person, IpAddr),
+}
+
+impl<'a> Actor<'a> {
+    fn person(self) -> Option<&'a Person> {
+        match self {
+            Self::CommandLine => None,
+            Self::Person(person, _) => Some(person),
+        }
+    }
+
+    fn name(self) -> &'a str {
+        self.person().map_or("command line", |person| person.name.as_str())
+    }
+
+    fn id(self) -> Option<i64> {
+        self.person()?.user.map(|user| user.0)
+    }
+
+    fn address(self) -> Option<tracing::field::DisplayValue<IpAddr>> {
+        match self {
+            Self::CommandLine => None,
+            Self::Person(_, address) => Some(tracing::field::display(address)),
+        }
+    }
 }
 
 pub(super) fn logged_in(user: &User, client: IpAddr) {
@@ -129,22 +164,103 @@ pub(super) fn reused(user: UserId, session: SessionId, client: IpAddr) {
     );
 }
 
-pub(super) fn administered(action: Action, user: &User) {
+pub(super) fn password_changed(person: &Person, client: IpAddr) {
+    event!(
+        "password changed by its owner",
+        event.action = "password_changed",
+        event.outcome = "success",
+        user.id = person.user.map(|user| user.0),
+        user.name = person.name.as_str(),
+        client.ip = %client
+    );
+}
+
+pub(super) fn session_ended(person: &Person, session: SessionId, client: IpAddr) {
+    event!(
+        "session ended by its owner",
+        event.action = "session_ended",
+        event.outcome = "success",
+        user.id = person.user.map(|user| user.0),
+        user.name = person.name.as_str(),
+        session = %session,
+        client.ip = %client
+    );
+}
+
+/// `what`: the kind of token; `which`: the session or the key that ended with it.
+pub(super) fn token_revoked(what: &'static str, which: &str, client: IpAddr) {
+    event!(
+        "token revoked by its holder",
+        event.action = "token_revoked",
+        event.outcome = "success",
+        doorward.credential = what,
+        revoked = which,
+        client.ip = %client
+    );
+}
+
+pub(super) fn key_made(actor: Actor<'_>, owner: UserId, key: &ApiKey) {
+    event!(
+        "API key made",
+        event.action = "api_key_created",
+        event.outcome = "success",
+        user.id = owner.0,
+        key = key.id.as_str(),
+        key.name = key.name.as_str(),
+        key.roles = key.roles.as_deref(),
+        by.id = actor.id(),
+        by.name = actor.name(),
+        client.ip = actor.address()
+    );
+}
+
+pub(super) fn key_revoked(actor: Actor<'_>, owner: UserId, key: &str) {
+    event!(
+        "API key revoked",
+        event.action = "api_key_revoked",
+        event.outcome = "success",
+        user.id = owner.0,
+        key,
+        by.id = actor.id(),
+        by.name = actor.name(),
+        client.ip = actor.address()
+    );
+}
+
+pub(super) fn session_ended_for(actor: Actor<'_>, owner: UserId, session: SessionId) {
+    event!(
+        "session ended by an administrator",
+        event.action = "session_ended",
+        event.outcome = "success",
+        user.id = owner.0,
+        session = %session,
+        by.id = actor.id(),
+        by.name = actor.name(),
+        client.ip = actor.address()
+    );
+}
+
+pub(super) fn administered(action: Action, user: &User, actor: Actor<'_>) {
     let action = match action {
         Action::Created => "user_created",
         Action::PasswordSet => "password_set",
         Action::RolesSet => "roles_set",
+        Action::EmailSet => "email_set",
         Action::Activated => "user_activated",
         Action::Deactivated => "user_deactivated",
         Action::Deleted => "user_deleted",
+        Action::SessionsEnded => "sessions_ended",
     };
     event!(
-        "account changed from the command line",
+        "account changed by an administrator",
         event.action = action,
         event.outcome = "success",
         user.id = user.id.0,
         user.name = user.username.as_str(),
         user.roles = user.roles.as_str(),
-        grants = user.grants.join(",")
+        grants = user.grants.join(","),
+        by.id = actor.id(),
+        by.name = actor.name(),
+        client.ip = actor.address()
     );
 }

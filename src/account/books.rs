@@ -24,6 +24,11 @@ impl Books {
         &*self.store
     }
 
+    /// The store, for whoever does not count.
+    pub(super) fn shared(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store)
+    }
+
     /// Waits for an answer of the store and counts it.
     pub(super) async fn ask<T>(
         &self,

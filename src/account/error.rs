@@ -52,6 +52,30 @@ pub enum Error {
     /// The credential belongs to no session.
     #[error("the credential belongs to no session")]
     NoSession,
+    /// This kind of credential may not do this, however good it is.
+    #[error("this needs a login of one of the gateway's own users")]
+    CredentialNotAllowed,
+    /// There is no such session that lives.
+    #[error("there is no such session")]
+    NoSuchSession,
+    /// There is no such API key that lives.
+    #[error("there is no such API key")]
+    NoSuchKey,
+    /// The user has as many API keys as they may have.
+    #[error("the account has as many API keys as it may have")]
+    TooManyKeys,
+    /// The name is none for an API key.
+    #[error("an API key needs a name of 1 to 100 characters without control characters and outer blanks")]
+    InvalidKeyName,
+    /// An API key cannot live so long, or so short.
+    #[error("an API key lives for 1 second to 10 years, or without an end")]
+    InvalidKeyLife,
+    /// The key would have a role that its owner has not, or that no key may have.
+    #[error("{0:?} is not among the roles that the owner can give to a key")]
+    RoleNotOwned(String),
+    /// The gateway's own role is given by command only.
+    #[error("the administrators' role is granted by the command `doorward user roles` only")]
+    AdminRole,
     /// There is no such account.
     #[error("there is no such account")]
     NoSuchUser,

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 use crate::store::{NewSession, SessionKind, User};
 use crate::token::{self, AccessToken, Subject};
 
-use super::{Accounts, Error};
+use super::{Accounts, Caller, Error};
 
 /// What a login or a refresh gives.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Lives {
 impl Accounts {
     /// Opens a session for a user whose password was just verified; `None`: the row holds another password by now, or is
     /// not active any more.
-    pub(super) async fn open_session(&self, user: &User) -> Result<Option<Tokens>, Error> {
+    pub(super) async fn open_session(&self, user: &User, caller: &Caller) -> Result<Option<Tokens>, Error> {
         let now = self.clock.unix_millis();
         let minted = token::mint(&self.random).ok_or_else(no_randomness)?;
         let expires_at = now.saturating_add(self.lives.session);
@@ -78,8 +78,8 @@ impl Accounts {
             idle_until,
             password_was: user.password.clone(),
             kind: SessionKind::Token,
-            client: None,
-            address: None,
+            client: caller.agent.clone(),
+            address: Some(caller.address.to_string()),
         };
         let store = self.books.store();
         let opened = self.books.ask("open_session", store.open_session(session, now)).await?;

@@ -11,7 +11,7 @@ use crate::telemetry::LoginResult;
 use crate::throttle::{Attempt, Refused};
 
 use super::audit::{self, Rejection};
-use super::{Accounts, Error, Tokens};
+use super::{Accounts, Caller, Error, Tokens};
 
 /// How often a login begins again because the row changed while its password was verified. Another login that replaces
 /// the hash by a better one does that once.
@@ -33,8 +33,13 @@ enum Checked {
 
 impl Accounts {
     /// Logs somebody in.
-    pub async fn login(&self, name: &str, password: Secret<String>, client: IpAddr) -> Result<Tokens, Error> {
-        let outcome = self.try_login(name, &password, client).await;
+    pub async fn login(
+        &self,
+        name: &str,
+        password: Secret<String>,
+        caller: impl Into<Caller>,
+    ) -> Result<Tokens, Error> {
+        let outcome = self.try_login(name, &password, &caller.into()).await;
         self.metrics.login(label(&outcome));
         match outcome {
             Err(Error::TooManyAttempts { .. }) if self.throttle.settings().silent => self.pretend(name, password).await,
@@ -42,7 +47,8 @@ impl Accounts {
         }
     }
 
-    async fn try_login(&self, name: &str, password: &Secret<String>, client: IpAddr) -> Result<Tokens, Error> {
+    async fn try_login(&self, name: &str, password: &Secret<String>, caller: &Caller) -> Result<Tokens, Error> {
+        let client = caller.address;
         let attempt = self.admit(name, client).await?;
         let stand_in = self.stand_ins.current().await?;
         let mut rejection = Rejection::ChangedMeanwhile;
@@ -58,7 +64,7 @@ impl Accounts {
                     return Err(Error::Inactive);
                 }
                 Checked::Right { user, upgrade } => {
-                    if let Some(tokens) = self.open_session(&user).await? {
+                    if let Some(tokens) = self.open_session(&user, caller).await? {
                         audit::logged_in(&user, client);
                         self.forgive(attempt).await;
                         if upgrade {
@@ -74,7 +80,7 @@ impl Accounts {
         Err(Error::InvalidCredentials)
     }
 
-    async fn admit(&self, name: &str, client: IpAddr) -> Result<Attempt, Error> {
+    pub(super) async fn admit(&self, name: &str, client: IpAddr) -> Result<Attempt, Error> {
         let (answer, outcome) = match self.throttle.admit(name, client).await {
             Ok(attempt) => (Ok(()), Ok(attempt)),
             Err(Refused::TooMany { scope, retry_after }) => {
@@ -155,7 +161,7 @@ impl Accounts {
     }
 
     /// The login is done whether or not its failures can be forgotten.
-    async fn forgive(&self, attempt: Attempt) {
+    pub(super) async fn forgive(&self, attempt: Attempt) {
         if let Err(error) = attempt.succeeded().await {
             self.books.count::<()>("clear_failures", Err(error)).ok();
         }
@@ -203,6 +209,14 @@ fn label(outcome: &Result<Tokens, Error>) -> LoginResult {
         | Error::InvalidRole(_)
         | Error::WeakPassword(_)
         | Error::NoSession
+        | Error::CredentialNotAllowed
+        | Error::NoSuchSession
+        | Error::NoSuchKey
+        | Error::TooManyKeys
+        | Error::InvalidKeyName
+        | Error::InvalidKeyLife
+        | Error::RoleNotOwned(_)
+        | Error::AdminRole
         | Error::NoSuchUser
         | Error::SeveralUsers(_) => LoginResult::Failure,
     }

@@ -1,5 +1,5 @@
-//! What a person does with an account: log in, stay logged in, register, log out; and what an administrator does with it
-//! from the command line. No HTTP here: names, passwords and tokens in, [`Tokens`] or an [`Error`] out.
+//! What a person does with an account: log in, stay logged in, register, log out, see to their sessions, keys and password;
+//! and what an administrator does with it. No HTTP here: names, passwords and tokens in, [`Tokens`] or an [`Error`] out.
 //!
 //! Everything here waits for the store or for a hash, so it runs in the office, as the job of one call: a caller who goes
 //! away does not end what has begun.
@@ -13,17 +13,24 @@
 mod administration;
 mod audit;
 mod books;
+mod caller;
 mod email;
 mod error;
+mod introspection;
 mod issue;
+mod keys;
 mod login;
 mod logout;
+mod new_password;
+mod oversight;
 mod profile;
 mod refresh;
 mod registration;
 mod roles;
+mod sessions;
 mod settings;
 mod stand_ins;
+mod tickets;
 mod username;
 
 #[cfg(test)]
@@ -50,10 +57,13 @@ use books::Books;
 use issue::Lives;
 use stand_ins::StandIns;
 
-pub use administration::{Account, Administration, NewAccount, Which};
+pub use administration::{Account, AccountChange, Administration, NewAccount, Which};
+pub use caller::Caller;
 pub use email::InvalidEmail;
 pub use error::Error;
+pub use introspection::{Active, TokenKind};
 pub use issue::Tokens;
+pub use keys::{MadeKey, WantedKey};
 pub use profile::Profile;
 pub use registration::Registrant;
 pub use roles::InvalidRole;
@@ -128,6 +138,11 @@ impl Accounts {
             random: SystemRandom::new(),
             upgrades: Arc::new(Semaphore::new(UPGRADES)),
         })
+    }
+
+    /// The roles of a new account.
+    pub fn default_roles(&self) -> &[String] {
+        &self.settings.default_roles
     }
 
     /// What is due now and then (every minute is often enough): failures that have left the window are forgotten, the

@@ -1,12 +1,10 @@
 //! Registration: somebody makes an account for themselves.
 
-use std::net::IpAddr;
-
 use crate::password::{Scheme, policy};
 use crate::secret::Secret;
 use crate::store::{Created, NewUser, name_key};
 
-use super::{Accounts, Error, Registration, Tokens, audit, email, roles, username};
+use super::{Accounts, Caller, Error, Registration, Tokens, audit, email, roles, username};
 
 /// Who wants an account.
 #[derive(Debug)]
@@ -21,7 +19,8 @@ pub struct Registrant {
 
 impl Accounts {
     /// Makes an account and logs in. Of several simultaneous registrations of one name exactly one makes the row.
-    pub async fn register(&self, registrant: Registrant, client: IpAddr) -> Result<Tokens, Error> {
+    pub async fn register(&self, registrant: Registrant, caller: impl Into<Caller>) -> Result<Tokens, Error> {
+        let caller = caller.into();
         match self.settings.registration {
             Registration::Closed => return Err(Error::RegistrationClosed),
             Registration::Open => {}
@@ -57,9 +56,9 @@ impl Accounts {
             Created::EmailTaken(_) => return Err(Error::EmailTaken),
             Created::EmailRequired => return Err(Error::EmailRequired),
         };
-        audit::registered(&user, client);
+        audit::registered(&user, caller.address);
         // `None`: an administrator was faster than this line.
-        let tokens = self.open_session(&user).await?;
+        let tokens = self.open_session(&user, &caller).await?;
         tokens.ok_or(Error::InvalidCredentials)
     }
 

@@ -4,6 +4,7 @@
 
 mod counted;
 mod handshakes;
+mod permit;
 mod policy;
 mod refusal;
 mod route;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use crate::authn::Counts as Credentials;
 pub use handshakes::Handshakes;
-pub use policy::{Destination, EndpointRule, InvalidPolicy, Permit, Policy, Question, RouteEntry};
+pub use permit::{Destination, Permit, Question};
+pub use policy::{EndpointRule, InvalidPolicy, Policy, RouteEntry};
 pub use refusal::Refusal;
 pub use route::*;

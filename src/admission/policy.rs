@@ -1,21 +1,17 @@
 //! The policy: every route and endpoint in one table, and the function that decides.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::Method;
 
 use super::counted::counted;
-use super::{Credentials, Handshakes, Preflight, Refusal, Route};
+use super::{Credentials, Destination, Handshakes, Permit, Preflight, Question, Refusal, Route};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
 use crate::principal::{CredentialKind, Principal};
 use crate::rate::Limiter;
-use crate::route::{
-    Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table, Target,
-};
+use crate::route::{Conflict, Entry, HostPattern, Match, MethodSet, PathPattern, Reading, RoutePath, Table};
 use crate::telemetry::RouteSeries;
 use crate::tls::ClientAuth;
 
@@ -81,60 +77,6 @@ pub struct EndpointRule {
     pub rule: Rule,
     /// Which credentials count.
     pub credentials: Credentials,
-}
-
-/// Where an admitted request goes.
-#[derive(Clone, Debug)]
-pub enum Destination {
-    /// To an upstream, by this route.
-    Route(Arc<RouteEntry>),
-    /// To one of our own endpoints, by its index.
-    Endpoint(usize),
-    /// To nobody: the gateway answers this preflight itself.
-    Preflight,
-}
-
-/// What is decided about.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// The canonical host; `None`: HTTP/1.0 without one.
-    pub host: Option<&'a Host<'a>>,
-    /// The target.
-    pub target: &'a Target<'a>,
-    /// The method; of a preflight, the one it asks about.
-    pub method: &'a Method,
-    /// Whether this is a preflight.
-    pub preflight: bool,
-    /// The client's address, if something trustworthy tells.
-    pub client: Option<IpAddr>,
-    /// Whether a page of another site may have set this off: unsafe or an upgrade, and nothing says where it comes from.
-    pub cross_site: bool,
-    /// Whether the client showed a certificate that counts, if something trustworthy tells.
-    pub certificate: Option<bool>,
-    /// When it came, to be counted against the route's limit; `None`: somebody only wants to know, and nothing is counted.
-    pub at: Option<Instant>,
-    /// Whether it is decided a second time, now that the store was asked who it is.
-    pub again: bool,
-}
-
-/// The proof that a request was admitted. Its fields are private and only [`Policy::admit`] fills them: forwarding what was
-/// not admitted does not compile.
-#[derive(Debug)]
-pub struct Permit {
-    destination: Destination,
-    proof: Option<Arc<Proof>>,
-}
-
-impl Permit {
-    /// Where the request goes.
-    pub fn destination(&self) -> &Destination {
-        &self.destination
-    }
-
-    /// Who it is from; `None`: nobody in particular.
-    pub fn proof(&self) -> Option<&Arc<Proof>> {
-        self.proof.as_ref()
-    }
 }
 
 /// The routes and endpoints of one configuration.
@@ -287,7 +229,7 @@ impl Policy {
             }
             Kind::Route(entry) => Destination::Route(Arc::clone(entry)),
         };
-        Ok(Permit { destination, proof })
+        Ok(Permit::new(destination, proof))
     }
 
     /// The routes of all other readings must let the request pass as well, and what is stripped off the path must be there

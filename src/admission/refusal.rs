@@ -5,6 +5,9 @@ use crate::codes::Code;
 use crate::identity::NotRepresentable;
 use crate::problem::{Challenge, Problem};
 
+/// When to come again with a token whose issuer does not give its keys, in seconds: it is asked again after 1, 2, 4, … seconds.
+const ISSUER_RETRY: u32 = 5;
+
 /// Why a request was not admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -51,7 +54,7 @@ impl Refusal {
             Self::Ambiguous => Code::AmbiguousTarget,
             Self::CredentialsRequired => Code::CredentialsRequired,
             Self::BadCredential(Fault::Several | Fault::SeveralCookies) => Code::InvalidRequest,
-            Self::BadCredential(Fault::NotReady) => Code::NotReady,
+            Self::BadCredential(Fault::NotReady | Fault::IssuerUnreachable) => Code::NotReady,
             Self::BadCredential(Fault::Unresolved) => Code::StoreUnavailable,
             Self::BadCredential(Fault::Malformed | Fault::Invalid(_) | Fault::Ended) => Code::InvalidToken,
             Self::MissingRole => Code::InsufficientRole,
@@ -114,6 +117,9 @@ fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Pr
             .challenged(Challenge::InvalidToken)
             .because("ended"),
         Fault::NotReady => problem("The gateway is starting and cannot verify tokens yet.").retry_after(1),
+        Fault::IssuerUnreachable => problem("The keys of this token's issuer cannot be fetched right now. Try again.")
+            .retry_after(ISSUER_RETRY)
+            .because("issuer_unreachable"),
         Fault::Unresolved => problem("This credential cannot be verified right now. Try again.").retry_after(1),
     }
 }

@@ -138,6 +138,7 @@ fn rules_are_applied_to_who_asks() {
         ("GET", "/app/x", &bad, "invalid_token"),
         ("GET", "/app/x", &Outcome::Bad(Fault::Several), "invalid_request"),
         ("GET", "/app/x", &Outcome::Bad(Fault::NotReady), "not_ready"),
+        ("GET", "/app/x", &Outcome::Bad(Fault::IssuerUnreachable), "not_ready"),
         ("GET", "/app/x?y=/../", &user, "app as alice"),
         ("GET", "/apple", &nobody, "home"),
         ("GET", "/admin", &user, "insufficient_scope"),

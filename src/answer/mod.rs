@@ -14,6 +14,7 @@ pub type Answer = Response<Bytes>;
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="doorward", charset="UTF-8""#);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
@@ -47,6 +48,9 @@ pub fn problem(problem: &Problem) -> Answer {
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     if let Some(value) = problem.challenge.map(challenge) {
         headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    if problem.challenge == Some(Challenge::ApiKey) {
+        headers.append(header::WWW_AUTHENTICATE, BASIC);
     }
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -103,7 +107,7 @@ pub fn vary(headers: &mut HeaderMap, name: &HeaderName) {
 /// `WWW-Authenticate` as RFC 6750 section 3 has it: an error code only if a credential was shown.
 fn challenge(challenge: Challenge) -> HeaderValue {
     HeaderValue::from_static(match challenge {
-        Challenge::Bearer => r#"Bearer realm="doorward""#,
+        Challenge::Bearer | Challenge::ApiKey => r#"Bearer realm="doorward""#,
         Challenge::InvalidToken => {
             r#"Bearer realm="doorward", error="invalid_token", error_description="The access token is invalid or has ended""#
         }

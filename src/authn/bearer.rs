@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Fault, Look, Outcome, Proof};
+use super::{Fault, Look, Outcome, Pending, Proof};
 use crate::revocation::Revocations;
 use crate::token::{self, Cache, Source};
 
 /// One worker's memory of verified tokens, each with what a backend is told about its person.
 pub type Remembered = Cache<Arc<Proof>>;
 
-/// Who shows this token.
-pub(super) fn check(token: &str, revocations: &Revocations, look: &mut Look<'_>) -> Outcome {
+/// Who shows this token. `asked`: its issuer was asked for keys on behalf of this request already.
+pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &mut Look<'_>) -> Outcome {
     let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));
     let (source, answer) = look
         .remembered
@@ -23,6 +23,10 @@ pub(super) fn check(token: &str, revocations: &Revocations, look: &mut Look<'_>)
             }
             Outcome::Known(Arc::clone(&accepted.prepared))
         }
+        Err(token::Error::KeyNotFetched) if !asked => match look.verifier.fetched_keys(token.as_bytes()) {
+            Some(keys) => Outcome::Ask(Pending::IssuerKeys(keys)),
+            None => Outcome::Bad(Fault::IssuerUnreachable),
+        },
         Err(error) => {
             look.metrics.token_verification(look.worker, error.label());
             Outcome::Bad(fault(&error))
@@ -33,6 +37,7 @@ pub(super) fn check(token: &str, revocations: &Revocations, look: &mut Look<'_>)
 fn fault(error: &token::Error) -> Fault {
     match error {
         token::Error::NotReady => Fault::NotReady,
+        token::Error::KeyNotFetched => Fault::IssuerUnreachable,
         token::Error::Revoked => Fault::Ended,
         token::Error::TooLong
         | token::Error::Malformed(_)

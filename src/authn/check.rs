@@ -132,7 +132,7 @@ impl Authenticator {
             }
             Shown::Basic(credentials) => self.api_key(basic::read(credentials), presented.resolved, look.now),
             Shown::Bearer(_) if !self.keys.load().ready() => Outcome::Bad(Fault::NotReady),
-            Shown::Bearer(token) => bearer::check(token, &self.revocations, look),
+            Shown::Bearer(token) => bearer::check(token, presented.resolved.is_some(), &self.revocations, look),
         }
     }
 

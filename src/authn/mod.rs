@@ -52,7 +52,7 @@ pub enum Outcome {
     Known(Arc<Proof>),
     /// A credential that is no good.
     Bad(Fault),
-    /// Memory cannot decide: the store must be asked.
+    /// Memory cannot decide: the store, or the issuer of a token, must be asked.
     Ask(Pending),
 }
 
@@ -73,6 +73,8 @@ pub enum Fault {
     NotReady,
     /// Only the store can tell, and it does not answer.
     Unresolved,
+    /// Only the keys that the token's issuer has by now can tell, and they cannot be fetched.
+    IssuerUnreachable,
 }
 
 impl Fault {
@@ -86,6 +88,7 @@ impl Fault {
             Self::Ended => "ended",
             Self::NotReady => "not_ready",
             Self::Unresolved => "unresolved",
+            Self::IssuerUnreachable => "issuer_unreachable",
         }
     }
 }

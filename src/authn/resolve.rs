@@ -1,5 +1,6 @@
 //! Questions that memory cannot decide: an API key that is met for the first time, a ticket, a cookie whose short life is
-//! over. Each is put to the store once, however many requests wait for the answer, and not for longer than [`PATIENCE`].
+//! over; a token of another issuer with a key that is not known yet. Each is put once, to the store or to the issuer, however
+//! many requests wait for the answer, and not for longer than [`PATIENCE`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::revocation::{plain_roles, roles_in_force};
 use crate::session::{Claims, CookieName, Sealer};
 use crate::store::{ApiKey, Session, Store, Ticket, User};
 use crate::telemetry::{Metrics, StoreResult};
+use crate::token::IssuerKeys;
 
 /// How long a request waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,6 +48,8 @@ pub enum Pending {
     Ticket([u8; 32]),
     /// Does this browser's session live?
     Session(SessionId),
+    /// Which keys does this issuer have by now?
+    IssuerKeys(IssuerKeys),
 }
 
 /// What the store said, for one request.
@@ -175,6 +179,11 @@ impl Resolver {
             }
             Pending::Ticket(hash) => self.ticket(hash).await,
             Pending::Session(session) => self.renew(session).await,
+            Pending::IssuerKeys(keys) => {
+                // The answer is in the keys: the token is looked at again.
+                keys.ask(PATIENCE).await;
+                Resolved::fault(Fault::IssuerUnreachable)
+            }
         }
     }
 
@@ -211,6 +220,11 @@ impl Resolver {
     /// `Set-Cookie` that takes the cookie away.
     pub fn clear_cookie(&self) -> Option<HeaderValue> {
         self.0.tools.settings.cookie.clear()
+    }
+
+    /// An API key was just revoked here: it counts no more before anybody is told so. The others hear of it by the feed.
+    pub fn forget_api_key(&self, id: &str) {
+        self.0.tools.api_keys.forget(id);
     }
 
     /// The cookie's name.

@@ -91,6 +91,8 @@ fn settings() -> Settings {
         refresh_ttl: Duration::from_secs(86_400),
         leeway: Duration::ZERO,
         key_files: Vec::new(),
+        key_encryption: None,
+        rotate_every: None,
         secret: None,
         max_length: 8192,
         cache: 100,

@@ -31,6 +31,13 @@ fn told(loaded: &Loaded, findings: &Findings) -> String {
     for lost in &findings.lost {
         text.push_str(&told_lost(lost, routes.iter().all(|route| route.hosts.is_empty())));
     }
+    for url in &findings.unfetched {
+        writeln!(
+            text,
+            "not fetched here: the keys at {url}; `doorward token inspect` fetches them\n"
+        )
+        .ok();
+    }
     let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
     let read = match files.is_empty() {
         true => "no file; built-in defaults and the environment".to_owned(),

@@ -18,7 +18,7 @@ pub async fn open(config: &Config) -> Result<(Administration, Arc<dyn Store>), F
         Failure::run("the password workers cannot be started", error, hint)
     })?;
     let settings: Settings = config.accounts.clone();
-    let desk = Administration::new(Arc::clone(&store), pool, settings, Clock::system());
+    let desk = Administration::new(Arc::clone(&store), pool, settings, &config.tokens, Clock::system());
     Ok((desk, store))
 }
 
@@ -34,6 +34,7 @@ pub fn failed(what: &str, error: Error) -> Failure {
         Error::WeakPassword(_) => "choose a longer one, such as four words",
         Error::NoSuchUser => "names are compared exactly; doorward user list shows all of them",
         Error::SeveralUsers(_) => "say which one with --id N, in place of the name",
+        Error::NoSuchSession => "doorward session list shows those that live",
         Error::StoreUnavailable(_) => {
             "check [store], and whether the store runs; doorward migrate brings a schema up to date"
         }
@@ -45,6 +46,13 @@ pub fn failed(what: &str, error: Error) -> Failure {
         | Error::InvalidGrant
         | Error::RegistrationClosed
         | Error::NoSession
+        | Error::CredentialNotAllowed
+        | Error::NoSuchKey
+        | Error::TooManyKeys
+        | Error::InvalidKeyName
+        | Error::InvalidKeyLife
+        | Error::RoleNotOwned(_)
+        | Error::AdminRole
         | Error::NotReady => "try again",
     };
     Failure::run(what, error, hint)

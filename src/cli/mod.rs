@@ -1,5 +1,6 @@
 //! The command line: arguments in, call, print. One file for each subcommand.
 
+mod ban;
 mod check;
 mod common;
 mod demo;
@@ -9,6 +10,7 @@ mod healthcheck;
 mod key;
 mod migrate;
 mod serve;
+mod session;
 mod terminal;
 mod times;
 mod token;
@@ -57,6 +59,9 @@ enum Command {
     /// Users
     #[command(subcommand)]
     User(user::Command),
+    /// Sessions: who is logged in
+    #[command(subcommand)]
+    Session(session::Command),
     /// Token signing keys
     #[command(subcommand)]
     Key(key::Command),
@@ -79,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Migrate => migrate::run(places),
         Command::Hash => hash::run(places),
         Command::User(command) => user::run(places, command),
+        Command::Session(command) => session::run(places, command),
         Command::Key(command) => key::run(places, &command),
         Command::Token(command) => token::run(places, command),
         Command::Healthcheck => healthcheck::run(places),

@@ -2,16 +2,9 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+pub use crate::clock::rfc3339;
 
-/// A time in Unix milliseconds, to the second; `None`: none that a calendar has.
-pub fn rfc3339(unix_millis: i64) -> Option<String> {
-    let moment = OffsetDateTime::from_unix_timestamp(unix_millis.div_euclid(1000)).ok()?;
-    moment.format(&Rfc3339).ok()
-}
-
-/// The same for a table: a dash where there is none.
+/// A time as RFC 3339 has it, for a table: a dash where there is none.
 pub fn or_dash(unix_millis: Option<i64>) -> String {
     unix_millis.and_then(rfc3339).unwrap_or_else(|| "-".to_owned())
 }

@@ -1,4 +1,4 @@
-//! `doorward token inspect`: what a token says, and what is wrong with it.
+//! `doorward token …`: what a token says and what is wrong with it; the revocation of others' tokens is in `ban.rs`.
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _};
@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::migrate::failed;
-use super::{Failure, Places, key, terminal, times};
+use super::{Failure, Places, ban, key, terminal, times};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::KeyRing;
@@ -30,11 +30,16 @@ pub enum Command {
         /// The token; none: standard input
         jwt: Option<String>,
     },
+    /// Refuse tokens of another issuer: all of a subject, or one
+    Revoke(ban::Options),
 }
 
 /// Runs it: done when the token is good, failed when not.
 pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
-    let Command::Inspect { jwt } = command;
+    let jwt = match command {
+        Command::Inspect { jwt } => jwt,
+        Command::Revoke(options) => return ban::run(places, options),
+    };
     let config = places.load()?.config;
     let token = match jwt {
         Some(token) => token,
@@ -59,6 +64,11 @@ pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
                 "see `doorward check`",
             )
         })?;
+        if let Some(keys) = verifier.fetched_keys(token.as_bytes())
+            && let Err(error) = keys.fetch().await
+        {
+            known.unfetched = Some(format!("{}: {error}", keys.url()));
+        }
         let inspection = token::inspect(&verifier, token, now);
         if let Ok(verified) = &inspection.verdict {
             known.ask_about(&verified.person, &config.admin.role).await;
@@ -83,6 +93,8 @@ struct Known {
     ring: KeyRing,
     revocations: Revocations,
     missing: Option<Failure>,
+    /// Why the keys of the token's issuer could not be fetched.
+    unfetched: Option<String>,
 }
 
 impl Known {
@@ -198,6 +210,9 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
     if let (Error::NotReady, Some(missing)) = (error, &known.missing) {
         return format!("the store could not be asked for our own keys:\n{missing}");
     }
+    if let (Error::KeyNotFetched, Some(why)) = (error, &known.unfetched) {
+        return format!("the keys of the issuer could not be fetched: {why}");
+    }
     let text = match error {
         Error::TooLong => "a longer one is accepted with tokens.max_length",
         Error::Malformed(_) => "give the whole token: three parts with dots between them, without blanks or quotes",
@@ -212,6 +227,7 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
         Error::WrongAudience => "compare aud with tokens.audience, or with audience of the trusted issuer",
         Error::BadClaim(_) => "the issuer must give this claim, in the type that is expected",
         Error::Revoked => "log in again; `doorward user show` says whether the user is active",
+        Error::KeyNotFetched => "compare kid with the keys of the issuer at its jwks_url",
         Error::NotReady => "start the gateway once, so that it makes its keys",
     };
     text.to_owned()

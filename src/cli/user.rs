@@ -120,6 +120,7 @@ async fn do_it(config: &Config, desk: &Administration, store: &dyn Store, comman
                 password,
                 roles,
                 email,
+                active: true,
             };
             let (account, warnings) = desk
                 .add(new)

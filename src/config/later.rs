@@ -25,19 +25,7 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 /// The table.
 const LATER: &[Later] = &[
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
-    later(
-        "tokens.key_files",
-        &[],
-        "signing keys from files; keys are made and kept in the store",
-    ),
-    later("tokens.key_encryption_file", &[], "the sealing of keys in the store"),
-    later("tokens.rotate_every", &[], "the rotation of signing keys"),
     later("tokens.format", &[], "the token format of flask-praetorian"),
-    later(
-        "tokens.trusted_issuers[].jwks_url",
-        &[],
-        "keys of other issuers by URL; use jwks_file",
-    ),
     later("compat", &[], "taking the place of a Flask server"),
     later(
         "endpoints.health",

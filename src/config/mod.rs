@@ -23,6 +23,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use self::problem::{Problem, Problems, Severity};
+use crate::authz::Rule;
 use crate::net::Networks;
 use crate::{
     account, admission, answer, endpoint, identity, password, registry, session, store, telemetry, throttle, tls,
@@ -157,6 +158,16 @@ pub struct Admin {
     pub role: String,
     /// Clients of the admin API and page come from here; `None`: from anywhere.
     pub networks: Option<Networks>,
+}
+
+impl Admin {
+    /// Who may administer, and from where.
+    pub fn rule(&self) -> Rule {
+        Rule {
+            networks: self.networks.clone(),
+            ..Rule::role(&self.role)
+        }
+    }
 }
 
 /// `[limits]`.

@@ -19,12 +19,12 @@ use crate::problem::{Challenge, Problem};
 use crate::secret::Secret;
 
 use super::body::{self, Form, secret};
-use super::{Asked, Services, refusal};
+use super::{Asked, Services, person, refusal};
 
 /// How long the office has for what asks the store alone. The store's own deadlines come first.
-const STORE: Duration = Duration::from_secs(5);
+pub(super) const STORE: Duration = Duration::from_secs(5);
 /// How long it has where a password waits for its turn: the whole queue, on a slow machine.
-const HASHING: Duration = Duration::from_secs(10);
+pub(super) const HASHING: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct LoginForm {
@@ -81,15 +81,11 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    let caller = asked.caller();
     let form: LoginForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
-    if form.password.expose().len() > MAX_PASSWORD_BYTES {
-        return Err(Problem::new(
-            Code::InvalidRequest,
-            format!("A password has at most {MAX_PASSWORD_BYTES} bytes."),
-        ));
-    }
+    bounded(&form.password)?;
     let accounts = Arc::clone(&services.accounts);
-    let job = async move { accounts.login(&form.username, form.password, asked.client).await };
+    let job = async move { accounts.login(&form.username, form.password, caller).await };
     let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     tokens.map(token_answer).map_err(Problem::from)
 }
@@ -113,6 +109,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    let caller = asked.caller();
     let form: RegistrationForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     let registrant = Registrant {
         username: form.username,
@@ -120,7 +117,7 @@ where
         email: form.email,
     };
     let accounts = Arc::clone(&services.accounts);
-    let job = async move { accounts.register(registrant, asked.client).await };
+    let job = async move { accounts.register(registrant, caller).await };
     let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     tokens.map(token_answer).map_err(Problem::from)
 }
@@ -157,21 +154,36 @@ where
         .await
         .map_err(refusal::late_store)?
         .map_err(Problem::from)?;
+    let mut answer = no_content();
+    services.clear_cookie(proof, &mut answer);
+    Ok(answer)
+}
+
+/// Done, and nothing to say.
+pub(super) fn no_content() -> Answer {
     let mut answer = answer::empty(StatusCode::NO_CONTENT);
     answer
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(answer)
+    answer
+}
+
+/// Whether anybody will look at this password: a longer one is nobody's, and work.
+pub(super) fn bounded(password: &Secret<String>) -> Result<(), Problem> {
+    match password.expose().len() > MAX_PASSWORD_BYTES {
+        true => Err(Problem::new(
+            Code::InvalidRequest,
+            format!("A password has at most {MAX_PASSWORD_BYTES} bytes."),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// The person, if they are one of ours: another issuer's `alice` is not ours, whatever that issuer's tokens give elsewhere.
 fn local(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
-    let Some(proof) = proof else {
-        // The rule of the row asks for a credential; should it ever not, nobody is let in.
-        return Err(Problem::new(Code::CredentialsRequired, "Log in first.").challenged(Challenge::Bearer));
-    };
-    match (&proof.person.issuer, proof.person.user) {
-        (Issuer::Local, Some(_)) => Ok(&proof.person),
+    let person = person(proof)?;
+    match (&person.issuer, person.user) {
+        (Issuer::Local, Some(_)) => Ok(person),
         (Issuer::Local, None) | (Issuer::External(_), _) => Err(Problem::new(
             Code::InvalidToken,
             "Only this gateway's own users have an account here; this token is another issuer's.",

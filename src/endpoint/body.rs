@@ -1,4 +1,4 @@
-//! The JSON body of a request: read whole, strictly, within bounds.
+//! The body of a request, JSON or a form: read whole, strictly, within bounds.
 //!
 //! Its Content-Type is not looked at: browser clients in the field send JSON as text/plain. What is wrong is told in
 //! general words, never with the value that was sent: it may be a password.
@@ -35,6 +35,48 @@ where
     B::Error: std::error::Error + 'static,
 {
     parse(read(headers, body, within).await?.expose())
+}
+
+/// The fields of a form (`application/x-www-form-urlencoded`), or of a query.
+pub(super) struct Fields(Vec<(String, Secret<String>)>);
+
+impl Fields {
+    /// Of a query; none: no fields.
+    pub(super) fn of_query(query: Option<&str>) -> Self {
+        Self::parse(query.unwrap_or_default().as_bytes())
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(bytes);
+        Self(
+            pairs
+                .map(|(name, value)| (name.into_owned(), Secret::new(value.into_owned())))
+                .collect(),
+        )
+    }
+
+    /// The value of this field. It may stand there once (RFC 6749 section 3.1), and an empty one counts as none.
+    pub(super) fn one(&self, name: &'static str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(have, _)| have == name).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (first, None) => Ok(first
+                .map(|value| value.expose().as_str())
+                .filter(|value| !value.is_empty())),
+            (_, Some(_)) => Err(Problem::new(
+                Code::InvalidRequest,
+                format!("The parameter {name:?} stands there twice."),
+            )),
+        }
+    }
+}
+
+/// Reads the body as a form.
+pub(super) async fn read_form<B>(headers: &HeaderMap, body: B, within: Duration) -> Result<Fields, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    Ok(Fields::parse(read(headers, body, within).await?.expose()))
 }
 
 /// Reads a body whole, however slowly its bytes drip, within this time.
@@ -123,6 +165,16 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
     }
 }
 
+/// A member that is there and may be null, apart from one that is not there.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// The same for a text that must not be printed.
+pub(super) fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret<String>>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
+}
+
 /// A text that must not be printed.
 pub(super) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
     String::deserialize(deserializer).map(Secret::new)
@@ -202,6 +254,16 @@ mod tests {
             assert!(!told.contains("hunter") && !told.contains("7331"), "{told}");
         }
         assert!(problem(b"{\"name\":\"\xff\"}").detail.contains("UTF-8"));
+    }
+
+    #[test]
+    fn a_form_holds_each_field_once() {
+        let fields = Fields::parse(b"token=a%2Bb+c&hint=&x=1&x=2");
+        assert_eq!(fields.one("token").unwrap(), Some("a+b c"));
+        assert_eq!(fields.one("hint").unwrap(), None);
+        assert_eq!(fields.one("y").unwrap(), None);
+        assert_eq!(fields.one("x").unwrap_err().code, Code::InvalidRequest);
+        assert_eq!(Fields::of_query(None).one("x").unwrap(), None);
     }
 
     const WITHIN: Duration = Duration::from_secs(5);

@@ -7,10 +7,14 @@
 //! the request.
 
 mod account;
+mod admin;
 mod body;
+mod oauth;
+mod own;
 mod refusal;
 mod settings;
 pub mod status;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -20,12 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::header;
 use http::request::Parts;
+use http::{HeaderValue, Method};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use crate::account::Accounts;
+use crate::account::{self as accounts, Accounts, Caller};
 use crate::answer::Answer;
 use crate::authn::{Counts, Proof, Resolver};
 use crate::authz::{Access, Rule};
@@ -33,8 +38,10 @@ use crate::clock::Clock;
 use crate::codes::Code;
 use crate::keyring::KeyRing;
 use crate::office::Office;
-use crate::problem::Problem;
+use crate::principal::{CredentialKind, Person};
+use crate::problem::{Challenge, Problem};
 use crate::telemetry::Metrics;
+use crate::token::Verifier;
 
 pub use settings::*;
 
@@ -68,6 +75,47 @@ pub struct Asked<B = Incoming> {
     pub secure: bool,
     /// How long the whole body may take to arrive.
     pub body_within: Duration,
+    /// What tokens are judged by.
+    pub verifier: Arc<Verifier>,
+}
+
+impl<B> Asked<B> {
+    /// Where it comes from, for the owner of a session.
+    fn caller(&self) -> Caller {
+        let agent = self.parts.headers.get(header::USER_AGENT);
+        Caller::new(self.client, agent.map(HeaderValue::as_bytes))
+    }
+}
+
+impl Services {
+    /// Has a job done that waits for the store.
+    async fn ask<T: Send + 'static>(
+        &self,
+        within: Duration,
+        job: impl Future<Output = Result<T, accounts::Error>> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let done = self.office.call(within, job).await.map_err(refusal::late_store)?;
+        done.map_err(Problem::from)
+    }
+
+    /// Takes the browser's cookie away, if that is what was shown.
+    fn clear_cookie(&self, proof: Option<&Arc<Proof>>, answer: &mut Answer) {
+        let by_cookie = proof.is_some_and(|proof| proof.person.credential == CredentialKind::Session);
+        if let Some(cookie) = self.resolver.clear_cookie().filter(|_| by_cookie) {
+            answer.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+}
+
+/// Whoever is let in. The rule of a row asks for a credential; should it ever not, nobody is let in.
+fn person(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
+    let nobody = || Problem::new(Code::CredentialsRequired, "Log in first.").challenged(Challenge::Bearer);
+    proof.map(|proof| &proof.person).ok_or_else(nobody)
+}
+
+/// There is nothing of this name, as far as whoever asks may know.
+fn nothing_here(text: &'static str) -> Problem {
+    Problem::new(Code::NotFound, text)
 }
 
 /// What counts at our own URLs, where anything does. Basic does not: it is for machines at applications.
@@ -77,10 +125,18 @@ const SHOWN: Counts = Counts {
     basic: false,
 };
 
+/// What counts where only machines ask.
+const MACHINES: Counts = Counts {
+    bearer: true,
+    session: false,
+    basic: true,
+};
+
 /// The table.
 #[derive(Debug)]
 pub struct Endpoints {
     rows: Vec<Row>,
+    api: Option<String>,
 }
 
 /// One URL and who may have it.
@@ -112,43 +168,85 @@ enum Page {
     Protected,
     Me,
     Logout,
+    Sessions,
+    Session,
+    Password,
+    Ticket,
+    Keys,
+    Key,
+    Introspect,
+    Revoke,
+    Admin,
     Jwks,
+    Metadata,
 }
 
 impl Endpoints {
-    /// The URLs that the settings switch on.
-    pub fn new(settings: &Settings) -> Self {
-        let mut endpoints = Self { rows: Vec::new() };
+    /// The URLs that the settings switch on; `admin`: who may administer.
+    pub fn new(settings: &Settings, admin: Rule) -> Self {
+        let mut endpoints = Self {
+            rows: Vec::new(),
+            api: settings.api.clone(),
+        };
         if let Some(api) = &settings.api {
-            let mut add =
-                |page, path: &str, method, access| endpoints.add(page, format!("{api}{path}"), method, access);
-            add(Page::ApiWithoutSlash, "", Method::GET, Access::Public);
-            add(Page::Api, "/", Method::GET, Access::Public);
-            add(Page::Login, "/login", Method::POST, Access::Public);
-            add(Page::Refresh, "/refresh", Method::POST, Access::Public);
-            add(Page::Registration, "/registration", Method::POST, Access::Public);
-            add(Page::Protected, "/protected", Method::GET, Access::Authenticated);
-            add(Page::Me, "/me", Method::GET, Access::Authenticated);
-            add(Page::Logout, "/logout", Method::POST, Access::Authenticated);
+            endpoints.add_api(api, admin);
         }
         if settings.well_known {
-            let path = "/.well-known/jwks.json".to_owned();
-            endpoints.add(Page::Jwks, path, Method::GET, Access::Public);
+            let path = |name: &str| format!("/.well-known/{name}");
+            endpoints.add(Page::Jwks, path("jwks.json"), &[Method::GET], Access::Public);
+            let metadata = path("oauth-authorization-server");
+            endpoints.add(Page::Metadata, metadata, &[Method::GET], Access::Public);
         }
         endpoints
     }
 
-    fn add(&mut self, page: Page, path: String, method: Method, access: Access) {
+    fn add_api(&mut self, api: &str, admin: Rule) {
+        use Access::{Authenticated, Public};
+        let get = &[Method::GET][..];
+        let post = &[Method::POST][..];
+        let delete = &[Method::DELETE][..];
+        let both = &[Method::GET, Method::POST][..];
+        for (page, path, methods, access) in [
+            (Page::ApiWithoutSlash, "", get, Public),
+            (Page::Api, "/", get, Public),
+            (Page::Login, "/login", post, Public),
+            (Page::Refresh, "/refresh", post, Public),
+            (Page::Registration, "/registration", post, Public),
+            (Page::Protected, "/protected", get, Authenticated),
+            (Page::Me, "/me", get, Authenticated),
+            (Page::Logout, "/logout", post, Authenticated),
+            (Page::Sessions, "/sessions", get, Authenticated),
+            (Page::Password, "/password", post, Authenticated),
+            (Page::Ticket, "/ticket", post, Authenticated),
+            (Page::Keys, "/keys", both, Authenticated),
+            // The token that is sent is what lets one in.
+            (Page::Revoke, "/revoke", post, Public),
+        ] {
+            self.add(page, format!("{api}{path}"), methods, access);
+        }
+        // `Optional`, so that who shows nothing is told of both ways to show an API key.
+        let introspect = self.add(Page::Introspect, format!("{api}/introspect"), post, Access::Optional);
+        introspect.credentials = MACHINES;
+        for (page, path) in [(Page::Session, "/sessions/"), (Page::Key, "/keys/")] {
+            self.add(page, format!("{api}{path}"), delete, Authenticated).exact = false;
+        }
+        let methods = &[Method::GET, Method::POST, Method::PATCH, Method::DELETE];
+        let row = self.add(Page::Admin, format!("{api}/admin/"), methods, Authenticated);
+        row.exact = false;
+        row.rule = admin;
+    }
+
+    fn add(&mut self, page: Page, path: String, methods: &[Method], access: Access) -> &mut Row {
         let row = Row {
             index: self.rows.len(),
             path,
             exact: true,
-            methods: vec![method],
+            methods: methods.to_vec(),
             rule: Rule::new(access),
             credentials: SHOWN,
             page,
         };
-        self.rows.push(row);
+        self.rows.push_mut(row)
     }
 
     /// The rows, in the order of their indices.
@@ -171,6 +269,9 @@ impl Endpoints {
         let Some(row) = self.rows.get(index) else {
             return Err(Problem::new(Code::Internal, "Something went wrong.").because("no such row of endpoints"));
         };
+        // What follows the prefix; empty where the row is one URL.
+        let path = asked.parts.uri.path().to_owned();
+        let below = path.strip_prefix(&row.path).unwrap_or_default();
         match row.page {
             Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked.parts)),
             Page::Api => Ok(status::running()),
@@ -180,7 +281,18 @@ impl Endpoints {
             Page::Protected => account::protected(proof),
             Page::Me => account::me(proof),
             Page::Logout => account::logout(proof, asked, services).await,
+            Page::Sessions => own::sessions(proof, services).await,
+            Page::Session => own::end_session(proof, below, asked, services).await,
+            Page::Password => own::password(proof, asked, services).await,
+            Page::Ticket => own::ticket(proof, asked, services).await,
+            Page::Keys if asked.parts.method == Method::POST => own::make_key(proof, asked, services).await,
+            Page::Keys => own::keys(proof, services).await,
+            Page::Key => own::revoke_key(proof, below, asked, services).await,
+            Page::Introspect => oauth::introspect(proof, asked, services).await,
+            Page::Revoke => oauth::revoke(asked, services).await,
+            Page::Admin => admin::serve(proof, below, asked, services).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
+            Page::Metadata => oauth::metadata(&asked.verifier, self.api.as_deref()),
         }
     }
 }

@@ -41,6 +41,25 @@ impl From<Error> for Problem {
             Error::NoSession => {
                 Self::new(Code::InvalidToken, "The token belongs to no session.").challenged(Challenge::InvalidToken)
             }
+            Error::CredentialNotAllowed => Self::new(
+                Code::CredentialNotAllowed,
+                "Log in with a name and a password of this gateway: API keys, tickets and tokens of others may not do this.",
+            ),
+            Error::NoSuchSession => Self::new(Code::NotFound, "There is no such session."),
+            Error::NoSuchKey => Self::new(Code::NotFound, "There is no such API key."),
+            Error::TooManyKeys => Self::new(
+                Code::TooManyKeys,
+                "The account has as many API keys as it may have. Revoke one first.",
+            ),
+            why @ (Error::InvalidKeyName | Error::InvalidKeyLife) => Self::new(Code::InvalidRequest, why.to_string()),
+            Error::RoleNotOwned(_) => Self::new(
+                Code::InvalidRoles,
+                "An API key can have no role that its owner has not, and never the administrators' role.",
+            ),
+            Error::AdminRole => Self::new(
+                Code::InvalidRoles,
+                "The administrators' role is granted by the command `doorward user roles` only.",
+            ),
             Error::NoSuchUser => Self::new(Code::NotFound, "There is no such account."),
             Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
             Error::Busy => busy(),

@@ -1,6 +1,8 @@
 //! What a client of our own URLs sees. Admission is played: the proof is what the token gives.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod own;
+
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,7 +55,7 @@ fn gate(wish: Wish) -> Gate {
         clock: bench.clock.clone(),
         metrics: Arc::clone(&bench.metrics),
     };
-    let endpoints = Endpoints::new(&Settings::default());
+    let endpoints = Endpoints::new(&Settings::default(), Rule::role("doorward-admin"));
     Gate {
         office,
         services,
@@ -68,17 +70,18 @@ impl Gate {
     fn ask(&self, method: Method, target: &str, proof: Option<&Arc<Proof>>, body: &str) -> Answer {
         let request = Request::builder().method(&method).uri(target).body(()).unwrap();
         let (parts, ()) = request.into_parts();
-        let row = self
-            .endpoints
-            .rules()
-            .iter()
-            .find(|row| row.path == parts.uri.path() && row.methods.contains(&method));
+        let row = self.endpoints.rules().iter().find(|row| {
+            let path = parts.uri.path();
+            let here = row.path == path || (!row.exact && path.starts_with(&row.path));
+            here && row.methods.contains(&method)
+        });
         let asked = Asked {
             parts,
             body: Full::new(Bytes::from(body.to_owned())),
             client: CLIENT,
             secure: true,
             body_within: std::time::Duration::from_secs(5),
+            verifier: Arc::clone(&self.bench.verifier),
         };
         let serving = self.endpoints.serve(row.unwrap().index, proof, asked, &self.services);
         let worker = tokio::runtime::Builder::new_current_thread()
@@ -134,11 +137,19 @@ fn keys(value: &Value) -> Vec<&str> {
 #[test]
 fn the_table_says_who_may_have_what() {
     let table = |settings: &Settings| -> Vec<String> {
-        let endpoints = Endpoints::new(settings);
+        let endpoints = Endpoints::new(settings, Rule::role("doorward-admin"));
         let rows = endpoints.rules().iter().enumerate();
         rows.map(|(index, row)| {
-            assert!(row.index == index && row.exact && !row.rule.asks_for_roles());
-            format!("{:?} {} {:?}", row.methods, row.path, row.rule.access)
+            assert_eq!(row.index, index);
+            let star = if row.exact { "" } else { "*" };
+            let roles = row.rule.roles_all.join(",");
+            let basic = if row.credentials.basic { "+basic" } else { "" };
+            format!(
+                "{:?} {}{star} {:?}{basic} {roles}",
+                row.methods, row.path, row.rule.access
+            )
+            .trim_end()
+            .to_owned()
         })
         .collect()
     };
@@ -153,7 +164,17 @@ fn the_table_says_who_may_have_what() {
             "[GET] /api/protected Authenticated",
             "[GET] /api/me Authenticated",
             "[POST] /api/logout Authenticated",
+            "[GET] /api/sessions Authenticated",
+            "[POST] /api/password Authenticated",
+            "[POST] /api/ticket Authenticated",
+            "[GET, POST] /api/keys Authenticated",
+            "[POST] /api/revoke Public",
+            "[POST] /api/introspect Optional+basic",
+            "[DELETE] /api/sessions/* Authenticated",
+            "[DELETE] /api/keys/* Authenticated",
+            "[GET, POST, PATCH, DELETE] /api/admin/* Authenticated doorward-admin",
             "[GET] /.well-known/jwks.json Public",
+            "[GET] /.well-known/oauth-authorization-server Public",
         ]
     );
     let elsewhere = Settings {

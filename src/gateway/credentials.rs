@@ -13,8 +13,9 @@ use crate::answer::cors;
 use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
 use crate::headers::Sifted;
 use crate::principal::CredentialKind;
-use crate::problem::Problem;
+use crate::problem::{Challenge, Problem};
 use crate::proxy::Upgrade;
+
 use crate::route::{Host, Target};
 use crate::session::{self, CookieName, Found};
 
@@ -43,7 +44,7 @@ impl Gateway {
             (decision, _) = self.admit(asked, Some(&resolved), record);
             record.cookie = resolved.cookie;
         }
-        let permit = decision.map_err(Problem::from)?;
+        let permit = decision.map_err(|refusal| challenged(refusal, record))?;
         if let Some(proof) = permit.proof()
             && proof.person.credential == CredentialKind::Session
             && record.cookie.is_none()
@@ -119,6 +120,16 @@ impl Gateway {
             self.authenticator.check(&presented, count, &mut look)
         })
     }
+}
+
+/// The refusal as a problem. Where Basic counts it is asked for: many clients send it only then (RFC 7617 section 2).
+fn challenged(refusal: Refusal, record: &Record) -> Problem {
+    let mut problem = Problem::from(refusal);
+    let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
+    if basic && problem.challenge == Some(Challenge::Bearer) {
+        problem.challenge = Some(Challenge::ApiKey);
+    }
+    problem
 }
 
 /// The session's cookie, if there is a Cookie field at all.

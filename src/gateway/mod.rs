@@ -99,7 +99,10 @@ impl Gateway {
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
             rest::mark(&mut response, go_on, connection);
         }
-        if let Some(cookie) = record.cookie.take() {
+        // A logout has just taken it away: a renewed one must not bring it back.
+        let sets_its_own =
+            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE);
+        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         let seen = Seen {
@@ -184,6 +187,7 @@ impl Gateway {
                     client: client.address,
                     secure: client.secure,
                     body_within: snapshot.body_within,
+                    verifier: Arc::clone(&snapshot.verifier),
                 };
                 // Boxed, for it is large, and no forwarded request has to make room for it.
                 let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);

@@ -1,35 +1,9 @@
 //! Where our own keys come from: the store, PEM files, or a secret.
 
-use crate::clock::Clock;
-use crate::store::{Keys, StoredKey};
+use crate::store::StoredKey;
 
 use super::sealing::SEALING;
 use super::{Algorithm, Error, RingKey, SigningKey, signing_key_from_pem};
-
-/// The keys in the store, a first one made if there is none of this algorithm that still verifies. Ten replicas that
-/// start at once agree on one key: the store takes only the first.
-pub async fn load_or_create(store: &dyn Keys, algorithm: Algorithm, clock: &Clock) -> Result<Vec<StoredKey>, Error> {
-    let failed = |why: crate::store::Error| Error::Store(why.to_string());
-    let stored = store.keys().await.map_err(failed)?;
-    let now = clock.unix_millis();
-    let usable = |key: &StoredKey| {
-        key.algorithm == algorithm.as_str() && key.sign_from <= now && key.verify_until.is_none_or(|until| now < until)
-    };
-    if stored.iter().any(usable) {
-        return Ok(stored);
-    }
-    let (key, material) = SigningKey::generate(algorithm)?;
-    let first = StoredKey {
-        id: key.id()?,
-        algorithm: algorithm.as_str().into(),
-        material: material.to_vec(),
-        sealed: false,
-        publish_at: now,
-        sign_from: now,
-        verify_until: None,
-    };
-    store.ensure_key(first, now).await.map_err(failed)
-}
 
 /// Keys as the store has them. One that cannot be read is an error: what it signed would stop counting without a word.
 pub fn from_store(stored: &[StoredKey]) -> Result<Vec<RingKey>, Error> {

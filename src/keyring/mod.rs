@@ -1,7 +1,8 @@
 //! The keys that sign our tokens and all that verify: active, next, retired.
 //!
-//! A [`KeyRing`] is a handle that every worker holds; one writer publishes a [`KeySet`] into it whenever the stored keys
-//! change. What a key may do follows from its three times and from `now`, so the set needs no touching as time goes by:
+//! A [`KeyRing`] is a handle that every worker holds; one writer, the [`Keeper`], publishes a [`KeySet`] into it whenever
+//! the stored keys change. The plan of what becomes of the stored keys is a pure function, and every change of them is one
+//! transaction under one lock. What a key may do follows from its three times and from `now`, so the set needs no touching as time goes by:
 //!
 //! ```text
 //! publish_at ............ sign_from ............ (the next one's sign_from) ............ verify_until
@@ -11,9 +12,13 @@
 //! A key has exactly one algorithm, fixed when it is read; a token never chooses (RFC 8725 section 3.1).
 
 mod algorithm;
+mod encryption;
 mod jwk;
+mod keeper;
+mod list;
 mod load;
 mod pem;
+mod plan;
 mod ring;
 mod sealing;
 mod signing;
@@ -25,11 +30,15 @@ mod tests;
 mod vectors;
 
 pub use algorithm::Algorithm;
+pub use encryption::EncryptionKeys;
 pub use jwk::{Imported, from_jwk_set};
-pub use load::{from_pem_files, from_secret, from_store, load_or_create};
+pub use keeper::{Brought, Keeper, Rotated, Settings, Source};
+pub use list::{KeyState, Listed, Serves, list};
+pub use load::{from_pem_files, from_secret, from_store};
 pub use pem::{public_keys_from_pem, signing_key_from_pem};
-pub use ring::{JWKS_MAX_AGE, KeyInfo, KeyRing, KeySet, KeyState, RingKey};
-pub use sealing::{SealingKeys, load_or_create_sealing, new_sealing_key};
+pub use plan::{OVERLAP, Rules, Wish};
+pub use ring::{JWKS_MAX_AGE, KeyRing, KeySet, RingKey};
+pub use sealing::{SealingKeys, new_sealing_key};
 pub use signing::SigningKey;
 pub use verifying::VerifyingKey;
 
@@ -48,8 +57,11 @@ pub enum Error {
     #[error("{0}")]
     Weak(&'static str),
     /// The key in the store is sealed, and there is nothing to open it with.
-    #[error("the stored key {0} is sealed, and no key to open it with is configured")]
+    #[error("the stored key {0} is sealed, and tokens.key_encryption_file is not set")]
     Sealed(String),
+    /// The key in the store was sealed with another key than those that are configured.
+    #[error("the stored key {0} was sealed with another key than those in tokens.key_encryption_file")]
+    SealedByAnother(String),
     /// A set without a single usable key; the notes say why each was passed over.
     #[error("no usable key: {}", .0.join("; "))]
     NoneUsable(Vec<String>),

@@ -81,6 +81,19 @@ impl RingKey {
         self.verify_until
     }
 
+    /// From when it signs.
+    pub fn sign_from(&self) -> i64 {
+        self.sign_from
+    }
+
+    /// The same key as one that never signs.
+    pub fn verifying_only(self) -> Self {
+        Self {
+            sign_from: i64::MAX,
+            ..self
+        }
+    }
+
     /// Whether what it signed counts at `now`.
     pub fn verifies(&self, now: i64) -> bool {
         self.publish_at <= now && self.verify_until.is_none_or(|until| now < until)
@@ -93,48 +106,6 @@ impl RingKey {
             && (self.publish_at, self.sign_from, self.verify_until)
                 == (other.publish_at, other.sign_from, other.verify_until)
     }
-}
-
-/// What a key does at a given time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// Known, not yet or no longer to be believed.
-    Unpublished,
-    /// Published, not yet signing.
-    Next,
-    /// The one that signs.
-    Active,
-    /// Verifies what it signed.
-    Retired,
-}
-
-impl KeyState {
-    /// The word of `doorward key list`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unpublished => "unpublished",
-            Self::Next => "next",
-            Self::Active => "active",
-            Self::Retired => "retired",
-        }
-    }
-}
-
-/// A line of `doorward key list`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyInfo {
-    /// `kid`.
-    pub id: String,
-    /// What it is for.
-    pub algorithm: Algorithm,
-    /// What it does now.
-    pub state: KeyState,
-    /// From when it is published (Unix milliseconds).
-    pub publish_at: i64,
-    /// From when it signs.
-    pub sign_from: i64,
-    /// Until when it verifies.
-    pub verify_until: Option<i64>,
 }
 
 /// The keys as of one publication; never changed, only replaced.
@@ -151,12 +122,26 @@ impl KeySet {
         self.ready
     }
 
-    /// The key that signs at `now`: of those of the configured algorithm the one that began last.
+    /// The key that signs at `now`: of those of the configured algorithm the one that began last. After a change of the
+    /// algorithm that is, until the first key of the new one begins, the newest of another that is published as well.
     pub fn signing(&self, now: i64) -> Option<&RingKey> {
-        self.keys
+        let begun = |key: &&RingKey| key.sign_from <= now && key.verifies(now);
+        let configured = |key: &&RingKey| Some(key.signing.algorithm()) == self.algorithm;
+        let newest = self
+            .keys
             .iter()
-            .filter(|key| Some(key.signing.algorithm()) == self.algorithm && key.sign_from <= now && key.verifies(now))
-            .max_by_key(|key| key.sign_from)
+            .filter(begun)
+            .filter(configured)
+            .max_by_key(|key| key.sign_from);
+        let published = |key: &&RingKey| key.jwk.is_some();
+        let other = || {
+            self.keys
+                .iter()
+                .filter(begun)
+                .filter(published)
+                .max_by_key(|key| key.sign_from)
+        };
+        newest.or_else(other)
     }
 
     /// The key of this name, if what it signed counts at `now`.
@@ -173,28 +158,6 @@ impl KeySet {
             .filter_map(|key| key.jwk.clone())
             .collect();
         serde_json::to_string(&JwkSet { keys }).unwrap_or_else(|_| r#"{"keys":[]}"#.into())
-    }
-
-    /// All keys and what they do at `now`, in their order.
-    pub fn list(&self, now: i64) -> Vec<KeyInfo> {
-        let active = self.signing(now).map(RingKey::id);
-        let state = |key: &RingKey| match () {
-            () if !key.verifies(now) => KeyState::Unpublished,
-            () if Some(key.id()) == active => KeyState::Active,
-            () if key.sign_from > now => KeyState::Next,
-            () => KeyState::Retired,
-        };
-        self.keys
-            .iter()
-            .map(|key| KeyInfo {
-                id: key.id.clone(),
-                algorithm: key.signing.algorithm(),
-                state: state(key),
-                publish_at: key.publish_at,
-                sign_from: key.sign_from,
-                verify_until: key.verify_until,
-            })
-            .collect()
     }
 }
 

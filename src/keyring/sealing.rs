@@ -10,8 +10,7 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::clock::Clock;
-use crate::store::{Keys, StoredKey};
+use crate::store::StoredKey;
 
 use super::Error;
 
@@ -141,23 +140,6 @@ pub fn new_sealing_key(random: &SystemRandom, publish_at: i64, seal_from: i64) -
         sign_from: seal_from,
         verify_until: None,
     })
-}
-
-/// All stored keys, with a first sealing key among them: ten replicas that start at once agree on one.
-pub async fn load_or_create_sealing(
-    store: &dyn Keys,
-    random: &SystemRandom,
-    clock: &Clock,
-) -> Result<Vec<StoredKey>, Error> {
-    let failed = |why: crate::store::Error| Error::Store(why.to_string());
-    let stored = store.keys().await.map_err(failed)?;
-    let now = clock.unix_millis();
-    let usable = |key: &StoredKey| key.algorithm == SEALING && key.verify_until.is_none_or(|until| now < until);
-    if stored.iter().any(usable) {
-        return Ok(stored);
-    }
-    let first = new_sealing_key(random, now, now)?;
-    store.ensure_key(first, now).await.map_err(failed)
 }
 
 #[cfg(test)]

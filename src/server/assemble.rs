@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::StartError;
 use super::feed::Feed;
+use super::keys::KeyDesk;
 use crate::account::Accounts;
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
@@ -14,7 +15,7 @@ use crate::config::Config;
 use crate::endpoint::{self, Endpoints, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
-use crate::keyring::{self, KeyRing, SealingKeys};
+use crate::keyring::{Keeper, KeyRing, SealingKeys};
 use crate::office::Office;
 use crate::password;
 use crate::revocation::Revocations;
@@ -22,7 +23,7 @@ use crate::route::PathPattern;
 use crate::session::{CookieName, Sealer};
 use crate::store::{self, Store};
 use crate::telemetry::Metrics;
-use crate::token::Verifier;
+use crate::token::{FetchedKeys, Verifier};
 use crate::upstream::{self, Names, SystemNames, Upstreams};
 
 /// Between two rounds of what accounts have to do now and then.
@@ -32,7 +33,8 @@ const UPKEEP: Duration = Duration::from_secs(60);
 pub struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) keys: KeyRing,
-    sealing: SealingKeys,
+    keeper: Keeper,
+    pub(super) fetched: FetchedKeys,
     pub(super) revocations: Revocations,
     pub(super) authenticator: Authenticator,
     pub(super) services: Services,
@@ -47,6 +49,8 @@ pub struct Standing<'a> {
     pub metrics: &'a Arc<Metrics>,
     /// The keys of our own tokens.
     pub keys: &'a KeyRing,
+    /// The keys of other issuers that are fetched.
+    pub fetched: &'a FetchedKeys,
     /// Who knows the addresses of upstream servers.
     pub names: Arc<dyn Names>,
 }
@@ -73,16 +77,12 @@ impl Parts {
     ) -> Result<Self, StartError> {
         let store = open_store(config).await?;
         let keys = KeyRing::new();
-        if let Some(secret) = &config.tokens.secret {
-            let made = keyring::from_secret(secret.expose()).map_err(|error| {
-                StartError::new(
-                    "tokens.secret_file cannot be used",
-                    error,
-                    "put at least 32 bytes there",
-                )
-            })?;
-            keys.publish(made, config.tokens.algorithm);
-        }
+        let (sealing, api_keys) = (SealingKeys::default(), ApiKeys::default());
+        let keeper = Keeper::new(config.tokens.keys(), keys.clone(), sealing.clone(), clock.clone());
+        let keeper = keeper.map_err(|error| {
+            let hint = "see the cause; `doorward check` names the file";
+            StartError::new("a signing key from a file cannot be used", error, hint)
+        })?;
         let revocations = Revocations::new();
         let figures = Arc::clone(metrics);
         let pool = password::Pool::start(
@@ -108,8 +108,7 @@ impl Parts {
             tokens: config.tokens.clone(),
         })
         .map_err(|error| StartError::new("accounts cannot be served", error, "the system must give randomness"))?;
-        let (sealing, api_keys) = (SealingKeys::default(), ApiKeys::default());
-        let sealer = Sealer::new(sealing.clone());
+        let sealer = Sealer::new(sealing);
         let resolver = Resolver::new(authn::Tools {
             store: Arc::clone(&store),
             office: office.clone(),
@@ -132,7 +131,8 @@ impl Parts {
         Ok(Self {
             store,
             keys,
-            sealing,
+            keeper,
+            fetched: FetchedKeys::default(),
             revocations,
             authenticator,
             services,
@@ -142,15 +142,15 @@ impl Parts {
         })
     }
 
-    /// Starts to follow the store's changes.
+    /// Starts to follow the store's changes, and those of other issuers' keys.
     pub fn follow(self, config: &Config) {
+        self.fetched
+            .follow(&config.tokens.trusted_issuers, &self.office, &self.metrics);
         let feed = Feed {
             store: self.store,
             revocations: self.revocations,
-            keys: self.keys,
-            sealing: self.sealing,
+            keys: KeyDesk::new(self.keeper),
             api_keys: self.authenticator.api_keys().clone(),
-            algorithm: config.tokens.algorithm,
             admin_role: config.admin.role.clone(),
             access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
@@ -187,6 +187,7 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
     let standing = Standing {
         metrics: &parts.metrics,
         keys: &parts.keys,
+        fetched: &parts.fetched,
         names: names(&parts.office),
     };
     snapshot_from(config, &standing, old)
@@ -195,10 +196,15 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
 /// The snapshot of a configuration; upstream servers that `old` knows keep their state.
 pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
-    let endpoints = Endpoints::new(&config.endpoints);
+    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
     let policy = policy(config, &endpoints, standing.metrics, old.map(|old| &old.policy))?;
-    let (verifier, notes) = Verifier::new(&config.tokens, standing.keys.clone(), &config.admin.role)
-        .map_err(|error| wrong("the keys of a trusted issuer cannot be used", &error))?;
+    let (verifier, notes) = Verifier::with_fetched(
+        &config.tokens,
+        standing.keys.clone(),
+        standing.fetched,
+        &config.admin.role,
+    )
+    .map_err(|error| wrong("the keys of a trusted issuer cannot be used", &error))?;
     for note in notes {
         tracing::warn!(note, "a key of a trusted issuer was passed over");
     }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::keys::KeyDesk;
 use crate::authn::ApiKeys;
 use crate::clock::Clock;
-use crate::keyring::{self, Algorithm, KeyRing, SealingKeys};
 use crate::revocation::Revocations;
 use crate::store::{self, Change, Horizon, Store};
 use crate::telemetry::{Metrics, StoreResult};
@@ -24,14 +24,10 @@ pub struct Feed {
     pub store: Arc<dyn Store>,
     /// Who is in, who is out.
     pub revocations: Revocations,
-    /// The keys.
-    pub keys: KeyRing,
-    /// The keys of cookies.
-    pub sealing: SealingKeys,
+    /// The keys of tokens and cookies.
+    pub keys: KeyDesk,
     /// What is known of API keys.
     pub api_keys: ApiKeys,
-    /// What our tokens are signed with.
-    pub algorithm: Algorithm,
     /// The gateway's own admin role.
     pub admin_role: String,
     /// The life of an access token, in milliseconds: what the store remembers changes for.
@@ -82,7 +78,7 @@ impl Feed {
             }
         }
         self.store.record_lifetime(self.access_ttl).await?;
-        self.load_keys().await?;
+        self.keys.load(&*self.store).await?;
         // While nobody listened, keys may have changed of which nothing is told any more.
         self.api_keys.doubt();
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
@@ -97,6 +93,8 @@ impl Feed {
             if tidied.elapsed() >= TIDY {
                 tidied = Instant::now();
                 self.tidy().await;
+                // Keys that are due turn here: whichever replica looks first does it.
+                self.keys.load(&*self.store).await?;
             }
         }
     }
@@ -126,7 +124,7 @@ impl Feed {
             }
         }
         if applied.keys {
-            self.load_keys().await?;
+            self.keys.load(&*self.store).await?;
         }
         if let Some(until) = applied.census {
             self.census(until).await?;
@@ -147,25 +145,6 @@ impl Feed {
             }
         }
         census.finish(self.clock.unix_millis());
-        Ok(())
-    }
-
-    async fn load_keys(&self) -> Result<(), store::Error> {
-        let failed = |error: keyring::Error| match error {
-            keyring::Error::Store(text) => store::Error::Unavailable(text),
-            other => store::Error::Refused(other.to_string()),
-        };
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        let sealing = keyring::load_or_create_sealing(&*self.store, &random, &self.clock).await;
-        self.sealing.publish(&sealing.map_err(failed)?).map_err(failed)?;
-        if self.algorithm == Algorithm::Hs256 {
-            return Ok(());
-        }
-        let stored = keyring::load_or_create(&*self.store, self.algorithm, &self.clock)
-            .await
-            .map_err(failed)?;
-        self.keys
-            .publish(keyring::from_store(&stored).map_err(failed)?, self.algorithm);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ mod assemble;
 mod drain;
 mod farewell;
 mod feed;
+mod keys;
 mod reload;
 mod renewal;
 mod verify;
@@ -30,11 +31,13 @@ use crate::revocation::Revocations;
 use crate::store::Store;
 use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
+use crate::token::FetchedKeys;
 use acceptor::{Desk, Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
 
 pub use assemble::open_store;
+pub use keys::hint as key_hint;
 pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 
@@ -79,6 +82,7 @@ pub struct Server {
     registries: Vec<Arc<Registry>>,
     store: Arc<dyn Store>,
     revocations: Revocations,
+    fetched: FetchedKeys,
     metrics: Arc<Metrics>,
     config: Config,
     ports: Vec<Arc<Port>>,
@@ -141,6 +145,7 @@ impl Server {
             registries: Vec::new(),
             store: Arc::clone(&parts.store),
             revocations: parts.revocations.clone(),
+            fetched: parts.fetched.clone(),
             metrics,
             ports: bound.iter().map(|(_, port)| Arc::clone(port)).collect(),
             addresses: bound

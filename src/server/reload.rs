@@ -47,6 +47,7 @@ impl Server {
         let parts = assemble::Standing {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
+            fetched: &self.fetched,
             names: assemble::names(&self.gateway.services.office),
         };
         let asked = config.clone();
@@ -58,6 +59,9 @@ impl Server {
             .reload(&config.tls)
             .map_err(|error| super::StartError::of_certificates(&error))?;
         self.gateway.snapshot.store(Arc::new(snapshot));
+        let office = &self.gateway.services.office;
+        self.fetched
+            .follow(&config.tokens.trusted_issuers, office, &self.metrics);
         self.watch_upstreams();
         self.tuning.store(Arc::new(tuning(&config)));
         self.seats
@@ -144,8 +148,11 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
         (tokens.access_ttl, tokens.refresh_idle, tokens.refresh_ttl),
         tokens
             .secret
-            .as_ref()
-            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())),
+            .iter()
+            .chain(&tokens.key_files)
+            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose()))
+            .collect::<Vec<_>>(),
+        (tokens.key_encryption.clone(), tokens.rotate_every),
         tokens.cache,
     )
 }

@@ -88,6 +88,7 @@ impl Server {
         let standing = assemble::Standing {
             metrics: &self.metrics,
             keys: self.gateway.authenticator.keys(),
+            fetched: &self.fetched,
             names: assemble::names(&self.gateway.services.office),
         };
         let new = assemble::snapshot_from(&self.config, &standing, Some(&old))?;

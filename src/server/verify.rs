@@ -11,7 +11,7 @@ use crate::route::{Entry, Host, HostPattern, Match, MethodSet, PathPattern, Tabl
 use crate::store;
 use crate::telemetry::Metrics;
 use crate::tls::{Certificates, ServerTls};
-use crate::token::{self, Verifier};
+use crate::token::{self, KeySource, Verifier};
 use crate::upstream::Upstreams;
 
 /// A certificate that ends within this many seconds is worth a warning: 14 days.
@@ -24,6 +24,8 @@ pub struct Findings {
     pub problems: Vec<StartError>,
     /// What is allowed and likely not meant.
     pub warnings: Vec<String>,
+    /// Issuers whose keys come from a URL, which is not fetched here: a check says the same wherever it runs.
+    pub unfetched: Vec<String>,
     /// What routes lose to the gateway's own URLs.
     pub lost: Vec<Lost>,
 }
@@ -59,7 +61,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
             .problems
             .push(StartError::new("the store cannot be used", error, "check [store]"));
     }
-    let endpoints = Endpoints::new(&config.endpoints);
+    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
     match assemble::policy(config, &endpoints, &Metrics::new(1), None) {
         Ok(_) => findings.lost = lost(config, endpoints.rules()),
         Err(error) => findings.problems.push(error),
@@ -114,6 +116,9 @@ fn tokens(config: &Config, findings: &mut Findings) {
             .push(StartError::new("tokens.secret_file cannot be used", error, hint));
     }
     for (index, issuer) in config.tokens.trusted_issuers.iter().enumerate() {
+        if let KeySource::JwksUrl(url) = &issuer.keys {
+            findings.unfetched.push(url.to_string());
+        }
         let alone = token::Settings {
             trusted_issuers: vec![issuer.clone()],
             ..config.tokens.clone()

@@ -181,14 +181,14 @@ pub trait Users: Send + Sync {
     fn sample_hashes(&self, limit: u32) -> Answer<'_, Vec<String>>;
 }
 
-/// A signing key as it is stored. The key ring gives it its meaning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A key as it is stored. The key ring gives it its meaning.
+#[derive(Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// `kid`.
     pub id: String,
     /// `alg`, for example `EdDSA`.
     pub algorithm: String,
-    /// PKCS#8 DER of the pair, or the bytes of a symmetric key; sealed if the key ring seals.
+    /// PKCS#8 DER of the pair, or the bytes of a symmetric key; sealed where the configuration has a key for that.
     pub material: Vec<u8>,
     /// Whether `material` is sealed.
     pub sealed: bool,
@@ -200,13 +200,47 @@ pub struct StoredKey {
     pub verify_until: Option<i64>,
 }
 
-/// Signing keys.
+impl std::fmt::Debug for StoredKey {
+    /// Without the material.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StoredKey")
+            .field("id", &self.id)
+            .field("algorithm", &self.algorithm)
+            .field("sealed", &self.sealed)
+            .field("times", &(self.publish_at, self.sign_from, self.verify_until))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys: those that sign tokens, and those that seal cookies.
 pub trait Keys: Send + Sync {
     /// All keys that are stored, oldest first.
     fn keys(&self) -> Answer<'_, Vec<StoredKey>>;
-    /// Stores `first` if there is no key of its algorithm that still verifies at `now`, under a lock; what is stored
-    /// then. Ten replicas that start at once agree on one key.
-    fn ensure_key(&self, first: StoredKey, now: i64) -> Answer<'_, Vec<StoredKey>>;
+    /// Changes the keys under a lock that every change of them takes, in one transaction: `plan` is shown what is stored and
+    /// says what becomes of it. Ten replicas that find the same to do at once do it once, since nine are shown it done. What
+    /// is stored then, oldest first.
+    fn change_keys(&self, plan: KeyPlan, now: i64) -> Answer<'_, Vec<StoredKey>>;
+}
+
+/// Says what becomes of the keys: from all that are stored, oldest first, and the longest life of an access token (in
+/// milliseconds) that any replica has recorded.
+pub type KeyPlan = Box<dyn FnOnce(&[StoredKey], i64) -> KeyEdit + Send>;
+
+/// What becomes of the keys; nothing: they stay as they are, and nobody hears of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyEdit {
+    /// New keys, and those that are stored under the same id with another material or end.
+    pub put: Vec<StoredKey>,
+    /// The ids of those that go.
+    pub remove: Vec<String>,
+}
+
+impl KeyEdit {
+    /// Whether everything stays as it is.
+    pub fn is_empty(&self) -> bool {
+        self.put.is_empty() && self.remove.is_empty()
+    }
 }
 
 /// What the feed tells. Applying one twice changes nothing.

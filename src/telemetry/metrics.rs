@@ -10,6 +10,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
+use super::described::describe;
 use super::series::{RouteSeries, UpstreamSeries, escape};
 
 macro_rules! result_label {
@@ -67,6 +68,19 @@ result_label! {
         Unavailable = "unavailable",
         /// It refused.
         Error = "error",
+    }
+}
+result_label! {
+    /// How a fetch of an issuer's keys ended.
+    FetchResult {
+        /// Other keys than before.
+        Ok = "ok",
+        /// The same as before.
+        Unchanged = "unchanged",
+        /// No answer, or none that has a document.
+        Failed = "failed",
+        /// A document without a usable key.
+        Unusable = "unusable",
     }
 }
 result_label! {
@@ -267,6 +281,14 @@ impl Metrics {
         });
     }
 
+    /// A fetch of an issuer's keys ended. Issuers are those of the configuration, never those that tokens name.
+    pub fn jwks_fetch(&self, issuer: &str, result: FetchResult) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!("doorward_jwks_fetches_total", "issuer" => issuer.to_owned(), "result" => result.as_str())
+                .increment(1);
+        });
+    }
+
     /// Open connections of a listener.
     pub fn connections(&self, listener: &str, open: usize) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -414,50 +436,6 @@ fn increment<T: PartialEq>(counters: &[Counter], all: &[T], result: T) {
     if let Some((counter, _)) = counters.iter().zip(all).find(|(_, known)| **known == result) {
         counter.increment(1);
     }
-}
-
-fn describe() {
-    metrics::describe_counter!("doorward_logins_total", "Logins by result.");
-    metrics::describe_counter!("doorward_refreshes_total", "Refreshes by result.");
-    metrics::describe_counter!(
-        "doorward_refresh_reuse_total",
-        "Spent refresh tokens that came again and ended their session."
-    );
-    metrics::describe_histogram!(
-        "doorward_password_hash_duration_seconds",
-        "Time to hash or verify one password."
-    );
-    metrics::describe_gauge!("doorward_password_queue", "Requests waiting for a password worker.");
-    metrics::describe_gauge!(
-        "doorward_revocation_age_seconds",
-        "Time since the change feed was last read to its end."
-    );
-    metrics::describe_gauge!("doorward_store_pool", "Connections of the store's pool by state.");
-    metrics::describe_counter!(
-        "doorward_store_requests_total",
-        "Calls to the store by operation and result."
-    );
-    metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
-    metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");
-    metrics::describe_counter!("doorward_tls_handshakes_total", "TLS handshakes by result.");
-    metrics::describe_counter!(
-        "doorward_proxy_headers_total",
-        "Connections that have to begin with a PROXY header, by result."
-    );
-    metrics::describe_counter!(
-        "doorward_certificate_reloads_total",
-        "Changed certificate files taken up or refused."
-    );
-    metrics::describe_gauge!("doorward_certificate_expiry_seconds", "Time until a certificate ends.");
-    metrics::describe_counter!(
-        "doorward_config_reloads_total",
-        "Reloads of the configuration by result."
-    );
-    metrics::describe_counter!(
-        "doorward_log_dropped_total",
-        "Log lines dropped because the queue was full."
-    );
-    metrics::describe_gauge!("doorward_build_info", "The running version.");
 }
 
 #[cfg(test)]

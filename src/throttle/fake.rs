@@ -403,8 +403,8 @@ impl Keys for Fake {
     fn keys(&self) -> Answer<'_, Vec<StoredKey>> {
         self.answer(|_| Vec::new())
     }
-    fn ensure_key(&self, first: StoredKey, _: i64) -> Answer<'_, Vec<StoredKey>> {
-        self.answer(|_| vec![first])
+    fn change_keys(&self, plan: KeyPlan, _: i64) -> Answer<'_, Vec<StoredKey>> {
+        self.answer(|_| plan(&[], 0).put)
     }
 }
 

@@ -45,6 +45,9 @@ pub enum Error {
     /// The keys are not loaded yet.
     #[error("the signing keys are not loaded yet")]
     NotReady,
+    /// Nobody can tell yet: the issuer's keys were never fetched, or may hold this one by now and cannot be fetched.
+    #[error("the token's key (kid) is not among those that could be fetched from its issuer")]
+    KeyNotFetched,
 }
 
 impl Error {
@@ -62,6 +65,7 @@ impl Error {
             Self::BadClaim(_) => "claim",
             Self::Revoked => "revoked",
             Self::NotReady => "not_ready",
+            Self::KeyNotFetched => "not_fetched",
         }
     }
 }

@@ -11,7 +11,9 @@ use super::claims::{Claims, Numbers};
 use super::compact::{Compact, Header};
 use super::json::Json;
 use super::verify::check_window;
-use super::{Error, KeySource, Kind, LoadError, RoleMapping, TrustedIssuer, UserMapping, Verified};
+use super::{
+    Error, FetchedKeys, IssuerKeys, KeySource, Kind, LoadError, RoleMapping, TrustedIssuer, UserMapping, Verified,
+};
 
 /// How many keys are tried at most for a token that does not name one.
 const MAX_TRIED: usize = 8;
@@ -21,18 +23,29 @@ const MAX_TRIED: usize = 8;
 pub(super) struct External {
     settings: TrustedIssuer,
     name: Arc<str>,
-    keys: Vec<VerifyingKey>,
+    keys: Keys,
     leeway: i64,
     admin_role: String,
 }
 
-impl External {
-    pub(super) fn load(settings: &TrustedIssuer, admin_role: &str) -> Result<(Self, Vec<String>), LoadError> {
+/// Its keys.
+#[derive(Debug)]
+enum Keys {
+    /// From a file: what they are, they stay.
+    Fixed(Vec<VerifyingKey>),
+    /// From a URL: what they are now.
+    Fetched(IssuerKeys),
+}
+
+impl Keys {
+    fn load(settings: &TrustedIssuer, fetched: &FetchedKeys) -> Result<(Self, Vec<String>), LoadError> {
         let unusable = |why| LoadError::Unusable {
             issuer: settings.issuer.clone(),
             why,
         };
         let Imported { keys, mut notes } = match &settings.keys {
+            // Nothing is waited for: the gateway starts while an issuer is down.
+            KeySource::JwksUrl(url) => return Ok((Self::Fetched(fetched.of(&settings.issuer, url)), Vec::new())),
             KeySource::JwksFile(path) => keyring::from_jwk_set(&read(&settings.issuer, path)?),
             KeySource::KeyFile(path) => keyring::public_keys_from_pem(&read(&settings.issuer, path)?),
             KeySource::Secret(secret) => VerifyingKey::from_secret(secret.expose()).map(|key| Imported {
@@ -51,6 +64,17 @@ impl External {
         if keys.is_empty() {
             return Err(unusable(keyring::Error::NoneUsable(notes)));
         }
+        Ok((Self::Fixed(keys), notes))
+    }
+}
+
+impl External {
+    pub(super) fn load(
+        settings: &TrustedIssuer,
+        fetched: &FetchedKeys,
+        admin_role: &str,
+    ) -> Result<(Self, Vec<String>), LoadError> {
+        let (keys, notes) = Keys::load(settings, fetched)?;
         let external = Self {
             name: settings.issuer.as_str().into(),
             keys,
@@ -67,7 +91,16 @@ impl External {
 
     pub(super) fn verify(&self, token: &Compact<'_>, header: &Header, now: i64) -> Result<Verified, Error> {
         header.may_be_access()?;
-        self.check_signature(token, header)?;
+        match self.check_signature(token, header) {
+            Ok(()) => {}
+            Err(Error::KeyNotFetched) => {
+                // What no key could make good is not worth a question.
+                let (_, seconds) = self.read(&token.payload)?;
+                check_window(seconds, now)?;
+                return Err(Error::KeyNotFetched);
+            }
+            Err(error) => return Err(error),
+        }
         let (person, seconds) = self.read(&token.payload)?;
         let window = check_window(seconds, now)?;
         Ok(Verified {
@@ -77,26 +110,28 @@ impl External {
         })
     }
 
-    /// The key is the one that the token names; without a name, each of the right algorithm is tried, a few at most.
+    /// Its keys, where they are fetched.
+    pub(super) fn fetched(&self) -> Option<&IssuerKeys> {
+        match &self.keys {
+            Keys::Fixed(_) => None,
+            Keys::Fetched(keys) => Some(keys),
+        }
+    }
+
     fn check_signature(&self, token: &Compact<'_>, header: &Header) -> Result<(), Error> {
-        let named = |key: &&VerifyingKey| header.key.is_none() || key.id() == header.key.as_deref();
-        let mut candidates: Vec<&VerifyingKey> = self.keys.iter().filter(named).collect();
-        if candidates.is_empty() {
-            // A key file or secret gives no names, and some sets do without: then the token's says nothing.
-            candidates = self.keys.iter().filter(|key| key.id().is_none()).collect();
+        // The configuration has the first word, the key the second, the token none (RFC 8725 section 3.1).
+        let allowed = |algorithm: &super::Algorithm| algorithm.as_str() == header.algorithm;
+        match &self.keys {
+            Keys::Fixed(keys) => check_signature_with(keys, token, header),
+            Keys::Fetched(_) if !self.settings.algorithms.iter().any(allowed) => Err(Error::WrongAlgorithm),
+            Keys::Fetched(keys) => match keys.load() {
+                None => Err(Error::KeyNotFetched),
+                Some(set) => match check_signature_with(&set.0, token, header) {
+                    Err(Error::UnknownKey) if keys.is_doubtful() => Err(Error::KeyNotFetched),
+                    checked => checked,
+                },
+            },
         }
-        if candidates.is_empty() {
-            return Err(Error::UnknownKey);
-        }
-        candidates.retain(|key| key.algorithm().as_str() == header.algorithm);
-        if candidates.is_empty() {
-            return Err(Error::WrongAlgorithm);
-        }
-        let good = candidates
-            .iter()
-            .take(MAX_TRIED)
-            .any(|key| key.verify(token.signed, &token.signature));
-        if good { Ok(()) } else { Err(Error::BadSignature) }
     }
 
     fn read(&self, payload: &str) -> Result<(Person, (i64, i64)), Error> {
@@ -174,6 +209,28 @@ impl External {
         roles.remove(&self.admin_role);
         Ok(roles)
     }
+}
+
+/// The key is the one that the token names; without a name, each of the right algorithm is tried, a few at most.
+fn check_signature_with(keys: &[VerifyingKey], token: &Compact<'_>, header: &Header) -> Result<(), Error> {
+    let named = |key: &&VerifyingKey| header.key.is_none() || key.id() == header.key.as_deref();
+    let mut candidates: Vec<&VerifyingKey> = keys.iter().filter(named).collect();
+    if candidates.is_empty() {
+        // A key file or secret gives no names, and some sets do without: then the token's says nothing.
+        candidates = keys.iter().filter(|key| key.id().is_none()).collect();
+    }
+    if candidates.is_empty() {
+        return Err(Error::UnknownKey);
+    }
+    candidates.retain(|key| key.algorithm().as_str() == header.algorithm);
+    if candidates.is_empty() {
+        return Err(Error::WrongAlgorithm);
+    }
+    let good = candidates
+        .iter()
+        .take(MAX_TRIED)
+        .any(|key| key.verify(token.signed, &token.signature));
+    if good { Ok(()) } else { Err(Error::BadSignature) }
 }
 
 /// A backend gets roles separated by commas: a role that holds one would become two there.

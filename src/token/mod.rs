@@ -13,6 +13,7 @@ mod claims;
 mod compact;
 mod error;
 mod external;
+mod fetched;
 mod inspect;
 mod issue;
 mod json;
@@ -25,6 +26,7 @@ mod tests;
 
 pub use cache::{Accepted, Cache, Source};
 pub use error::{Error, LoadError};
+pub use fetched::{FetchedKeys, IssuerKeys, KeySet};
 pub use inspect::{Inspection, inspect};
 pub use issue::{AccessToken, IssueError, Mint, Subject};
 pub use refresh::{Judgement, Minted, Presented, REPEAT_WINDOW, judge, mint, new_salt, repeat, rotate};

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fetch::Url;
 pub use crate::keyring::Algorithm;
+use crate::keyring::{self, EncryptionKeys, Rules, Source};
 use crate::secret::Secret;
 
 /// `[tokens]`, with only valid values.
@@ -24,8 +26,12 @@ pub struct Settings {
     pub refresh_ttl: Duration,
     /// Tolerance for `exp` and `nbf`.
     pub leeway: Duration,
-    /// PEM files of keys; the first signs, all verify. None: keys are made and kept in the store.
-    pub key_files: Vec<PathBuf>,
+    /// What PEM files of keys hold; the first signs, all verify. None: keys are made and kept in the store.
+    pub key_files: Vec<Secret<Vec<u8>>>,
+    /// What seals the keys in the store.
+    pub key_encryption: Option<EncryptionKeys>,
+    /// How long a key in the store signs; `None`: until somebody rotates it.
+    pub rotate_every: Option<Duration>,
     /// The symmetric key of HS256.
     pub secret: Option<Secret<Vec<u8>>>,
     /// The longest token that is looked at, in bytes.
@@ -34,6 +40,30 @@ pub struct Settings {
     pub cache: usize,
     /// Issuers whose tokens count beside ours.
     pub trusted_issuers: Vec<TrustedIssuer>,
+}
+
+impl Settings {
+    /// What of it is about our own keys.
+    pub fn keys(&self) -> keyring::Settings {
+        let source = match (&self.secret, self.key_files.as_slice()) {
+            (Some(secret), _) if self.algorithm == Algorithm::Hs256 => Source::Secret(secret.clone()),
+            (_, []) => Source::Store,
+            (_, files) => Source::Files(files.to_vec()),
+        };
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        keyring::Settings {
+            algorithm: self.algorithm,
+            encryption: self.key_encryption.clone(),
+            rules: Rules {
+                algorithm: matches!(source, Source::Store).then_some(self.algorithm),
+                rotate_every: self.rotate_every.map(millis),
+                access_ttl: millis(self.access_ttl),
+                leeway: millis(self.leeway),
+                refresh_idle: millis(self.refresh_idle),
+            },
+            source,
+        }
+    }
 }
 
 /// An issuer whose tokens count.
@@ -64,6 +94,8 @@ pub struct TrustedIssuer {
 pub enum KeySource {
     /// A file with a JWK Set (RFC 7517).
     JwksFile(PathBuf),
+    /// A JWK Set that is fetched and kept up to date.
+    JwksUrl(Url),
     /// A PEM file with a public key or certificate.
     KeyFile(PathBuf),
     /// The symmetric key of HS256.

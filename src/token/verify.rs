@@ -9,7 +9,7 @@ use crate::revocation::{Revocations, Standing};
 use super::claims::{Claims, Numbers, peek_issuer};
 use super::compact::{Compact, Header};
 use super::external::External;
-use super::{Error, Kind, LoadError, Settings};
+use super::{Error, FetchedKeys, IssuerKeys, Kind, LoadError, Settings};
 
 /// A token that was found good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,19 +48,30 @@ pub struct Verifier {
     leeway: i64,
     max_length: usize,
     external: Vec<External>,
+    fetched: FetchedKeys,
 }
 
 impl Verifier {
+    /// The same as [`Verifier::with_fetched`], with nothing fetched and nobody who fetches.
+    pub fn new(settings: &Settings, ring: KeyRing, admin_role: &str) -> Result<(Self, Vec<String>), LoadError> {
+        Self::with_fetched(settings, ring, &FetchedKeys::default(), admin_role)
+    }
+
     /// Reads the files of the trusted issuers. Nobody's roles but our own users' may hold `admin_role`. Also gives notes for
     /// the operator: keys that were passed over, and why.
-    pub fn new(settings: &Settings, ring: KeyRing, admin_role: &str) -> Result<(Self, Vec<String>), LoadError> {
+    pub fn with_fetched(
+        settings: &Settings,
+        ring: KeyRing,
+        fetched: &FetchedKeys,
+        admin_role: &str,
+    ) -> Result<(Self, Vec<String>), LoadError> {
         let mut external: Vec<External> = Vec::with_capacity(settings.trusted_issuers.len());
         let mut notes = Vec::new();
         for trusted in &settings.trusted_issuers {
             if trusted.issuer == settings.issuer || external.iter().any(|have| have.issuer() == trusted.issuer) {
                 return Err(LoadError::Duplicate(trusted.issuer.clone()));
             }
-            let (loaded, passed_over) = External::load(trusted, admin_role)?;
+            let (loaded, passed_over) = External::load(trusted, fetched, admin_role)?;
             notes.extend(
                 passed_over
                     .into_iter()
@@ -75,6 +86,7 @@ impl Verifier {
             leeway: i64::try_from(settings.leeway.as_secs()).unwrap_or(i64::MAX),
             max_length: settings.max_length,
             external,
+            fetched: fetched.clone(),
         };
         Ok((verifier, notes))
     }
@@ -93,7 +105,16 @@ impl Verifier {
 
     /// Rises when what was verified before may be verified differently now. Read it before [`Verifier::verify`].
     pub fn generation(&self) -> u64 {
-        self.ring.generation()
+        // Both only rise, so the sum changes whenever one of them does.
+        self.ring.generation().wrapping_add(self.fetched.generation())
+    }
+
+    /// The keys of the issuer that a token names, where they are fetched: who asks for them may find the token good after.
+    pub fn fetched_keys(&self, token: &[u8]) -> Option<IssuerKeys> {
+        let token = Compact::parse(token, self.max_length).ok()?;
+        let issuer = peek_issuer(&token.payload).ok()?;
+        let external = self.external.iter().find(|external| external.issuer() == issuer);
+        external?.fetched().cloned()
     }
 
     /// Whether a token says that it is ours or a trusted issuer's, good or not. Nothing is verified.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use doorward::principal::{CredentialKind, SessionId, UserId};
 use doorward::secret::Secret;
 use doorward::store::{
-    Ban, Banned, Change, Created, Error, Horizon, Location, NewApiKey, NewPassword, NewSession, NewUser, Rotation,
-    SessionKind, Settings, Store, StoredKey, Ticket, UserChange, name_key, open,
+    Ban, Banned, Change, Created, Error, Horizon, KeyEdit, KeyPlan, Location, NewApiKey, NewPassword, NewSession,
+    NewUser, Rotation, SessionKind, Settings, Store, StoredKey, Ticket, UserChange, name_key, open,
 };
 
 use crate::postgres::{Cluster, Database};
@@ -220,6 +220,7 @@ on_both!(
     a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,
     ten_replicas_agree_on_one_key,
+    keys_are_changed_as_a_whole_and_told,
     failures_are_counted_in_a_window,
     hashes_are_sampled_from_all_over_the_table,
     the_feed_tells_the_end_of_a_session_once,
@@ -683,7 +684,7 @@ async fn ten_replicas_agree_on_one_key(postgres: bool) {
     let mut running = tokio::task::JoinSet::new();
     for number in 0..10_u8 {
         let store = bench.another().await;
-        running.spawn(async move { store.ensure_key(key(number, "EdDSA"), NOW).await.unwrap() });
+        running.spawn(async move { store.change_keys(first(key(number, "EdDSA")), NOW).await.unwrap() });
     }
     let answers = running.join_all().await;
     assert!(
@@ -692,13 +693,57 @@ async fn ten_replicas_agree_on_one_key(postgres: bool) {
     );
     assert_eq!(bench.store.keys().await.unwrap(), answers[0]);
     assert_eq!(bench.since(horizon).await, [Change::Keys]);
-    // One for each algorithm, and a new one when none verifies any more.
-    assert_eq!(bench.store.ensure_key(key(20, "ES256"), NOW).await.unwrap().len(), 2);
-    assert_eq!(bench.store.ensure_key(key(21, "ES256"), NOW).await.unwrap().len(), 2);
-    bench.sql(&format!(
-        "UPDATE gateway_keys SET verify_until = {NOW} WHERE algorithm = 'ES256'"
-    ));
-    assert_eq!(bench.store.ensure_key(key(22, "ES256"), NOW).await.unwrap().len(), 3);
+}
+
+/// The plan of those who want a key where there is none.
+fn first(key: StoredKey) -> KeyPlan {
+    Box::new(move |stored, _| KeyEdit {
+        put: if stored.is_empty() { vec![key] } else { Vec::new() },
+        remove: Vec::new(),
+    })
+}
+
+async fn keys_are_changed_as_a_whole_and_told(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let (one, two, three) = (key(1, "EdDSA"), key(2, "ES256"), key(3, "EdDSA"));
+    let put = |keys: &[StoredKey], remove: &[&StoredKey]| {
+        let edit = KeyEdit {
+            put: keys.to_vec(),
+            remove: remove.iter().map(|key| key.id.clone()).collect(),
+        };
+        bench.store.change_keys(Box::new(move |_, _| edit), NOW)
+    };
+    assert_eq!(
+        put(&[one.clone(), two.clone()], &[]).await.unwrap(),
+        [one.clone(), two.clone()]
+    );
+    let horizon = bench.horizon().await;
+    // The plan is shown what is there, and the longest life that was recorded.
+    bench.store.record_lifetime(2 * HOUR).await.unwrap();
+    bench.store.record_lifetime(HOUR).await.unwrap();
+    let shown = Arc::new(std::sync::Mutex::new(None));
+    let seen = Arc::clone(&shown);
+    let look = move |stored: &[StoredKey], lifetime: i64| {
+        *seen.lock().unwrap() = Some((stored.to_vec(), lifetime));
+        KeyEdit::default()
+    };
+    bench.store.change_keys(Box::new(look), NOW).await.unwrap();
+    assert_eq!(
+        shown.lock().unwrap().take(),
+        Some((vec![one.clone(), two.clone()], 2 * HOUR))
+    );
+    assert_eq!(bench.since(horizon).await, [], "nothing changed, nobody is told");
+    // Another material and end for one, another one goes, a third comes: at once.
+    let sealed = StoredKey {
+        material: vec![9; 70],
+        sealed: true,
+        verify_until: Some(NOW + HOUR),
+        ..one.clone()
+    };
+    let stored = put(&[sealed.clone(), three.clone()], &[&two]).await.unwrap();
+    assert_eq!(stored, [sealed, three]);
+    assert_eq!(bench.another().await.keys().await.unwrap(), stored);
+    assert_eq!(bench.since(horizon).await, [Change::Keys]);
 }
 
 fn key(number: u8, algorithm: &str) -> StoredKey {

@@ -7,6 +7,7 @@ fn desk(bench: &Bench) -> Administration {
         Arc::clone(&bench.store),
         pool(8, 10, &bench.hashes),
         settings(Registration::Closed),
+        &tokens(),
         bench.clock.clone(),
     )
 }
@@ -17,6 +18,7 @@ fn new(name: &str, password: &str, roles: &[&str]) -> NewAccount {
         password: secret(password),
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         email: None,
+        active: true,
     }
 }
 

@@ -56,6 +56,21 @@ fn everything_that_happens_to_an_account_is_told_without_a_secret() {
                 .await
                 .unwrap();
             let third = bench.refresh(&first.refresh_token).await.unwrap();
+            let person = bench.person(&third).unwrap();
+            let caller = Caller::from(HOME);
+            let wanted = WantedKey {
+                name: "build server".into(),
+                roles: None,
+                expires_in: None,
+            };
+            let key = bench.accounts.make_key(&person, wanted, &caller).await.unwrap();
+            bench.accounts.revoke_key(&person, &key.key.id, &caller).await.unwrap();
+            let ticket = bench.accounts.ticket(&person).await.unwrap();
+            let change =
+                bench
+                    .accounts
+                    .change_password(&person, secret(PASSWORD), secret("a password of her own"), &caller);
+            change.await.unwrap();
             bench.clock.advance(Duration::from_secs(11));
             bench.refresh(&first.refresh_token).await.unwrap_err();
             for _ in 0..11 {
@@ -65,6 +80,7 @@ fn everything_that_happens_to_an_account_is_told_without_a_secret() {
                 Arc::clone(&bench.store),
                 pool(8, 10, &bench.hashes),
                 settings(Registration::Closed),
+                &tokens(),
                 bench.clock.clone(),
             );
             desk.set_password(Which::Name("alice"), secret("the next password"))
@@ -74,6 +90,8 @@ fn everything_that_happens_to_an_account_is_told_without_a_secret() {
             bench.login("alice", "the next password").await.unwrap_err();
             let hash = bench.store.users_named("alice").await.unwrap().remove(0).password;
             let mut secrets = vec![hash, PASSWORD.to_owned(), "password in the wrong field".to_owned()];
+            secrets.extend([key.text.expose()[16..].to_owned(), ticket.expose().clone()]);
+            secrets.push("a password of her own".to_owned());
             secrets.extend(["a wrong password", "the next password", "an unusable hash"].map(str::to_owned));
             for tokens in [first, second, third] {
                 secrets.extend([tokens.access_token, tokens.refresh_token].map(|token| token.expose().clone()));
@@ -95,7 +113,12 @@ fn everything_that_happens_to_an_account_is_told_without_a_secret() {
         r#"doorward.reason="account_inactive""#,
         r#"event.action="logout""#,
         r#"event.action="refresh_reuse" event.outcome="failure" user.id=1"#,
+        r#"event.action="api_key_created" event.outcome="success" user.id=1"#,
+        r#"event.action="api_key_revoked""#,
+        r#"by.name="alice" client.ip=192.0.2.1"#,
+        r#"event.action="password_changed" event.outcome="success" user.id=1 user.name="alice" client.ip=192.0.2.1"#,
         r#"event.action="password_set""#,
+        r#"by.name="command line""#,
         r#"event.action="user_deactivated""#,
     ] {
         assert!(text.contains(words), "{words} is not in\n{text}");

@@ -5,6 +5,7 @@
 mod administration;
 mod audit;
 mod login;
+mod own;
 mod refresh;
 mod registration;
 
@@ -36,7 +37,7 @@ pub(crate) struct Bench {
     pub(crate) revocations: Revocations,
     pub(crate) metrics: Arc<Metrics>,
     hashes: Arc<AtomicUsize>,
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: Arc<Verifier>,
     _folder: Option<tempfile::TempDir>,
 }
 
@@ -71,6 +72,8 @@ fn tokens() -> token::Settings {
         refresh_ttl: Duration::from_secs(30 * 86_400),
         leeway: Duration::ZERO,
         key_files: Vec::new(),
+        key_encryption: None,
+        rotate_every: None,
         secret: None,
         max_length: 8192,
         cache: 100,
@@ -128,7 +131,7 @@ fn bench_over(store: Arc<dyn Store>, wish: Wish) -> Bench {
         revocations,
         metrics,
         hashes,
-        verifier,
+        verifier: Arc::new(verifier),
         _folder: None,
     }
 }

@@ -216,6 +216,7 @@ async fn set(desk: Arc<Administration>, person: Person) -> Result<(), Failure> {
                 password,
                 roles,
                 email: None,
+                active: true,
             };
             desk.add(new).await.map(drop)
         }

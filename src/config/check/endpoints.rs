@@ -1,10 +1,11 @@
-//! `[endpoints]`: where the gateway's own URLs are.
+//! `[endpoints]`: where the gateway's own URLs are. Which there are, the table of endpoints says itself.
 
 use super::field;
+use crate::authz::Rule;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
-use crate::endpoint::Settings;
+use crate::endpoint::{Endpoints, Settings};
 
 /// `[endpoints]`.
 pub fn endpoints(endpoints: &file::Endpoints, report: &mut Report<'_>) -> Option<Settings> {
@@ -74,27 +75,8 @@ pub struct Own {
     pub every_host: bool,
 }
 
-/// Below `endpoints.api`; a star: everything below it too.
-const API: [&str; 18] = [
-    "",
-    "/login",
-    "/refresh",
-    "/protected",
-    "/registration",
-    "/logout",
-    "/me",
-    "/sessions*",
-    "/password",
-    "/ticket",
-    "/keys*",
-    "/finalize",
-    "/reset",
-    "/reset_finalize",
-    "/introspect",
-    "/revoke",
-    "/openapi.json",
-    "/admin*",
-];
+/// Below `endpoints.api`, beside what the table of endpoints says: kept for what is not built yet.
+const API: [&str; 4] = ["/finalize", "/reset", "/reset_finalize", "/openapi.json"];
 
 /// Below `endpoints.pages`.
 const PAGES: [&str; 8] = [
@@ -110,9 +92,6 @@ const PAGES: [&str; 8] = [
 
 /// Below `endpoints.pages` too, on every host.
 const FORWARD_AUTH: [&str; 4] = ["/nginx", "/traefik", "/caddy", "/envoy*"];
-
-/// `endpoints.well_known`.
-const WELL_KNOWN: [&str; 2] = ["/.well-known/oauth-authorization-server", "/.well-known/jwks.json"];
 
 /// Every URL the gateway answers itself with these settings.
 pub fn own(settings: &Settings) -> Vec<Own> {
@@ -131,6 +110,11 @@ pub fn own(settings: &Settings) -> Vec<Own> {
             .into_iter()
             .chain(FORWARD_AUTH.map(|path| row(prefix, path, true)))
     });
-    let well_known = settings.well_known.then(|| WELL_KNOWN.map(|path| row("", path, false)));
-    api.chain(pages).chain(well_known.into_iter().flatten()).collect()
+    let served = Endpoints::new(settings, Rule::default());
+    let served = served.rules().iter().map(|row| Own {
+        path: row.path.trim_end_matches('/').to_owned(),
+        prefix: !row.exact,
+        every_host: false,
+    });
+    served.chain(api).chain(pages).collect()
 }

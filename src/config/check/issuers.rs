@@ -5,6 +5,7 @@ use super::tokens::{ALGORITHMS, long_enough};
 use crate::config::file::{self, Roles};
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report, quoted};
+use crate::fetch::Url;
 use crate::token::{Algorithm, KeySource, RoleMapping, TrustedIssuer, UserMapping};
 
 /// All of them.
@@ -126,13 +127,31 @@ fn keys(raw: &file::TrustedIssuer, key: &KeyPath, report: &mut Report<'_>) -> Op
         Some(("jwks_file", text)) => field::file(report, &key.key("jwks_file"), text).map(KeySource::JwksFile),
         Some(("key_file", text)) => field::file(report, &key.key("key_file"), text).map(KeySource::KeyFile),
         Some(("secret_file", text)) => long_enough(report, &key.key("secret_file"), text).map(KeySource::Secret),
-        // Refused by the table of what comes later.
-        Some(_) => None,
+        Some((_, text)) => url(report, &key.key("jwks_url"), text).map(KeySource::JwksUrl),
         None => {
-            let accepted = "one source of keys: jwks_file, key_file or secret_file";
+            let accepted = "one source of keys: jwks_url, jwks_file, key_file or secret_file";
             if !sources.iter().any(|(name, _)| report.failed(&key.key(name))) {
                 report.error(Fault::at(&key.key("jwks_file"), accepted));
             }
+            None
+        }
+    }
+}
+
+fn url(report: &mut Report<'_>, key: &KeyPath, text: &str) -> Option<Url> {
+    match text.parse::<Url>() {
+        Ok(url) => {
+            if !url.is_secure() {
+                report.warn(Fault::at(
+                    key,
+                    "plain HTTP is for trying out: whatever else runs on this machine could give keys of its own",
+                ));
+            }
+            Some(url)
+        }
+        Err(why) => {
+            let accepted = "the URL of its JWK Set, such as \"https://login.example.com/jwks.json\"";
+            report.error(Fault::at(key, accepted).found(quoted(text)).hint(why.to_string()));
             None
         }
     }

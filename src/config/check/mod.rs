@@ -10,6 +10,7 @@ mod endpoints;
 mod field;
 mod headers;
 mod issuers;
+mod keys;
 mod listeners;
 mod routes;
 mod store;

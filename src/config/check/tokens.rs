@@ -1,6 +1,6 @@
 //! `[tokens]`.
 
-use super::{field, issuers};
+use super::{field, issuers, keys};
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
@@ -27,6 +27,7 @@ pub fn tokens(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Repo
     let issuer = issuer(tokens, around, report);
     let algorithm = report.choose(&key.key("algorithm"), &tokens.algorithm, &ALGORITHMS);
     let secret = secret(tokens, algorithm, report);
+    let keys = keys::keys(tokens, algorithm, report);
     let lives = lives(tokens, report);
     // Less than a signature's worth holds no token; more is not carried by a header section.
     let max_length = field::size(report, &key.key("max_length"), tokens.max_length, 512..=64 << 10);
@@ -34,7 +35,7 @@ pub fn tokens(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Repo
     let audience = issuers::names(report, &key.key("audience"), &tokens.audience);
     let trusted = issuers::trusted(&tokens.trusted_issuers, issuer.as_deref(), around.admin_role, report);
     lives?;
-    let issuer = issuer?;
+    let (issuer, keys) = (issuer?, keys?);
     Some(Settings {
         audience: match audience? {
             audience if audience.is_empty() => vec![issuer.clone()],
@@ -46,7 +47,9 @@ pub fn tokens(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Repo
         refresh_idle: tokens.refresh_idle.0,
         refresh_ttl: tokens.refresh_ttl.0,
         leeway: tokens.leeway.0,
-        key_files: Vec::new(),
+        key_files: keys.files,
+        key_encryption: keys.encryption,
+        rotate_every: keys.rotate_every,
         secret: secret?,
         max_length: max_length?,
         cache: cache?,

@@ -187,6 +187,16 @@ roles = "as_is"
     let warned: Vec<_> = loaded.warnings.iter().map(|warning| warning.key.as_str()).collect();
     assert_eq!(warned, ["tokens.trusted_issuers[1].audience"]);
 
+    let by_url = |url: &str| idp.replace("jwks_file = \"keys.json\"", &format!("jwks_url = {url:?}"));
+    for (url, warned) in [("https://idp/keys", false), ("http://127.0.0.1:8080/keys", true)] {
+        let loaded = load_text(&format!("[tokens]\nissuer = \"ours\"\n{}", by_url(url))).unwrap();
+        assert!(
+            matches!(&loaded.config.tokens.trusted_issuers[0].keys, KeySource::JwksUrl(found) if found.as_str() == url)
+        );
+        let about = |key: &str| loaded.warnings.iter().any(|warning| warning.key.as_str() == key);
+        assert_eq!(about("tokens.trusted_issuers[0].jwks_url"), warned, "{url}");
+    }
+
     let at = |key: &str| vec![format!("tokens.trusted_issuers[0].{key}")];
     for (text, expected) in [
         (idp.replace("\"RS256\"", "\"HS256\""), at("algorithms[0]")),
@@ -204,8 +214,15 @@ roles = "as_is"
             at("key_file"),
         ),
         (
-            idp.replace("jwks_file = \"keys.json\"", "jwks_url = \"https://idp/keys\""),
-            at("jwks_url"),
+            idp.replace("jwks_file", "jwks_url = \"https://idp/keys\"\njwks_file"),
+            at("jwks_file"),
+        ),
+        (by_url("http://idp.example.com/keys"), at("jwks_url")),
+        (by_url("https://user:word@idp.example.com/keys"), at("jwks_url")),
+        (by_url("idp.example.com/keys"), at("jwks_url")),
+        (
+            by_url("https://idp/keys").replace("RS256", "HS256"),
+            at("algorithms[0]"),
         ),
         (
             idp.replace("\"realm_access.roles\"", "\"realm_access.\""),
@@ -287,9 +304,6 @@ fn listeners_of_every_kind() {
 fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     for (text, key) in [
         ("watch = true", "watch"),
-        ("[tokens]\nkey_files = [\"x\"]", "tokens.key_files"),
-        ("[tokens]\nkey_encryption_file = \"x\"", "tokens.key_encryption_file"),
-        ("[tokens]\nrotate_every = \"1d\"", "tokens.rotate_every"),
         ("[tokens]\nformat = \"praetorian\"", "tokens.format"),
         ("[compat]\nflask_praetorian = true", "compat.flask_praetorian"),
         ("[compat]\nsecret = \"hunter2\"", "compat.secret"),
@@ -314,13 +328,11 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
             "{text}"
         );
     }
-    for (text, key) in [("shadow = true", "shadow")] {
-        let keys: Vec<_> = errors(&format!("{GOOD}{text}\n"))
-            .into_iter()
-            .map(|(_, key)| key)
-            .collect();
-        assert_eq!(keys, [format!("routes[0].{key}")]);
-    }
+    let keys: Vec<_> = errors(&format!("{GOOD}shadow = true\n"))
+        .into_iter()
+        .map(|(_, key)| key)
+        .collect();
+    assert_eq!(keys, ["routes[0].shadow"]);
     config(
         "watch = false\n[tokens]\nrotate_every = \"2160h\"\nformat = \"standard\"\n[accounts]\nregistration = \"open\"\n[throttle]\nsilent = true\n",
     );

@@ -1,49 +1,61 @@
-//! Signing keys, in SQLite.
+//! Keys, in SQLite.
 
 use rusqlite::{Connection, Row, params};
 
 use super::{Sqlite, UNTIL};
-use crate::store::{Answer, Error, Keys, StoredKey};
+use crate::store::{Answer, Error, KeyPlan, Keys, StoredKey};
 
 impl Keys for Sqlite {
     fn keys(&self) -> Answer<'_, Vec<StoredKey>> {
         Box::pin(async move { self.readers.read(|connection| all(connection)).await })
     }
 
-    fn ensure_key(&self, first: StoredKey, now: i64) -> Answer<'_, Vec<StoredKey>> {
+    fn change_keys(&self, plan: KeyPlan, now: i64) -> Answer<'_, Vec<StoredKey>> {
         Box::pin(async move {
-            let stored = self.writer.write(move |connection| {
-                let sql = "SELECT EXISTS (SELECT 1 FROM gateway_keys \
-                    WHERE algorithm = ?1 AND (verify_until IS NULL OR verify_until > ?2))";
-                let found: bool = connection.query_row(sql, params![first.algorithm, now], |row| row.get(0))?;
-                if !found {
-                    insert(connection, &first, now)?;
+            let changed = self.writer.write(move |connection| {
+                let stored = all(connection)?;
+                let edit = plan(&stored, lifetime(connection)?);
+                if edit.is_empty() {
+                    return Ok(stored);
                 }
+                for id in &edit.remove {
+                    connection.execute("DELETE FROM gateway_keys WHERE id = ?1", [id])?;
+                }
+                for key in &edit.put {
+                    put(connection, key)?;
+                }
+                let sql = format!(
+                    "INSERT INTO gateway_changes (kind, subject, at, until) VALUES ('keys', '', ?1, ?1 + {UNTIL})"
+                );
+                connection.execute(&sql, [now])?;
                 all(connection)
             });
-            stored.await
+            changed.await
         })
     }
 }
 
-fn insert(connection: &Connection, key: &StoredKey, now: i64) -> Result<(), Error> {
+fn put(connection: &Connection, key: &StoredKey) -> Result<(), Error> {
     let sql = "INSERT INTO gateway_keys (id, algorithm, material, sealed, publish_at, sign_from, verify_until) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    connection.execute(
-        sql,
-        params![
-            key.id,
-            key.algorithm,
-            key.material,
-            key.sealed,
-            key.publish_at,
-            key.sign_from,
-            key.verify_until
-        ],
-    )?;
-    let sql = format!("INSERT INTO gateway_changes (kind, subject, at, until) VALUES ('keys', ?1, ?2, ?2 + {UNTIL})");
-    connection.execute(&sql, params![key.id, now])?;
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO UPDATE \
+        SET material = excluded.material, sealed = excluded.sealed, verify_until = excluded.verify_until";
+    let key = params![
+        key.id,
+        key.algorithm,
+        key.material,
+        key.sealed,
+        key.publish_at,
+        key.sign_from,
+        key.verify_until
+    ];
+    connection.execute(sql, key)?;
     Ok(())
+}
+
+fn lifetime(connection: &Connection) -> Result<i64, Error> {
+    let sql = "SELECT max(value) FROM gateway_settings WHERE name = 'token_lifetime_ms'";
+    let recorded: Option<i64> = connection.query_row(sql, [], |row| row.get(0))?;
+    Ok(recorded.unwrap_or(0))
 }
 
 fn all(connection: &Connection) -> Result<Vec<StoredKey>, Error> {

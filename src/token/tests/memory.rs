@@ -129,6 +129,24 @@ fn without_capacity_nothing_is_remembered() {
 }
 
 #[test]
+fn a_key_that_is_dropped_takes_what_is_remembered_of_it_along() {
+    let (verifier, mint, ring) = minting();
+    let (revocations, mut cache) = (Revocations::new(), Cache::new(10));
+    let token = issue(&mint, NOW);
+    let mut ask = |token: &str| cache.verify(&verifier, &revocations, token.as_bytes(), NOW, name);
+    assert_eq!(ask(&token).0, Source::Miss);
+    assert_eq!(ask(&token).0, Source::Hit);
+    // As `key rotate --now` does: another key in its place.
+    let new = RingKey::new(generate(Algorithm::EdDsa), NOW - 60_000, NOW - 60_000, None).unwrap();
+    assert!(ring.publish(vec![new], Algorithm::EdDsa));
+    for _ in 0..2 {
+        let (_, answer) = ask(&token);
+        assert_eq!(answer.err(), Some(Error::UnknownKey));
+    }
+    assert!(ask(&issue(&mint, NOW)).1.is_ok());
+}
+
+#[test]
 fn another_verifier_makes_it_forget() {
     let (verifier_then, mint, ring) = minting();
     let revocations = Revocations::new();

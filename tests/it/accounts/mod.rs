@@ -22,16 +22,22 @@ macro_rules! on_both {
     };
 }
 
+mod admin;
 pub mod answers;
-pub mod world;
-
+mod bans;
 mod endpoints;
 mod feed;
+mod keys;
 mod login;
+mod oauth;
 mod outage;
 mod refresh;
 mod registration;
 mod secrets;
+mod sessions;
+mod signing_keys;
 mod sudden_death;
 mod takeover;
 mod throttle;
+mod tickets;
+pub mod world;

@@ -107,14 +107,36 @@ impl<'c> World<'c> {
         assert!(output.status.success(), "{arguments:?}: {said}");
     }
 
+    /// What a command says that does its work.
+    pub fn said(&self, arguments: &[&str]) -> String {
+        self.said_with("", arguments)
+    }
+
+    /// The same, with more configuration.
+    pub fn said_with(&self, configuration: &str, arguments: &[&str]) -> String {
+        let (status, printed, said) = self.run_with(configuration, arguments);
+        assert_eq!(status, 0, "{arguments:?}: {said}");
+        printed
+    }
+
     /// Runs a command that is expected to fail: its exit status and what it said.
     pub fn refused(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments, "");
         (output.status.code().unwrap(), text(&output.stderr))
     }
 
+    /// Runs a command with this configuration beside the base's: its exit status, and what it printed and said.
+    pub fn run_with(&self, configuration: &str, arguments: &[&str]) -> (i32, String, String) {
+        let output = Self::finish(self.command(configuration, arguments), "");
+        let status = output.status.code().unwrap();
+        (status, text(&output.stdout), text(&output.stderr))
+    }
+
     fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = self.command("", arguments);
+        Self::finish(self.command("", arguments), input)
+    }
+
+    fn finish(mut command: Command, input: &str) -> Output {
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -153,9 +153,11 @@ fn members(object: &Value) -> Vec<(String, String)> {
 fn own(gateway: &TestGateway, token: &str) -> Kind<'static> {
     let store = rusqlite::Connection::open(gateway.folder().join("data/doorward.db")).unwrap();
     let (key, material): (String, Vec<u8>) = store
-        .query_row("SELECT id, material FROM gateway_keys", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
+        .query_row(
+            "SELECT id, material FROM gateway_keys WHERE algorithm = 'EdDSA'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
         .unwrap();
     let pair = Ed25519KeyPair::from_pkcs8(&material).unwrap();
     let public = pair.public_key().as_ref().to_vec();

@@ -24,6 +24,7 @@ mod handshakes;
 mod headers;
 mod health;
 mod identity;
+mod issuers;
 mod limits;
 mod observe;
 mod peers;

@@ -1,15 +1,15 @@
 //! Tests of this part.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
-use std::sync::Mutex;
+mod sources;
+mod turning;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::clock::Clock;
-use crate::store::{Answer, Keys, StoredKey};
+use crate::store::StoredKey;
 
 const ALL: [Algorithm; 4] = [Algorithm::EdDsa, Algorithm::Es256, Algorithm::Rs256, Algorithm::Hs256];
 
@@ -276,17 +276,29 @@ fn a_ring_is_not_ready_before_its_first_keys_and_counts_its_changes() {
     };
     assert!(ring.publish(vec![key(0, 0, None), key(5, 5, None)], Algorithm::EdDsa));
     assert!(other.load().ready());
-    assert_eq!(other.load().list(0).len(), 1, "one name, one key: the first");
+    let jwks: Value = serde_json::from_str(&other.load().jwks(9)).unwrap();
+    assert_eq!(
+        jwks["keys"].as_array().unwrap().len(),
+        1,
+        "one name, one key: the first"
+    );
     let before = other.generation();
     assert!(!ring.publish(vec![key(0, 0, None)], Algorithm::EdDsa), "nothing new");
     assert_eq!(other.generation(), before);
     assert!(ring.publish(vec![key(0, 0, Some(9))], Algorithm::EdDsa));
     assert!(ring.publish(vec![key(0, 0, Some(9))], Algorithm::Es256));
     assert!(other.generation() == before + 2);
-    assert!(
-        ring.load().signing(0).is_none(),
-        "a key of another algorithm does not sign"
+    let signer = ring.load().signing(0).map(|key| key.id().to_owned());
+    assert_eq!(
+        signer.as_deref(),
+        Some(key(0, 0, None).id()),
+        "another algorithm signs until one of the configured begins"
     );
+    let one = RingKey::new(generate(Algorithm::Es256), 0, 1, None).unwrap();
+    let name = one.id().to_owned();
+    assert!(ring.publish(vec![key(0, 0, Some(9)), one], Algorithm::Es256));
+    assert_ne!(ring.load().signing(0).unwrap().id(), name);
+    assert_eq!(ring.load().signing(1).unwrap().id(), name);
     assert!(ring.load().verifying(key(0, 0, None).id(), 0).is_some());
 }
 
@@ -295,6 +307,15 @@ fn keys_are_next_then_active_then_retired_then_gone() {
     let ring = KeyRing::new();
     let old = RingKey::named("old".into(), generate(Algorithm::EdDsa), 0, 0, Some(300)).unwrap();
     let new = RingKey::named("new".into(), generate(Algorithm::EdDsa), 100, 200, None).unwrap();
+    let keys = [&old, &new].map(|key| StoredKey {
+        id: key.id().to_owned(),
+        algorithm: "EdDSA".into(),
+        material: Vec::new(),
+        sealed: true,
+        publish_at: key.publish_at(),
+        sign_from: key.sign_from(),
+        verify_until: key.verify_until(),
+    });
     ring.publish(vec![old, new], Algorithm::EdDsa);
     let set = ring.load();
     use KeyState::{Active, Next, Retired, Unpublished};
@@ -309,7 +330,10 @@ fn keys_are_next_then_active_then_retired_then_gone() {
         (300, [Unpublished, Active], Some("new"), 1),
     ] {
         assert_eq!(
-            set.list(now).iter().map(|key| key.state).collect::<Vec<_>>(),
+            list(&[], &keys, Algorithm::EdDsa, now)
+                .iter()
+                .map(|key| key.state)
+                .collect::<Vec<_>>(),
             states,
             "{now}"
         );
@@ -320,51 +344,32 @@ fn keys_are_next_then_active_then_retired_then_gone() {
     }
 }
 
-/// A store that holds keys and nothing else.
-#[derive(Default)]
-struct Memory(Mutex<Vec<StoredKey>>);
-
-impl Keys for Memory {
-    fn keys(&self) -> Answer<'_, Vec<StoredKey>> {
-        Box::pin(async { Ok(self.0.lock().unwrap().clone()) })
-    }
-
-    fn ensure_key(&self, first: StoredKey, now: i64) -> Answer<'_, Vec<StoredKey>> {
-        Box::pin(async move {
-            let mut keys = self.0.lock().unwrap();
-            let lives =
-                |key: &StoredKey| key.algorithm == first.algorithm && key.verify_until.is_none_or(|until| now < until);
-            if !keys.iter().any(lives) {
-                keys.push(first);
-            }
-            Ok(keys.clone())
-        })
-    }
-}
-
-#[tokio::test]
-async fn the_first_key_is_made_once_and_read_by_all() {
-    let (store, clock) = (Memory::default(), Clock::manual(1_000));
-    let first = load_or_create(&store, Algorithm::EdDsa, &clock).await.unwrap();
-    assert_eq!(load_or_create(&store, Algorithm::EdDsa, &clock).await.unwrap(), first);
-    assert_eq!(load_or_create(&store, Algorithm::Es256, &clock).await.unwrap().len(), 2);
-    let ring = KeyRing::new();
-    ring.publish(from_store(&first).unwrap(), Algorithm::EdDsa);
-    assert_eq!(ring.load().signing(1_000).map(RingKey::id), Some(first[0].id.as_str()));
-
+#[test]
+fn a_stored_key_that_cannot_be_read_is_an_error() {
+    let (key, material) = SigningKey::generate(Algorithm::EdDsa).unwrap();
+    let good = StoredKey {
+        id: key.id().unwrap(),
+        algorithm: "EdDSA".into(),
+        material: material.to_vec(),
+        sealed: false,
+        publish_at: 0,
+        sign_from: 0,
+        verify_until: None,
+    };
+    assert_eq!(from_store(std::slice::from_ref(&good)).unwrap()[0].id(), good.id);
     let sealed = StoredKey {
         sealed: true,
-        ..first[0].clone()
+        ..good.clone()
     };
-    assert_eq!(from_store(&[sealed]).err(), Some(Error::Sealed(first[0].id.clone())));
+    assert_eq!(from_store(&[sealed]).err(), Some(Error::Sealed(good.id.clone())));
     let odd = StoredKey {
         algorithm: "ES512".into(),
-        ..first[0].clone()
+        ..good.clone()
     };
     assert!(matches!(from_store(&[odd]), Err(Error::Unsupported(_))));
     let broken = StoredKey {
         material: vec![1, 2, 3],
-        ..first[0].clone()
+        ..good
     };
     assert!(matches!(from_store(&[broken]), Err(Error::Malformed(_))));
 }

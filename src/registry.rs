@@ -162,7 +162,7 @@ impl Registry {
             since: AtomicU32::new(self.tick.load(Ordering::Relaxed)),
             answer_by: AtomicU32::new(0),
             cut: AtomicU8::new(0),
-            drain: AtomicBool::new(self.draining.load(Ordering::Relaxed)),
+            drain: AtomicBool::new(false),
             cut_at: AtomicU32::new(0),
             guard: Mutex::new(None),
             guarded: AtomicBool::new(false),
@@ -176,6 +176,10 @@ impl Registry {
             entries.compact_at = entries.live.len().saturating_mul(2).max(64);
         }
         entries.live.push(Arc::downgrade(&entry));
+        // Under the lock: who is not told here stands in the list that is told.
+        entry
+            .drain
+            .store(self.draining.load(Ordering::Relaxed), Ordering::Relaxed);
         entry
     }
 

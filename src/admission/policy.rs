@@ -46,10 +46,14 @@ impl RouteEntry {
 
     /// The same, going on with what the route of this name has counted in an older policy, if its limit is the same.
     pub fn keeping(mut self, old: &Policy) -> Self {
+        // Nearly all routes of many have none, and looking for each among all would take its time.
+        let Some(settings) = self.route.rate_limit else {
+            return self;
+        };
         let same = old.entries.iter().find(|entry| entry.route.name == self.route.name);
         let kept = same
             .and_then(|entry| entry.limiter.clone())
-            .filter(|limiter| Some(limiter.settings()) == self.route.rate_limit);
+            .filter(|limiter| limiter.settings() == settings);
         self.limiter = kept.or(self.limiter);
         self
     }

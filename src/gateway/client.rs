@@ -22,11 +22,10 @@ pub struct Client {
     /// Whether it speaks TLS, with us or with a trusted proxy.
     pub secure: bool,
     behind_proxy: bool,
-    connection_values: ConnectionValues,
 }
 
 /// Header values that are the same for every request of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct ConnectionValues {
     pub(super) address: HeaderValue,
     pub(super) port: HeaderValue,
@@ -36,14 +35,12 @@ impl Client {
     /// The client behind a connection. Forwarding headers are believed only where the peer is trusted.
     pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: &Networks) -> Self {
         let peer = connection.peer().ip().to_canonical();
-        let values = connection.values().clone();
         if !connection.is_from(trusted) {
             let secure = connection.is_secure();
             return Self {
                 address: peer,
                 secure,
                 behind_proxy: false,
-                connection_values: values,
             };
         }
         let secure = match forwarded.proto.as_ref().map(HeaderValue::as_bytes) {
@@ -55,7 +52,6 @@ impl Client {
             address,
             secure,
             behind_proxy: true,
-            connection_values: values,
         }
     }
 
@@ -69,8 +65,14 @@ impl Client {
 
     /// Writes the forwarding headers a backend gets: rebuilt, unless a trusted proxy sent them. Whatever the client sent under
     /// these names was dropped before, but for a trace.
-    pub fn tell(&self, headers: &mut HeaderMap, authority: Option<&HeaderValue>, id: RequestId, sent: Forwarded) {
-        let own = &self.connection_values;
+    pub(super) fn tell(
+        &self,
+        own: &ConnectionValues,
+        headers: &mut HeaderMap,
+        authority: Option<&HeaderValue>,
+        id: RequestId,
+        sent: Forwarded,
+    ) {
         let [for_, proto_, host_, port_, prefix_, real_, id_, trace_] = FORWARDED;
         headers.insert(
             proto_,
@@ -82,7 +84,7 @@ impl Client {
             }
         };
         if self.behind_proxy {
-            tell(for_, self.chain(&sent));
+            tell(for_, chain(&sent, own));
             tell(real_, HeaderValue::from_str(&self.address.to_string()).ok());
             tell(host_, sent.host.or_else(|| authority.cloned()));
             tell(port_, sent.port.or_else(|| Some(own.port.clone())));
@@ -109,18 +111,18 @@ impl Client {
             (Entry::Vacant(_), None) => {}
         }
     }
+}
 
-    /// What the proxies said, and the last of them at its end.
-    fn chain(&self, sent: &Forwarded) -> Option<HeaderValue> {
-        let mut chain: Vec<u8> = Vec::new();
-        for value in sent.client.iter().chain([&self.connection_values.address]) {
-            if !chain.is_empty() {
-                chain.extend_from_slice(b", ");
-            }
-            chain.extend_from_slice(value.as_bytes());
+/// What the proxies said, and the last of them at its end.
+fn chain(sent: &Forwarded, own: &ConnectionValues) -> Option<HeaderValue> {
+    let mut chain: Vec<u8> = Vec::new();
+    for value in sent.client.iter().chain([&own.address]) {
+        if !chain.is_empty() {
+            chain.extend_from_slice(b", ");
         }
-        HeaderValue::from_bytes(&chain).ok()
+        chain.extend_from_slice(value.as_bytes());
     }
+    HeaderValue::from_bytes(&chain).ok()
 }
 
 /// What is left of a chain of forwarding proxies: from the right, the first address that is not a trusted one. What

@@ -40,6 +40,7 @@ use crate::tls::ServerTls;
 
 pub use body::Body;
 pub use client::Client;
+use client::ConnectionValues;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use credentials::Asked;
 use record::{Record, Seen};
@@ -73,7 +74,9 @@ impl Gateway {
         let began = Instant::now();
         let snapshot = self.snapshot.load_full();
         let (parts, body) = request.into_parts();
-        let (method, uri) = (parts.method.clone(), parts.uri.clone());
+        let method = parts.method.clone();
+        // Only what the log will ask for is kept.
+        let uri = snapshot.access_log.then(|| parts.uri.clone());
         let kept = |name, wanted: bool| wanted.then(|| parts.headers.get(name).cloned()).flatten();
         let host = kept(header::HOST, snapshot.access_log);
         let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
@@ -106,9 +109,9 @@ impl Gateway {
         }
         let seen = Seen {
             method: &method,
-            uri: &uri,
+            uri: uri.as_ref(),
             host: host.as_ref(),
-            took: began.elapsed(),
+            took: record.answered.unwrap_or_else(Instant::now).duration_since(began),
         };
         self.tell(&snapshot, &record, &seen, &response, problem.as_ref(), connection);
         response
@@ -151,8 +154,7 @@ impl Gateway {
         }
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
-        let uri = parts.uri.clone();
-        let target = address::target(&parts.method, &uri)?;
+        let target = address::target(&parts.method, &parts.uri)?;
         let is_extended = extended.is_some();
         let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
         record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
@@ -198,9 +200,11 @@ impl Gateway {
                 Box::pin(serving).await.map(Body::whole)
             }
             Destination::Route(entry) => {
-                let (mut parts, body) = message.take()?;
+                let body = message.take_body()?;
+                let parts = &mut message.parts;
                 let stream = parts.extensions.remove::<OnUpgrade>();
-                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, &client, &permit, record);
+                let from = (connection.values(), &client);
+                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, from, &permit, record);
                 outgoing.upgrade = upgrade;
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
@@ -210,7 +214,11 @@ impl Gateway {
                 let exchange = Arc::clone(exchange);
                 let sent = Instant::now();
                 let answered = proxy::forward(&permit, entry, upstream, outgoing, exchange, client.hint()).await;
-                upstream.series().exchange(connection.worker().index(), sent.elapsed());
+                let now = Instant::now();
+                upstream
+                    .series()
+                    .exchange(connection.worker().index(), now.duration_since(sent));
+                record.answered = Some(now);
                 match answered? {
                     Forwarded::Answer(response) => Ok(response.map(Body::Relay)),
                     Forwarded::Switched(head, tunnel) => {
@@ -232,13 +240,13 @@ impl Gateway {
     fn outgoing<'a>(
         &self,
         snapshot: &'a Snapshot,
-        mut parts: Parts,
+        parts: &mut Parts,
         body: Incoming,
         sifted: Sifted,
         authority: Option<HeaderValue>,
-        client: &Client,
+        (own, client): (&ConnectionValues, &Client),
         permit: &Permit,
-        record: &Record,
+        record: &mut Record,
     ) -> Outgoing<'a> {
         // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
         if record.preflight.is_some() {
@@ -249,16 +257,16 @@ impl Gateway {
         let strip_ticket = parts.uri.query().is_some_and(|query| session::ticket(query).is_some());
         // Room for all that is added, made once.
         parts.headers.reserve(ADDED);
-        client.tell(
-            &mut parts.headers,
-            authority.as_ref(),
-            record.id.clone(),
-            sifted.forwarded,
-        );
+        let id = match snapshot.access_log {
+            true => record.id.clone(),
+            false => std::mem::take(&mut record.id),
+        };
+        client.tell(own, &mut parts.headers, authority.as_ref(), id, sifted.forwarded);
+        // Taken one by one: the whole is large, and what is left of it is of no use.
         Outgoing {
-            method: parts.method,
-            uri: parts.uri,
-            headers: parts.headers,
+            method: std::mem::take(&mut parts.method),
+            uri: std::mem::take(&mut parts.uri),
+            headers: std::mem::take(&mut parts.headers),
             body,
             authority,
             strip_authorization,
@@ -296,10 +304,15 @@ struct Message {
 impl Message {
     /// Everything, for whoever answers the request.
     fn take(&mut self) -> Result<(Parts, Incoming), Problem> {
-        let taken = || Problem::new(Code::Internal, "The request was answered twice.");
-        let body = self.body.take().ok_or_else(taken)?;
+        let body = self.take_body()?;
         let parts = std::mem::replace(&mut self.parts, Request::new(()).into_parts().0);
         Ok((parts, body))
+    }
+
+    /// The body, for whoever takes what is needed of the rest.
+    fn take_body(&mut self) -> Result<Incoming, Problem> {
+        let taken = || Problem::new(Code::Internal, "The request was answered twice.");
+        self.body.take().ok_or_else(taken)
     }
 }
 

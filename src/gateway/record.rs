@@ -16,6 +16,8 @@ use crate::telemetry::Access;
 pub(super) struct Record {
     /// When it came.
     pub(super) began: Instant,
+    /// When the upstream had answered, or failed.
+    pub(super) answered: Option<Instant>,
     pub(super) route: Option<Arc<RouteEntry>>,
     pub(super) endpoint: bool,
     /// The method that a preflight asks about; `None`: it is none.
@@ -34,6 +36,7 @@ impl Record {
     pub(super) fn begun(began: Instant) -> Self {
         Self {
             began,
+            answered: None,
             route: None,
             endpoint: false,
             preflight: None,
@@ -50,7 +53,8 @@ impl Record {
 /// What the log says of the request itself.
 pub(super) struct Seen<'a> {
     pub(super) method: &'a Method,
-    pub(super) uri: &'a http::Uri,
+    /// As the host, only where the access log wants to know.
+    pub(super) uri: Option<&'a http::Uri>,
     pub(super) host: Option<&'a HeaderValue>,
     pub(super) took: Duration,
 }
@@ -95,9 +99,9 @@ impl Gateway {
             host: seen
                 .host
                 .and_then(|host| host.to_str().ok())
-                .or(seen.uri.host())
+                .or(seen.uri.and_then(http::Uri::host))
                 .unwrap_or_default(),
-            path: seen.uri.path(),
+            path: seen.uri.map_or("", http::Uri::path),
             status: response.status().as_u16(),
             took: seen.took,
             route: series.name(),

@@ -2,7 +2,8 @@
 //! the balance between workers and the limits on connections, and on the way out nobody who is in a queue is forgotten.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,8 +30,8 @@ pub struct Port {
 /// A connection that was accepted, on its way to a worker.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The socket, registered with no runtime.
-    pub stream: std::net::TcpStream,
+    /// The socket, registered with no runtime; it does not block.
+    pub stream: TcpStream,
     /// The other end.
     pub peer: SocketAddr,
     /// Our end.
@@ -190,47 +191,65 @@ impl Drop for Seat {
     }
 }
 
+/// After the signal to stop, so many more are taken from a queue at most: who goes on knocking must not keep it open for ever.
+/// No queue is longer by default (net.core.somaxconn).
+const LAST: usize = 4096;
+
+/// Where accepted connections go.
+#[derive(Clone)]
+pub struct Desk {
+    /// The places.
+    pub seats: Arc<Seats>,
+    /// The queues of the workers.
+    pub workers: Vec<mpsc::UnboundedSender<Accepted>>,
+}
+
 /// Accepts on all listeners until `stop` says so; then takes what is still queued and closes them.
-pub fn run(
-    listeners: Vec<(TcpListener, Arc<Port>)>,
-    seats: Arc<Seats>,
-    workers: Vec<mpsc::UnboundedSender<Accepted>>,
-    stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
+pub fn run(listeners: Vec<(TcpListener, Arc<Port>)>, desk: Desk, stop: watch::Receiver<bool>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
         let mut tasks = tokio::task::JoinSet::new();
         for (listener, port) in listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tasks.spawn(accept(
-                listener,
-                port,
-                Arc::clone(&seats),
-                workers.clone(),
-                stop.clone(),
-            ));
+            tasks.spawn(accept(listener, port, desk.clone(), stop.clone()));
         }
+        drop(desk);
         while tasks.join_next().await.is_some() {}
         Ok(())
     })
 }
 
-async fn accept(
-    listener: tokio::net::TcpListener,
-    port: Arc<Port>,
-    seats: Arc<Seats>,
-    workers: Vec<mpsc::UnboundedSender<Accepted>>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn accept(listener: tokio::net::TcpListener, port: Arc<Port>, desk: Desk, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             biased;
+            _ = stop.wait_for(|stop| *stop) => break,
             accepted = listener.accept() => accepted,
-            // Who waits in the queue comes first: only an empty queue is closed.
-            _ = stop.wait_for(|stop| *stop) => return,
         };
+        let accepted = accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+        desk.take(accepted, &port).await;
+    }
+    // Who waits in the queue comes first: only an empty queue is closed. The system is asked itself, for what the runtime knows
+    // of the queue is as old as its last look.
+    let Ok(listener) = listener.into_std() else { return };
+    for _ in 0..LAST {
+        match listener.accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            accepted => {
+                let quiet = accepted.and_then(|(stream, peer)| {
+                    stream.set_nonblocking(true)?;
+                    Ok((stream, peer))
+                });
+                desk.take(quiet, &port).await;
+            }
+        }
+    }
+}
+
+impl Desk {
+    async fn take(&self, accepted: io::Result<(TcpStream, SocketAddr)>, port: &Arc<Port>) {
         match accepted {
-            Ok((stream, peer)) => hand_over(stream, peer, &port, &seats, &workers),
+            Ok((stream, peer)) => self.hand_over(stream, peer, port),
             Err(error) => {
                 // Out of descriptors, most likely: they come back when connections end, nothing tells when.
                 tracing::warn!(listener = %port.name, %error, "a connection could not be accepted");
@@ -238,34 +257,26 @@ async fn accept(
             }
         }
     }
-}
 
-fn hand_over(
-    stream: tokio::net::TcpStream,
-    peer: SocketAddr,
-    port: &Arc<Port>,
-    seats: &Arc<Seats>,
-    workers: &[mpsc::UnboundedSender<Accepted>],
-) {
-    // Who connects through a proxy is known when the worker has read what the proxy says.
-    let Some(seat) = seats.take((!port.proxy_protocol).then_some(peer.ip()), port) else {
-        tracing::debug!(listener = %port.name, client = %peer.ip(), "a connection over the limit was closed");
-        return;
-    };
-    let (Ok(local), Ok(stream)) = (stream.local_addr(), stream.into_std()) else {
-        return;
-    };
-    let worker = seat.worker();
-    let accepted = Accepted {
-        stream,
-        peer,
-        local,
-        port: Arc::clone(port),
-        seat,
-    };
-    if let Some(worker) = workers.get(worker) {
-        // A worker that is gone takes nothing: the process is stopping.
-        worker.send(accepted).ok();
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, port: &Arc<Port>) {
+        // Who connects through a proxy is known when the worker has read what the proxy says.
+        let Some(seat) = self.seats.take((!port.proxy_protocol).then_some(peer.ip()), port) else {
+            tracing::debug!(listener = %port.name, client = %peer.ip(), "a connection over the limit was closed");
+            return;
+        };
+        let Ok(local) = stream.local_addr() else { return };
+        let worker = seat.worker();
+        let accepted = Accepted {
+            stream,
+            peer,
+            local,
+            port: Arc::clone(port),
+            seat,
+        };
+        if let Some(worker) = self.workers.get(worker) {
+            // A worker that is gone takes nothing: the process is stopping.
+            worker.send(accepted).ok();
+        }
     }
 }
 

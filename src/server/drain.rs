@@ -7,7 +7,7 @@ use crate::registry::GRACE;
 
 impl Server {
     /// Stops the gateway and waits until it has stopped; true: everything had finished by itself.
-    pub async fn stop(self) -> bool {
+    pub async fn stop(mut self) -> bool {
         // First `/readyz` says so and the listeners close, then connections are asked to finish.
         self.stop.send_replace(true);
         let patience = self.config.timeouts.drain;
@@ -19,7 +19,15 @@ impl Server {
         for registry in &self.registries {
             registry.drain();
         }
-        let finished = tokio::time::timeout(patience, self.seats.all_free()).await.is_ok();
+        let accepting = self.accepting.take();
+        let end = async {
+            // Who waits in a queue gets a place first: until then, that all places are free says nothing.
+            if let Some(accepting) = accepting {
+                accepting.await.ok();
+            }
+            self.seats.all_free().await;
+        };
+        let finished = tokio::time::timeout(patience, end).await.is_ok();
         if !finished {
             tracing::warn!(connections = self.seats.taken(), "cutting what did not finish in time");
             for registry in &self.registries {

@@ -5,6 +5,7 @@ mod admin;
 mod arrival;
 mod assemble;
 mod drain;
+mod farewell;
 mod feed;
 mod keys;
 mod reload;
@@ -18,7 +19,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::authn::Remembered;
 use crate::clock::Clock;
@@ -31,7 +32,7 @@ use crate::store::Store;
 use crate::telemetry::{AccessLog, Logging, Metrics};
 use crate::tls::ServerTls;
 use crate::token::FetchedKeys;
-use acceptor::{Port, Seats};
+use acceptor::{Desk, Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
 
@@ -88,6 +89,8 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     stop: watch::Sender<bool>,
     threads: Vec<JoinHandle<()>>,
+    /// Says nothing, and closes when the acceptor has handed over whoever it took.
+    accepting: Option<oneshot::Receiver<()>>,
     admin: admin::Admin,
     logging: Option<Arc<Logging>>,
 }
@@ -152,6 +155,7 @@ impl Server {
             config,
             stop,
             threads: Vec::new(),
+            accepting: None,
             admin,
             logging,
         };
@@ -241,11 +245,17 @@ impl Server {
             self.registries.push(registry);
             queues.push(sender);
         }
-        let seats = Arc::clone(&self.seats);
+        let desk = Desk {
+            seats: Arc::clone(&self.seats),
+            workers: queues,
+        };
+        let (ended, accepting) = oneshot::channel();
+        self.accepting = Some(accepting);
         let run = move || {
-            if let Err(error) = acceptor::run(bound, seats, queues, stopped) {
+            if let Err(error) = acceptor::run(bound, desk, stopped) {
                 tracing::error!(%error, "the acceptor could not run");
             }
+            drop(ended);
         };
         self.threads.push(
             std::thread::Builder::new()

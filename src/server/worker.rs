@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::acceptor::Accepted;
 use super::arrival::{self, Ends};
+use super::farewell::Farewell;
 use crate::gateway::{self, Body, Connection, ConnectionState, ConnectionView, Facts, Gateway, Protocol};
 use crate::net;
 use crate::registry::{Cut, Deadlines, Entry, SWEEP, Waiter};
@@ -64,7 +65,10 @@ pub fn run(
     runtime.block_on(async {
         let sweeper = tokio::spawn(sweep(Arc::clone(worker), tools.clone()));
         while let Some(accepted) = queue.recv().await {
-            tokio::spawn(carry(accepted, Arc::clone(worker), tools.clone()));
+            // Registered here and not in its task: the registry is empty only when nobody is left, be it one not yet begun.
+            let state = Arc::new(ConnectionState::default());
+            let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
+            tokio::spawn(carry(accepted, state, entry, Arc::clone(worker), tools.clone()));
         }
         while !worker.registry().is_empty() {
             tokio::time::sleep(SWEEP / 10).await;
@@ -89,7 +93,13 @@ async fn sweep(worker: Arc<gateway::Worker>, tools: Tools) {
 }
 
 /// Carries one connection from its acceptance to its end.
-async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
+async fn carry(
+    accepted: Accepted,
+    state: Arc<ConnectionState>,
+    entry: Arc<Entry>,
+    worker: Arc<gateway::Worker>,
+    tools: Tools,
+) {
     let Accepted {
         stream,
         peer,
@@ -97,8 +107,6 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
         port,
         mut seat,
     } = accepted;
-    let state = Arc::new(ConnectionState::default());
-    let entry = worker.registry().enter(Box::new(ConnectionView(Arc::clone(&state))));
     let tuning = tools.tuning.load_full();
     let Ok(mut stream) = TcpStream::from_std(stream) else {
         return;
@@ -152,12 +160,21 @@ async fn carry(accepted: Accepted, worker: Arc<gateway::Worker>, tools: Tools) {
 
 /// The future of an answer. Boxed: hyper moves it about many times on HTTP/2, and on HTTP/1 keeps its room while the connection
 /// is idle.
-fn handled(request: Request<Incoming>, gateway: &Arc<Gateway>, connection: &Arc<Connection>) -> Handled {
-    let (gateway, connection) = (Arc::clone(gateway), Arc::clone(connection));
+fn handled(request: Request<Incoming>, served: &Arc<Served>) -> Handled {
+    let served = Arc::clone(served);
     // The room first: then the future is made in it, and not beside it and moved.
     let room = Box::new_uninit();
-    let made = Box::write(room, async move { Ok(gateway.handle(request, &connection).await) });
+    let made = Box::write(room, async move {
+        Ok(served.gateway.handle(request, &served.connection).await)
+    });
     Box::into_pin(made)
+}
+
+/// What requests of one connection have to do with. Counted for each of them, and by one worker alone: a count that all
+/// workers share would go from core to core with each request.
+struct Served {
+    gateway: Arc<Gateway>,
+    connection: Arc<Connection>,
 }
 
 type Handled = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
@@ -187,23 +204,25 @@ async fn serve_http1<S>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guarded = Guarded::new(stream, tuning.wire).looking(departed);
-    state.http1(Arc::clone(guarded.state()));
+    let wire = Arc::clone(guarded.state());
+    state.http1(Arc::clone(&wire));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| handled(request, &gateway, &connection));
+    let served = Arc::new(Served { gateway, connection });
+    let service = service_fn(move |request| handled(request, &served));
     // The scanner needs half_close: hyper then asks for the next message only when the answer is written. The registry
     // keeps the deadlines, so hyper's own are off.
     let mut serving = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(guarded), service);
-    let mut draining = false;
+    let mut farewell = Farewell::default();
     let mut step = |cx: &mut Context<'_>| {
         entry.register(Waiter::Owner, cx.waker());
-        if entry.is_draining() && !draining {
-            draining = true;
+        let mut polled = Pin::new(&mut serving).poll(cx);
+        if polled.is_pending() && farewell.is_due(&entry, &wire, cx) {
             Pin::new(&mut serving).graceful_shutdown();
+            polled = Pin::new(&mut serving).poll(cx);
         }
-        let polled = Pin::new(&mut serving).poll(cx);
         if polled.is_pending() && must_end(&entry, state.is_exchanging()) {
             return Poll::Ready(false);
         }
@@ -235,7 +254,8 @@ async fn serve_http2<S>(
     let guard = http2_wire::Guard::new(stream, tuning.wire.header_bytes());
     state.http2(Arc::clone(guard.state()));
     let entry = Arc::clone(connection.entry());
-    let service = service_fn(move |request| handled(request, &gateway, &connection));
+    let served = Arc::new(Served { gateway, connection });
+    let service = service_fn(move |request| handled(request, &served));
     let serving = http2::Builder::new(TokioExecutor::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

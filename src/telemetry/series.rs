@@ -14,8 +14,11 @@ const BOUNDS: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000,
 ];
-/// Different (method, status) pairs, and (decision, reason) pairs, that one route counts apart on one worker.
-const CELLS: usize = 48;
+/// Different (method, status) pairs, and (decision, reason) pairs, that one route counts apart on one worker: so many at hand,
+/// which is more than most routes ever see …
+const NEAR: usize = 4;
+/// … and so many more, whose room is made when they are needed: of ten thousand routes, each counts.
+const FAR: usize = 44;
 
 /// The figures of one route, or of one group of our own endpoints.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct RouteSeries {
     workers: Vec<OnceLock<Box<Cells>>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Cells {
     requests: Tally,
     decisions: Tally,
@@ -32,10 +35,17 @@ struct Cells {
 }
 
 /// A small table of counters. One thread writes, any may read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Tally {
-    cells: Box<[(AtomicU64, AtomicU64)]>,
-    overflow: AtomicU64,
+    near: [Counted; NEAR],
+    far: OnceLock<Box<[Counted; FAR]>>,
+}
+
+/// What is counted, its number made one larger so that 0 is nothing yet; and how often it was.
+#[derive(Debug, Default)]
+struct Counted {
+    key: AtomicU64,
+    count: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -170,40 +180,43 @@ fn render_histogram<'a, I: Iterator<Item = &'a Histogram>>(
     .ok();
 }
 
-impl Default for Cells {
-    fn default() -> Self {
-        Self {
-            requests: Tally::new(),
-            decisions: Tally::new(),
-            duration: Histogram::default(),
+impl Tally {
+    /// One writer: a load and a store do what a locked increment would, and cost a third of it. What finds no room is not
+    /// counted; there is room for all that the gateway says itself.
+    fn add(&self, key: u64) {
+        let key = key.wrapping_add(1);
+        if self.near.iter().any(|cell| cell.add(key)) {
+            return;
         }
+        let far = self
+            .far
+            .get_or_init(|| Box::new(std::array::from_fn(|_| Counted::default())));
+        far.iter().any(|cell| cell.add(key));
+    }
+
+    /// What was counted, and how often.
+    fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        let far = self.far.get().map_or(&[][..], |far| far.as_slice());
+        self.near.iter().chain(far).filter_map(|cell| {
+            let key = cell.key.load(Ordering::Acquire).checked_sub(1)?;
+            Some((key, cell.count.load(Ordering::Relaxed)))
+        })
     }
 }
 
-impl Tally {
-    fn new() -> Self {
-        Self {
-            cells: (0..CELLS)
-                .map(|_| (AtomicU64::new(u64::MAX), AtomicU64::new(0)))
-                .collect(),
-            overflow: AtomicU64::new(0),
+impl Counted {
+    /// Counts one more, unless this counts something else.
+    fn add(&self, key: u64) -> bool {
+        let known = self.key.load(Ordering::Relaxed);
+        if known == 0 {
+            self.key.store(key, Ordering::Release);
         }
-    }
-
-    /// One writer: a load and a store do what a locked increment would, and cost a third of it.
-    fn add(&self, key: u64) {
-        for (known, count) in &self.cells {
-            let found = known.load(Ordering::Relaxed);
-            if found == u64::MAX {
-                known.store(key, Ordering::Release);
-            }
-            if found == key || found == u64::MAX {
-                count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-                return;
-            }
+        let ours = known == key || known == 0;
+        if ours {
+            let count = self.count.load(Ordering::Relaxed).wrapping_add(1);
+            self.count.store(count, Ordering::Relaxed);
         }
-        self.overflow
-            .store(self.overflow.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        ours
     }
 }
 
@@ -223,11 +236,8 @@ impl Histogram {
 
 fn sum<'a>(tallies: impl Iterator<Item = &'a Tally>) -> std::collections::BTreeMap<u64, u64> {
     let mut sums = std::collections::BTreeMap::new();
-    for (key, count) in tallies.flat_map(|tally| tally.cells.iter()) {
-        let key = key.load(Ordering::Acquire);
-        if key != u64::MAX {
-            *sums.entry(key).or_insert(0) += count.load(Ordering::Relaxed);
-        }
+    for (key, count) in tallies.flat_map(Tally::counts) {
+        *sums.entry(key).or_insert(0) += count;
     }
     sums
 }
@@ -301,5 +311,24 @@ mod tests {
             "{durations}"
         );
         assert!(durations.contains(r#"_sum{route="app"} 60.0307"#), "{durations}");
+    }
+
+    #[test]
+    fn however_many_statuses_a_route_has_each_is_counted_for_itself() {
+        let tally = Tally::default();
+        for round in 0..3 {
+            for key in 0..NEAR + FAR {
+                tally.add(u64::try_from(key).unwrap());
+            }
+            assert_eq!(
+                tally.counts().filter(|(_, count)| *count == round + 1).count(),
+                NEAR + FAR
+            );
+        }
+        // No room is left; what has room goes on.
+        tally.add(1 << 20);
+        tally.add(0);
+        assert_eq!(tally.counts().count(), NEAR + FAR);
+        assert_eq!(tally.counts().next(), Some((0, 4)));
     }
 }

@@ -111,7 +111,11 @@ impl RawClient {
     ///
     /// A TLS 1.3 server tells that it did not like the client's certificate only after the client's handshake is done.
     pub fn try_connect_tls(address: SocketAddr, name: &str, config: ClientConfig) -> io::Result<Self> {
-        let mut stream = connect(address);
+        Self::tls_over(connect(address), name, config)
+    }
+
+    /// The same on a connection that is there already.
+    pub fn tls_over(mut stream: TcpStream, name: &str, config: ClientConfig) -> io::Result<Self> {
         let name = ServerName::try_from(name.to_owned()).expect("a server name");
         let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         while session.is_handshaking() {

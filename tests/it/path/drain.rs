@@ -1,6 +1,7 @@
 //! A stop under load: every request is answered, or nothing of it was read. Each is counted, on both sides.
 
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -157,9 +158,10 @@ fn streams(client: &Client, ledger: &Ledger) {
     }
 }
 
-/// Connections that the kernel has accepted and the gateway has not, each with a request in it already.
+/// Connections that the kernel has accepted and the gateway has not, each with a request in it already: all are answered, and told
+/// that their connection ends.
 #[test]
-fn nobody_in_the_queue_gets_half_an_answer() {
+fn who_waits_in_the_queue_is_answered() {
     // Fewer than the kernel keeps for a listener by default.
     const QUEUED: usize = 100;
     let backend = echoing();
@@ -177,9 +179,42 @@ fn nobody_in_the_queue_gets_half_an_answer() {
     gate.terminate();
     gate.process().signal(rustix::process::Signal::CONT);
     for (target, client) in &mut waiting {
-        let fate = read(client).0;
+        let (fate, goes_on) = read(client);
+        assert!(!goes_on, "{target} is told that this was the last answer");
         ledger.note(target.clone(), fate);
     }
     assert_eq!(gate.wait().code(), Some(0));
     ledger.settle(&backend);
+    assert_eq!(ledger.answered.lock().unwrap().len(), QUEUED);
+}
+
+/// The same over TLS: who has a connection but no handshake yet gets both the handshake and an answer.
+#[test]
+fn who_waits_in_the_queue_of_a_tls_listener_is_answered() {
+    const QUEUED: usize = 8;
+    let backend = echoing();
+    let mut gate = Gate::with_tls(&("workers = 1\n".to_owned() + &open_to(&backend.url())));
+    let ledger = Ledger::default();
+    gate.process().signal(rustix::process::Signal::STOP);
+    let waiting: Vec<TcpStream> = (0..QUEUED)
+        .map(|_| TcpStream::connect(gate.listener(1)).unwrap())
+        .collect();
+    gate.terminate();
+    thread::scope(|scope| {
+        for stream in waiting {
+            let (gate, ledger) = (&gate, &ledger);
+            scope.spawn(move || {
+                let trusting = gate.authority().trusting_client(&["http/1.1"]);
+                let target = ledger.next("queued");
+                let mut client = RawClient::tls_over(stream, "localhost", trusting).unwrap();
+                let (fate, goes_on) = over_http1(&mut client, &target);
+                assert!(!goes_on, "{target} is told that this was the last answer");
+                ledger.note(target, fate);
+            });
+        }
+        gate.process().signal(rustix::process::Signal::CONT);
+    });
+    assert_eq!(gate.wait().code(), Some(0));
+    ledger.settle(&backend);
+    assert_eq!(ledger.answered.lock().unwrap().len(), QUEUED);
 }

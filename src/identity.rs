@@ -2,7 +2,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::principal::{Issuer, Person};
+use crate::principal::Person;
 
 /// `[identity_headers]`: the names; one that is not set is not sent (and still no client's copy gets through).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Default for Settings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Values {
     user: HeaderValue,
-    id: Option<HeaderValue>,
+    id: HeaderValue,
     roles: HeaderValue,
     email: Option<HeaderValue>,
 }
@@ -58,9 +58,7 @@ impl Values {
         }
         Ok(Self {
             user: exactly(&person.name, "name")?,
-            id: is_told(person)
-                .then(|| exactly(&person.subject, "subject"))
-                .transpose()?,
+            id: exactly(&person.subject, "subject")?,
             roles: exactly(&person.roles.to_column(), "roles")?,
             email: person
                 .email
@@ -74,7 +72,7 @@ impl Values {
     pub fn set(&self, names: &Settings, headers: &mut HeaderMap) {
         let pairs = [
             (&names.user, Some(&self.user)),
-            (&names.id, self.id.as_ref()),
+            (&names.id, Some(&self.id)),
             (&names.roles, Some(&self.roles)),
             (&names.email, self.email.as_ref()),
         ];
@@ -83,15 +81,6 @@ impl Values {
                 headers.insert(name.clone(), value.clone());
             }
         }
-    }
-}
-
-/// Whether a backend is told the subject. Another issuer's, where its people count as ours, is not: it means nothing here,
-/// and could be the id of somebody else among our own users.
-fn is_told(person: &Person) -> bool {
-    match person.issuer {
-        Issuer::Local => true,
-        Issuer::External(_) => person.subject_prefix > 0,
     }
 }
 

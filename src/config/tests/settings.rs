@@ -388,7 +388,13 @@ fn upstreams_with_several_servers() {
 fn rate_limits_of_routes() {
     let limit = |text: &str| config(&format!("{GOOD}{text}\n")).routes[0].rate_limit;
     assert_eq!(limit(""), None);
-    assert_eq!(limit("rate_limit = { requests = 0 }"), None);
+    for mistake in ["rate_limit = { requests = 0 }", "rate_limit = { per = \"1m\" }"] {
+        let keys: Vec<_> = errors(&format!("{GOOD}{mistake}\n"))
+            .into_iter()
+            .map(|(_, key)| key)
+            .collect();
+        assert_eq!(keys, ["routes[0].rate_limit.requests"], "{mistake}");
+    }
     let found = limit("rate_limit = { requests = 100, per = \"1m\", by = \"user\" }").unwrap();
     assert_eq!(
         (found.requests.get(), found.per.as_secs(), found.by),

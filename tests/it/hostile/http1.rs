@@ -200,6 +200,64 @@ fn pipelined_requests_whose_answers_are_not_read_are_let_go() {
     });
 }
 
+/// Nobody reads from a client while its answer is awaited: whether it is gone has to be looked for, or its place at the
+/// upstream is lost to everybody for as long as the upstream is silent.
+#[test]
+fn who_is_gone_holds_no_place() {
+    let never = crate::support::reply::Gate::new();
+    let held = never.clone();
+    let backend = Upstream::answering(move |request| match request.target.as_str() {
+        "/silent" => Reply::text("late").after(&held),
+        "/stream" => Reply::bytes("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+            .then_after(&held, "0\r\n\r\n"),
+        _ => Reply::text("hello"),
+    });
+    let gate = gate(&backend, deadlines());
+    withstands(&gate, || {
+        for (target, reset) in [
+            ("/silent", true),
+            ("/silent", false),
+            ("/stream", true),
+            ("/stream", false),
+        ] {
+            let before = backend.requests().len();
+            let mut client = TcpStream::connect(gate.address()).unwrap();
+            write!(client, "GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            crate::support::until("the backend has it", || {
+                let asked = backend.requests();
+                asked
+                    .iter()
+                    .skip(before)
+                    .any(|request| request.target == target)
+                    .then_some(())
+            });
+            if reset {
+                rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+            }
+            drop(client);
+        }
+    });
+    never.open();
+}
+
+/// An answer of which the length was told, and of which nothing more comes, is cut off; a stream may be silent.
+#[test]
+fn an_answer_that_stands_still_is_broken_off_where_its_length_was_told() {
+    let never = crate::support::reply::Gate::new();
+    let held = never.clone();
+    let backend = Upstream::answering(move |request| match request.target.as_str() {
+        "/stuck" => Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").then_after(&held, "defghi"),
+        _ => Reply::text("hello"),
+    });
+    let gate = gate(&backend, deadlines());
+    withstands(&gate, || {
+        let mut client = gate.connect();
+        let broken = client.send("GET /stuck HTTP/1.1\r\nHost: a\r\n\r\n").try_response();
+        assert!(broken.is_err(), "{broken:?}");
+    });
+    never.open();
+}
+
 /// Over the limit a connection is closed at once, and those that are in are served.
 #[test]
 fn a_flood_of_connections_is_closed_at_once() {

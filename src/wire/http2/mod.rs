@@ -8,7 +8,7 @@
 //!
 //! What holds:
 //! * A header block reaches h2 whole or not at all: an unfinished one waits outside, so its size and time are bounded here.
-//! * Frames that ask for work and bring none are paid from a budget that time and useful work refill ([`budget`]); likewise
+//! * Frames that ask for work and bring none are paid from a budget that time and useful work refill (`budget`); likewise
 //!   requests that the client takes back. Who has spent it gets GOAWAY with ENHANCE_YOUR_CALM (RFC 9113 section 10.5).
 //! * A `:path` with a `#` gets a backslash in its place: of the same length, so that the compression tables stay as the
 //!   client thinks they are, and refused with 400 by whoever reads a target.

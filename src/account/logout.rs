@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::principal::{Issuer, Person, SessionId};
+use crate::principal::{CredentialKind, Issuer, Person, SessionId};
 
 use super::{Accounts, Error, audit};
 
@@ -10,6 +10,10 @@ impl Accounts {
     /// Ends the session that a person's credential belongs to. When this has answered, the end is durable, this replica
     /// refuses the session's tokens, and the others are about to hear of it.
     pub async fn logout(&self, person: &Person, client: IpAddr) -> Result<(), Error> {
+        // It stood in a URL: whoever saw that must not be able to end the session.
+        if person.credential == CredentialKind::Ticket {
+            return Err(Error::CredentialNotAllowed);
+        }
         let session = match (&person.issuer, person.session) {
             (Issuer::Local, Some(session)) => session,
             (Issuer::Local, None) | (Issuer::External(_), _) => return Err(Error::NoSession),

@@ -167,7 +167,8 @@ impl ApiKeys {
         self.0.forgotten.fetch_add(1, Ordering::AcqRel);
         self.0.known.pin().retain(|_, entry| match entry {
             Entry::Key(key, _) => key.owner != owner,
-            Entry::Nothing { .. } => true,
+            // It may have been nothing because its owner was out.
+            Entry::Nothing { .. } => false,
         });
     }
 
@@ -262,6 +263,12 @@ mod tests {
         keys.learn(&shown.id, None, keys.mark(), 0);
         assert!(matches!(keys.look_up(&shown, NOTHING_FOR_MS - 1), Lookup::Bad));
         assert!(matches!(keys.look_up(&shown, NOTHING_FOR_MS), Lookup::Ask(None)));
+        keys.learn(&shown.id, None, keys.mark(), 0);
+        keys.forget_keys_of(UserId(2));
+        assert!(
+            matches!(keys.look_up(&shown, 0), Lookup::Ask(None)),
+            "its owner may be back"
+        );
     }
 
     #[test]

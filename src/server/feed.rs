@@ -60,6 +60,13 @@ impl Reading {
     }
 }
 
+/// Whether changes are news, or everything that has not expired.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Now,
+    Again,
+}
+
 impl Feed {
     /// Reads for ever. A store that is down is asked again and again; what is known stays known.
     pub async fn run(self) {
@@ -104,7 +111,7 @@ impl Feed {
         self.revocations.watch().doubt();
         let (changes, mut horizon) = self.store.all_changes(self.clock.unix_millis()).await?;
         let mut reading = Reading::default();
-        self.apply(&changes, &mut reading).await?;
+        self.apply(&changes, &mut reading, Told::Again).await?;
         while !self.revocations.ready() && reading.goes_on() {
             self.look_through(&mut reading).await?;
         }
@@ -135,7 +142,7 @@ impl Feed {
         let result = self.store.changes_since(horizon, self.clock.unix_millis()).await;
         self.count("changes_since", &result);
         let (changes, horizon) = result?;
-        self.apply(&changes, reading).await?;
+        self.apply(&changes, reading, Told::Now).await?;
         self.revocations.polled(self.clock.unix_millis());
         Ok(horizon)
     }
@@ -149,7 +156,7 @@ impl Feed {
         self.metrics.store_request(operation, label);
     }
 
-    async fn apply(&self, changes: &[Change], reading: &mut Reading) -> Result<(), store::Error> {
+    async fn apply(&self, changes: &[Change], reading: &mut Reading, told: Told) -> Result<(), store::Error> {
         let applied = self.revocations.apply(changes, &self.admin_role);
         for change in changes {
             match change {
@@ -157,6 +164,9 @@ impl Feed {
                     self.api_keys.forget(id);
                     self.revocations.watch().doubt_key(id);
                 }
+                // What is told again may be long known: the keys are in doubt anyway, and what their owners may do now is known
+                // without them. Forgotten, they would be of no use in the next outage.
+                Change::User { .. } if told == Told::Again => {}
                 Change::User { user, .. } => self.api_keys.forget_keys_of(*user),
                 Change::AllUsers { .. } => self.api_keys.doubt(),
                 Change::SessionEnded { .. } | Change::Keys | Change::Banned { .. } => {}

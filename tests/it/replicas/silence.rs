@@ -170,3 +170,33 @@ fn a_gateway_behind_a_pooler_lives_through_a_restart_of_the_server() {
         assert_eq!(gateway.status_as("/app/x", &other.access), 401);
     }
 }
+
+/// A store that comes and goes must not cut machines off: what is told again at its return is no news about their keys.
+#[test]
+fn a_known_api_key_goes_on_through_one_outage_after_another() {
+    let world = World::new(Kind::Postgres);
+    let (relay, gateway) = behind_a_relay(&world, "");
+    let tokens = gateway.register("alice");
+    // Something about the owner stands in the feed for as long as a token lives.
+    world.sql("UPDATE users SET roles = 'user,ops'");
+    let made = gateway
+        .client
+        .request(http::Method::POST, "/api/keys")
+        .bearer(&tokens.access)
+        .json(&serde_json::json!({ "name": "build" }))
+        .send();
+    let key = made.expect(201).json()["key"].as_str().unwrap().to_owned();
+    soon("the key counts", || gateway.status_as("/app/x", &key) == 200);
+    for _ in 0..2 {
+        relay.silence();
+        until("the outage is noticed", || {
+            (gateway.login_with("alice", PASSWORD).status == 503).then_some(())
+        });
+        assert_eq!(gateway.status_as("/app/x", &key), 200);
+        relay.speak();
+        until("a login", || {
+            (gateway.login_with("alice", PASSWORD).status == 200).then_some(())
+        });
+        gateway.wait_until_ready();
+    }
+}

@@ -179,8 +179,8 @@ fn who_waits_in_the_queue_is_answered() {
     gate.terminate();
     gate.process().signal(rustix::process::Signal::CONT);
     for (target, client) in &mut waiting {
-        let (fate, goes_on) = read(client);
-        assert!(!goes_on, "{target} is told that this was the last answer");
+        // Who is answered before the stop is heard is not told that it was the last answer: the connection ends all the same.
+        let (fate, _) = read(client);
         ledger.note(target.clone(), fate);
     }
     assert_eq!(gate.wait().code(), Some(0));
@@ -207,8 +207,7 @@ fn who_waits_in_the_queue_of_a_tls_listener_is_answered() {
                 let trusting = gate.authority().trusting_client(&["http/1.1"]);
                 let target = ledger.next("queued");
                 let mut client = RawClient::tls_over(stream, "localhost", trusting).unwrap();
-                let (fate, goes_on) = over_http1(&mut client, &target);
-                assert!(!goes_on, "{target} is told that this was the last answer");
+                let (fate, _) = over_http1(&mut client, &target);
                 ledger.note(target, fate);
             });
         }

@@ -29,6 +29,7 @@ pub mod relay;
 pub mod reply;
 pub mod upstream;
 pub mod upstream_h2c;
+pub mod venv;
 
 use std::time::{Duration, Instant};
 

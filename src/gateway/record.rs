@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Response};
 
-use super::{Body, Connection, Gateway, RequestId, Snapshot};
+use super::{Body, Connection, Gateway, RequestId, Snapshot, client};
 use crate::admission::RouteEntry;
 use crate::authn::Proof;
 use crate::problem::Problem;
@@ -25,7 +25,8 @@ pub(super) struct Record {
     pub(super) decided: bool,
     pub(super) permitted: bool,
     pub(super) proof: Option<Arc<Proof>>,
-    pub(super) client: Option<IpAddr>,
+    /// Its address, and whether it speaks TLS, with us or with a trusted proxy.
+    pub(super) client: Option<(IpAddr, bool)>,
     pub(super) id: RequestId,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
@@ -56,6 +57,8 @@ pub(super) struct Seen<'a> {
     /// As the host, only where the access log wants to know.
     pub(super) uri: Option<&'a http::Uri>,
     pub(super) host: Option<&'a HeaderValue>,
+    /// The trace that the client named.
+    pub(super) trace: Option<&'a HeaderValue>,
     pub(super) took: Duration,
 }
 
@@ -91,10 +94,15 @@ impl Gateway {
             }
             return;
         }
+        let (client, secure) = record
+            .client
+            .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
+        let upstream = record.route.as_ref().filter(|_| record.permitted);
         connection.worker().log(&Access {
             at: self.clock.unix_millis(),
-            client: record.client.unwrap_or_else(|| connection.peer().ip()),
-            user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
+            client,
+            person: record.proof.as_ref().map(|proof| &*proof.person),
+            secure,
             method: seen.method.as_str(),
             host: seen
                 .host
@@ -105,10 +113,14 @@ impl Gateway {
             status: response.status().as_u16(),
             took: seen.took,
             route: series.name(),
+            upstream: upstream
+                .and_then(|entry| entry.route.upstream.as_deref())
+                .unwrap_or_default(),
             decision: if record.permitted { "permit" } else { "refuse" },
             reason: problem.map_or("ok", |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
             id: record.id.as_str(),
+            trace: client::trace(seen.trace.into_iter().chain(&record.id.trace)),
         });
     }
 }

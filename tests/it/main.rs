@@ -16,6 +16,7 @@ mod documents;
 mod harness;
 mod hostile;
 mod path;
+mod probe;
 mod replicas;
 mod store;
 mod streams;

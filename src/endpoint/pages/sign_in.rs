@@ -187,7 +187,7 @@ mod tests {
             ..PLAIN
         };
         assert_eq!(only_there.leads("app.example.com", true, "/x"), None);
-        let long = format!("/{}", "%2F".repeat(600));
+        let long = format!("/{}", "%2F".repeat(640));
         assert_eq!(
             PLAIN.leads("app.example.com", true, &long).as_deref(),
             Some("https://app.example.com/auth/login")

@@ -40,6 +40,7 @@ fn access_line(bencher: Bencher<'_, '_>, format: &str) {
     let (person, mut lines, mut buffer) = (person(), AccessLines::new(format), Vec::with_capacity(4096));
     let line = Access {
         at: 1_700_000_000_007,
+        action: "request",
         client: IpAddr::from([192, 0, 2, 77]),
         person: Some(&person),
         method: "GET",

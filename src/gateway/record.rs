@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Response};
 
+use super::forward_auth::Question;
 use super::{Body, Connection, Gateway, RequestId, Snapshot, client};
 use crate::admission::RouteEntry;
 use crate::authn::Proof;
@@ -32,6 +33,19 @@ pub(super) struct Record {
     pub(super) is_stand_in: bool,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
+    /// It is a question of another proxy's …
+    pub(super) question: Option<Question>,
+    /// … about this request.
+    pub(super) original: Option<Asked>,
+}
+
+/// The request that another proxy asks about, as the log and the figures have it.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// Whether its client speaks TLS with that proxy, if the question says so.
+    pub(super) secure: Option<bool>,
+    /// Host and path, where the access log wants to know.
+    pub(super) at: Option<(String, String)>,
 }
 
 impl Record {
@@ -50,6 +64,8 @@ impl Record {
             id: RequestId::default(),
             is_stand_in: false,
             cookie: None,
+            question: None,
+            original: None,
         }
     }
 }
@@ -100,23 +116,34 @@ impl Gateway {
         let (client, secure) = record
             .client
             .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
-        let upstream = record.route.as_ref().filter(|_| record.permitted);
+        // Whoever asks sends it on itself.
+        let upstream = record
+            .route
+            .as_ref()
+            .filter(|_| record.permitted && record.question.is_none());
+        let original = record.original.as_ref();
+        let at = original.and_then(|original| original.at.as_ref());
         let refused = record
             .is_stand_in
             .then(|| String::from_utf8_lossy(connection.refused_line()));
-        let (method, path) = match &refused {
-            Some(line) => said(line),
-            None => (seen.method.as_str(), seen.uri.map_or("", http::Uri::path)),
+        let (method, path) = match (&refused, at) {
+            (Some(line), _) => said(line),
+            (None, Some((_, path))) => (seen.method.as_str(), path.as_str()),
+            (None, None) => (seen.method.as_str(), seen.uri.map_or("", http::Uri::path)),
         };
         connection.worker().log(&Access {
             at: self.clock.unix_millis(),
+            action: match record.question {
+                Some(_) => "forward_auth",
+                None => "request",
+            },
             client,
             person: record.proof.as_ref().map(|proof| &*proof.person),
-            secure,
+            secure: original.and_then(|original| original.secure).unwrap_or(secure),
             method,
-            host: seen
-                .host
-                .and_then(|host| host.to_str().ok())
+            host: at
+                .map(|(host, _)| host.as_str())
+                .or(seen.host.and_then(|host| host.to_str().ok()))
                 .or(seen.uri.and_then(http::Uri::host))
                 .unwrap_or_default(),
             path,

@@ -35,6 +35,8 @@ pub struct AccessLines {
 pub struct Access<'a> {
     /// When the answer's head was ready (Unix milliseconds).
     pub at: i64,
+    /// `request`, or `forward_auth`: another proxy asked about one.
+    pub action: &'static str,
     /// The client.
     pub client: IpAddr,
     /// Who it is, unless anonymous.

@@ -43,8 +43,10 @@ pub(super) fn access(buffer: &mut Vec<u8>, stamp: &str, millis: u64, line: &Acce
     push(buffer, VERSION);
     push(
         buffer,
-        r#"","service.name":"doorward","event.dataset":"doorward.access","event.action":"request","event.outcome":""#,
+        r#"","service.name":"doorward","event.dataset":"doorward.access","event.action":""#,
     );
+    push(buffer, line.action);
+    push(buffer, r#"","event.outcome":""#);
     push(buffer, if line.status < 400 { "success" } else { "failure" });
     push(buffer, r#"","http.request.method":"#);
     string(buffer, line.method);
@@ -225,6 +227,7 @@ mod tests {
     fn line<'a>(person: Option<&'a Person>, cause: Option<&'a str>) -> Access<'a> {
         Access {
             at: 1_700_000_000_007,
+            action: "request",
             client: IpAddr::from([127, 0, 0, 1]),
             person,
             method: "GET",

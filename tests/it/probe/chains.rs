@@ -230,7 +230,6 @@ fn caddy_wired_badly() {
     said.found(&[
         ("identity_header", "X-User"),
         ("identity_header", "X-User-Roles"),
-        ("look_alike_header", "X_User"),
         ("hop_by_hop_removal", "X-User"),
         ("forwarded_header", "X-Original-URL"),
         ("path_trick", "the target"),

@@ -7,7 +7,7 @@ use crate::support::nginx::Nginx;
 use crate::support::venv;
 
 /// Every forwarding header that nginx has to be told about.
-const NGINX_FORWARDING: &str = r#"
+pub(super) const NGINX_FORWARDING: &str = r#"
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Real-IP $remote_addr;
     proxy_set_header X-Forwarded-Proto $scheme;
@@ -142,7 +142,7 @@ fn haproxy(rules: &str, echo: &Echo) -> Program {
                  frontend f\n  bind 127.0.0.1:{port}\n{rules}\n  default_backend b\nbackend b\n  server s {echo}\n"
             )
         },
-        |file| {
+        |file, _| {
             let mut command = Command::new("haproxy");
             let path = std::env::var("PATH").unwrap_or_default();
             command
@@ -199,7 +199,7 @@ fn haproxy_wired_well() {
     probe(&[&chain.url("/staff/x"), "--token", TOKEN]).clean();
 }
 
-fn caddy(site: &str) -> Program {
+pub(super) fn caddy(site: &str) -> Program {
     let site = site.to_owned();
     Program::start(
         "caddy",
@@ -209,7 +209,7 @@ fn caddy(site: &str) -> Program {
                 "{{\n  admin off\n  auto_https off\n  persist_config off\n}}\nhttp://127.0.0.1:{port} {{\n{site}\n}}\n"
             )
         },
-        |file| {
+        |file, _| {
             let mut command = Command::new(venv::program("proxies", "caddy"));
             command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
             command

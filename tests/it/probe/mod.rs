@@ -1,6 +1,7 @@
 //! `doorward probe` through real chains: wired badly in known ways, whose holes it has to find and name, and wired well.
 
 mod chains;
+mod checked;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -140,14 +141,14 @@ impl Program {
         name: &str,
         file: &str,
         configuration: impl Fn(u16) -> String,
-        command: impl Fn(&std::path::Path) -> Command,
+        command: impl Fn(&std::path::Path, u16) -> Command,
     ) -> Self {
         for _ in 0..5 {
             let port = free_port();
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join(file);
             std::fs::write(&path, configuration(port)).unwrap();
-            let mut command = command(&path);
+            let mut command = command(&path, port);
             command.current_dir(folder.path()).env("HOME", folder.path());
             let mut process = Process::spawn(name, command);
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

@@ -97,7 +97,7 @@ fn traefik(kind: &Kind) -> String {
         ),
         Kind::LookAlike(name) => remove(name),
         Kind::HopByHop(_) => "update Traefik (CVE-2024-45410, CVE-2026-29054)".to_owned(),
-        Kind::Trailer(name) => format!("http.middlewares.NAME.buffering on the router, so that the trailer {name} is not passed on"),
+        Kind::Trailer(name) => format!("http.middlewares.NAME.buffering: {{ maxRequestBodyBytes: 10485760 }} on the router, so that the trailer {name} is not passed on"),
         Kind::Forwarded(name) => format!(
             "entryPoints.NAME.forwardedHeaders: no insecure, trustedIPs only of your own proxies; {}",
             remove(name)

@@ -6,7 +6,7 @@ use super::chains::{NGINX_FORWARDING, caddy};
 use super::{Echo, Program, probe};
 use crate::support::gateway::TestGateway;
 use crate::support::nginx::Nginx;
-use crate::support::venv;
+use crate::support::{client::Client, until, venv};
 
 /// A gateway that answers whoever asks from here, and alice's token.
 fn gateway(echo: &Echo) -> (TestGateway, String) {
@@ -83,7 +83,7 @@ fn traefik(echo: &Echo, names: &str, middlewares: &str, arguments: &'static [&'s
         "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: app\n      middlewares: [{names}]\n  services:\n    app:\n      loadBalancer:\n        servers: [{{ url: \"http://{}\" }}]\n  middlewares:\n{middlewares}",
         echo.address
     );
-    Program::start(
+    let program = Program::start(
         "traefik",
         "dynamic.yml",
         move |_| dynamic.clone(),
@@ -96,7 +96,12 @@ fn traefik(echo: &Echo, names: &str, middlewares: &str, arguments: &'static [&'s
                 .args(arguments);
             command
         },
-    )
+    );
+    // It listens before it has read its routes.
+    until("Traefik knows its routes", || {
+        (Client::new(program.address).get("/staff/x").status != 404).then_some(())
+    });
+    program
 }
 
 #[test]
@@ -163,7 +168,7 @@ fn traefik_wired_well_is_not_talked_past() {
     .map(|name| format!("          {name}: \"\"\n"))
     .collect();
     let middlewares = format!(
-        "    check:\n      forwardAuth:\n        address: http://{}/auth/traefik\n        trustForwardHeader: false\n        authResponseHeaders: [X-User, X-User-Roles]\n    clean:\n      headers:\n        customRequestHeaders:\n{removed}    whole:\n      buffering: {{}}\n",
+        "    check:\n      forwardAuth:\n        address: http://{}/auth/traefik\n        trustForwardHeader: false\n        authResponseHeaders: [X-User, X-User-Roles]\n    clean:\n      headers:\n        customRequestHeaders:\n{removed}    whole:\n      buffering: {{ maxRequestBodyBytes: 10485760 }}\n",
         gateway.http_address()
     );
     let chain = traefik(&echo, "clean, check, whole", &middlewares, &[]);

@@ -158,11 +158,11 @@ impl Policy {
         let (mut proof, mut lifted) = passed?;
         let one_look_up = self.endpoints.one_look_up(question.target) && self.routes.one_look_up(question.target);
         if W::WATCHES || !one_look_up {
-            let agreement = self.other_readings(place, question, authenticate, watch);
-            match agreement {
-                Agreement::Whole => {}
-                Agreement::ButForShadows => lifted = lifted.or(Some(Refusal::Ambiguous)),
-                Agreement::None => return Err(Refusal::Ambiguous),
+            // Where one look-up tells everything, this is for the watch alone.
+            match self.other_readings(place, question, authenticate, watch) {
+                Agreement::ButForShadows if !one_look_up => lifted = lifted.or(Some(Refusal::Ambiguous)),
+                Agreement::None if !one_look_up => return Err(Refusal::Ambiguous),
+                Agreement::Whole | Agreement::ButForShadows | Agreement::None => {}
             }
         }
         // Only a backend is told in headers who it is; our own endpoints know it by heart.

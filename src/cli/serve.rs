@@ -10,7 +10,7 @@ use super::{Failure, Places};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::office::OfficeRuntime;
-use crate::server::{LOOK, Server};
+use crate::server::{self, LOOK, Server};
 use crate::telemetry::{self, Logging};
 
 /// How often figures are taken that nobody counts as they change.
@@ -20,6 +20,10 @@ const FIGURES: Duration = Duration::from_secs(5);
 pub fn run(places: &Places) -> Result<(), Failure> {
     let sources = places.sources();
     let config = places.load()?.config;
+    let broken = server::broken(&config);
+    if !broken.is_empty() {
+        return Err(Failure::Unusable(broken));
+    }
     // Held to the end: the server lets go of it before it is told that it has stopped.
     let logging = start_logging(&config)?;
     let office = OfficeRuntime::start()?;

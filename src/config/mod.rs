@@ -26,7 +26,7 @@ pub use self::problem::{Problem, Problems, Severity};
 use crate::authz::Rule;
 use crate::net::Networks;
 use crate::{
-    account, admission, answer, endpoint, identity, password, registry, session, store, telemetry, throttle, tls,
+    account, admission, answer, endpoint, explain, identity, password, registry, session, store, telemetry, throttle, tls,
     token, upstream,
 };
 
@@ -120,6 +120,8 @@ pub struct Config {
     pub upstreams: Vec<upstream::Settings>,
     /// `[[routes]]`; each names an upstream that exists, unless it denies.
     pub routes: Vec<admission::Route>,
+    /// `[[policy_tests]]`: what must hold.
+    pub policy_tests: Vec<explain::PolicyTest>,
 }
 
 /// `[[listeners]]`: where requests come in.

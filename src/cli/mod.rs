@@ -91,6 +91,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => code,
         Err(failure) => {
             eprintln!("{failure}");
             failure.exit_code()

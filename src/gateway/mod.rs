@@ -79,6 +79,7 @@ impl Gateway {
         let uri = snapshot.access_log.then(|| parts.uri.clone());
         let kept = |name, wanted: bool| wanted.then(|| parts.headers.get(name).cloned()).flatten();
         let host = kept(header::HOST, snapshot.access_log);
+        let trace = kept(TRACE, snapshot.access_log);
         let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
         let mut record = Record::begun(began);
         let exchange = connection.begin();
@@ -111,6 +112,7 @@ impl Gateway {
             method: &method,
             uri: uri.as_ref(),
             host: host.as_ref(),
+            trace: trace.as_ref(),
             took: record.answered.unwrap_or_else(Instant::now).duration_since(began),
         };
         self.tell(&snapshot, &record, &seen, &response, problem.as_ref(), connection);
@@ -144,7 +146,7 @@ impl Gateway {
         let trusted = connection.is_from(&snapshot.trusted_proxies);
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
-        record.client = Some(client.address);
+        record.client = Some((client.address, client.secure));
         record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
         let authority = address::authority(parts)?;
@@ -369,5 +371,8 @@ const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("traceparent"),
+    TRACE,
 ];
+
+/// The trace that a request belongs to.
+const TRACE: HeaderName = HeaderName::from_static("traceparent");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Response};
 
-use super::{Body, Connection, Gateway, RequestId, Snapshot};
+use super::{Body, Connection, Gateway, RequestId, Snapshot, client};
 use crate::admission::RouteEntry;
 use crate::authn::Proof;
 use crate::codes::Code;
@@ -28,7 +28,8 @@ pub(super) struct Record {
     /// What a shadow route would have refused it for.
     pub(super) would_refuse: Option<Code>,
     pub(super) proof: Option<Arc<Proof>>,
-    pub(super) client: Option<IpAddr>,
+    /// Its address, and whether it speaks TLS, with us or with a trusted proxy.
+    pub(super) client: Option<(IpAddr, bool)>,
     pub(super) id: RequestId,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
@@ -60,6 +61,8 @@ pub(super) struct Seen<'a> {
     /// As the host, only where the access log wants to know.
     pub(super) uri: Option<&'a http::Uri>,
     pub(super) host: Option<&'a HeaderValue>,
+    /// The trace that the client named.
+    pub(super) trace: Option<&'a HeaderValue>,
     pub(super) took: Duration,
 }
 
@@ -100,10 +103,15 @@ impl Gateway {
             }
             return;
         }
+        let (client, secure) = record
+            .client
+            .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
+        let upstream = record.route.as_ref().filter(|_| record.permitted);
         connection.worker().log(&Access {
             at: self.clock.unix_millis(),
-            client: record.client.unwrap_or_else(|| connection.peer().ip()),
-            user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
+            client,
+            person: record.proof.as_ref().map(|proof| &*proof.person),
+            secure,
             method: seen.method.as_str(),
             host: seen
                 .host
@@ -114,10 +122,14 @@ impl Gateway {
             status: response.status().as_u16(),
             took: seen.took,
             route: series.name(),
+            upstream: upstream
+                .and_then(|entry| entry.route.upstream.as_deref())
+                .unwrap_or_default(),
             decision: if record.permitted { decided.as_str() } else { "refuse" },
             reason: problem.map_or(decided.reason(), |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
             id: record.id.as_str(),
+            trace: client::trace(seen.trace.into_iter().chain(&record.id.trace)),
         });
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod common;
 mod demo;
 mod desk;
+mod explain;
 mod hash;
 mod healthcheck;
 mod key;
@@ -52,6 +53,8 @@ enum Command {
     Serve,
     /// Check the configuration: every problem and warning with file, line and key; starts nothing
     Check,
+    /// Explain what becomes of a request, and why; decide a recorded log again
+    Explain(explain::Options),
     /// Bring the schema of the store up to date
     Migrate,
     /// Hash a password from standard input, as the users table stores it
@@ -81,6 +84,10 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::run(places, &options),
         Command::Serve => serve::run(places),
         Command::Check => check::run(places),
+        Command::Explain(options) => match explain::run(places, &options) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Command::Migrate => migrate::run(places),
         Command::Hash => hash::run(places),
         Command::User(command) => user::run(places, command),

@@ -245,7 +245,7 @@ fn again(policy: &Policy, recorded: &Recorded) -> Settled {
     let decision = Decision::of(&decided);
     Settled {
         decision: decision.decision.to_owned(),
-        route: trace.place_name().to_owned(),
+        route: trace.place_name(decided.is_ok()).to_owned(),
         reason: decision.reason.to_owned(),
     }
 }

@@ -150,12 +150,12 @@ impl Trace {
         (trace, decided, entry)
     }
 
-    /// The place as logs name it.
-    pub fn place_name(&self) -> &str {
+    /// The place as logs name it. They name the gateway's own URLs where these have answered.
+    pub fn place_name(&self, permitted: bool) -> &str {
         match &self.place {
             Place::Route { name, .. } => name,
-            Place::Endpoint { .. } => "(gateway)",
-            Place::OtherMethods | Place::Nowhere => "(none)",
+            Place::Endpoint { .. } if permitted => "(gateway)",
+            Place::Endpoint { .. } | Place::OtherMethods | Place::Nowhere => "(none)",
         }
     }
 }
@@ -188,6 +188,28 @@ impl Decision {
                     },
                 }
             }
+        }
+    }
+
+    /// Of a request about which nothing was decided yet.
+    pub fn of_nothing() -> Self {
+        Self {
+            decision: "refuse",
+            reason: "ok",
+            status: None,
+            detail: None,
+            cause: None,
+            goes_to: None,
+        }
+    }
+
+    /// Of a request in the clear that is sent to https.
+    pub fn led_to_https(status: u16) -> Self {
+        Self {
+            reason: "https_required",
+            status: Some(status),
+            detail: Some("This listener only leads to https.".to_owned()),
+            ..Self::of_nothing()
         }
     }
 

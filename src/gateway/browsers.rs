@@ -4,8 +4,8 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 
-use super::Record;
 use super::credentials::Asked;
+use super::{Record, Snapshot};
 use crate::admission::Refusal;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
@@ -29,21 +29,33 @@ pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> P
 
 fn leads_to(refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<HeaderValue> {
     let reads = asked.parts.method == Method::GET || asked.parts.method == Method::HEAD;
-    if !reads || record.preflight.is_some() {
+    let wanted = Wanted {
+        host: asked.host,
+        secure: asked.client.secure,
+        path: asked.parts.uri.path(),
+        query: asked.parts.uri.query(),
+    };
+    let reads = reads && record.preflight.is_none();
+    let session = counts_session(record) && is_browser(asked.parts);
+    way(refusal, reads, &wanted, session, asked.snapshot)
+}
+
+/// Where this refusal sends a browser: `session` where a session of its own would count.
+pub(super) fn way(
+    refusal: &Refusal,
+    reads: bool,
+    wanted: &Wanted<'_>,
+    session: bool,
+    snapshot: &Snapshot,
+) -> Option<HeaderValue> {
+    if !reads {
         return None;
     }
-    let places = asked.snapshot.endpoints.places();
+    let places = snapshot.endpoints.places();
     match refusal {
-        Refusal::NotFound if asked.parts.uri.path() == "/" => places.home_for(asked.host),
+        Refusal::NotFound if wanted.path == "/" => places.home_for(wanted.host),
         // A session would count here, and there is none that lives.
-        Refusal::CredentialsRequired if counts_session(record) && is_browser(asked.parts) => {
-            places.login_for(&Wanted {
-                host: asked.host,
-                secure: asked.client.secure,
-                path: asked.parts.uri.path(),
-                query: asked.parts.uri.query(),
-            })
-        }
+        Refusal::CredentialsRequired if session => places.login_for(wanted),
         Refusal::NotFound
         | Refusal::CredentialsRequired
         | Refusal::MethodNotAllowed { .. }

@@ -37,7 +37,7 @@ use acceptor::{Desk, Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
 
-pub use assemble::open_store;
+pub use assemble::{open_store, trial_snapshot};
 pub use keys::hint as key_hint;
 pub use promise::broken;
 pub use renewal::LOOK;

@@ -17,6 +17,24 @@ use crate::route::{Host, Target};
 /// Different changes that are kept apart; what is more is counted together.
 const GROUPS: usize = 1000;
 
+/// The refusals that rules and targets alone bring about; all others depend on the moment or on more of the request.
+const BY_RULES: [Code; 14] = [
+    Code::InvalidTarget,
+    Code::AmbiguousTarget,
+    Code::CredentialsRequired,
+    Code::InvalidToken,
+    Code::InsufficientRole,
+    Code::NetworkNotAllowed,
+    Code::ClientUnknown,
+    Code::ClientCertificateRequired,
+    Code::AccessDenied,
+    Code::IdentityNotRepresentable,
+    Code::CrossSiteRequest,
+    Code::NotFound,
+    Code::MethodNotAllowed,
+    Code::TargetTooLong,
+];
+
 /// What was decided, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Settled {
@@ -145,58 +163,10 @@ fn example(recorded: &Recorded) -> String {
 
 /// Why a decision cannot be made again from what the log tells of it; none: it can.
 fn depends_on_more(recorded: &Recorded) -> Option<&'static str> {
+    let refused = recorded.decision != "permit";
     let code = Code::ALL.iter().find(|code| code.as_str() == recorded.reason);
-    if recorded.decision != "permit"
-        && let Some(code) = code
-    {
-        let by_the_moment = match code {
-            Code::InvalidTarget
-            | Code::AmbiguousTarget
-            | Code::CredentialsRequired
-            | Code::InvalidToken
-            | Code::InsufficientRole
-            | Code::NetworkNotAllowed
-            | Code::ClientUnknown
-            | Code::ClientCertificateRequired
-            | Code::AccessDenied
-            | Code::IdentityNotRepresentable
-            | Code::CrossSiteRequest
-            | Code::NotFound
-            | Code::MethodNotAllowed
-            | Code::TargetTooLong => None,
-            Code::InvalidRequest
-            | Code::InvalidHost
-            | Code::InvalidFraming
-            | Code::InvalidCredentials
-            | Code::InvalidGrant
-            | Code::AccountInactive
-            | Code::CredentialNotAllowed
-            | Code::RegistrationClosed
-            | Code::HttpsRequired
-            | Code::RequestTimeout
-            | Code::UserExists
-            | Code::TooManyKeys
-            | Code::BodyTooLarge
-            | Code::MisdirectedRequest
-            | Code::WeakPassword
-            | Code::InvalidUsername
-            | Code::InvalidRoles
-            | Code::TooManyAttempts
-            | Code::RateLimited
-            | Code::HeadersTooLarge
-            | Code::Internal
-            | Code::NotImplemented
-            | Code::UpstreamFailed
-            | Code::UpstreamTimeout
-            | Code::UpstreamBusy
-            | Code::Busy
-            | Code::StoreUnavailable
-            | Code::NotReady
-            | Code::VersionNotSupported => Some(code.as_str()),
-        };
-        if by_the_moment.is_some() {
-            return by_the_moment;
-        }
+    if let Some(code) = code.filter(|code| refused && !BY_RULES.contains(code)) {
+        return Some(code.as_str());
     }
     // Which method a preflight asks about is not in the log.
     (recorded.method == "OPTIONS" && recorded.user.is_none()).then_some("may be a preflight")

@@ -4,71 +4,101 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 
+use super::complaints::Complaint;
 use super::credentials::Asked;
-use super::{Record, Snapshot};
+use super::{Gateway, Record, Snapshot};
 use crate::admission::Refusal;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
 
-/// The problem of a refusal, with the way a browser goes and the challenges of the route.
-pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
-    let leads_to = leads_to(&refusal, asked, record);
-    let problem = Problem::from(refusal);
-    let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
-    // Many clients send Basic only when it is asked for (RFC 7617 section 2).
-    let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
-    let problem = match basic && wants_credentials {
-        true => problem.offering_basic(),
-        false => problem,
-    };
-    match leads_to {
-        Some(location) => problem.leading_to(location),
-        None => problem,
+impl Gateway {
+    /// The problem of a refusal, with the way a browser goes and the challenges of the route.
+    pub(super) fn problem(&self, refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
+        let leads_to = self.leads_to(&refusal, asked, record);
+        let problem = Problem::from(refusal);
+        let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
+        // Many clients send Basic only when it is asked for (RFC 7617 section 2).
+        let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
+        let problem = match basic && wants_credentials {
+            true => problem.offering_basic(),
+            false => problem,
+        };
+        match leads_to {
+            Some(location) => problem.leading_to(location),
+            None => problem,
+        }
+    }
+
+    fn leads_to(&self, refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<HeaderValue> {
+        let reads = *asked.method == Method::GET || *asked.method == Method::HEAD;
+        let way = Way {
+            // Another proxy leads whatever a browser asks for; here, what was sent would be lost on the way.
+            leads: (reads || asked.is_question) && record.preflight.is_none(),
+            session: counts_session(record) && is_browser(asked.parts),
+            is_question: asked.is_question,
+            wanted: Wanted {
+                host: asked.host,
+                secure: asked.secure,
+                path: asked.target.path(),
+                query: asked.target.query(),
+            },
+        };
+        if way.comes_back(refusal, asked.snapshot) {
+            let peer = asked.connection.peer().ip();
+            self.complaints
+                .make(&Complaint::LoginLoop, peer, self.clock.unix_millis());
+        }
+        way.after(refusal, asked.snapshot)
     }
 }
 
-fn leads_to(refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<HeaderValue> {
-    let reads = asked.parts.method == Method::GET || asked.parts.method == Method::HEAD;
-    let wanted = Wanted {
-        host: asked.host,
-        secure: asked.client.secure,
-        path: asked.parts.uri.path(),
-        query: asked.parts.uri.query(),
-    };
-    let reads = reads && record.preflight.is_none();
-    let session = counts_session(record) && is_browser(asked.parts);
-    way(refusal, reads, &wanted, session, asked.snapshot)
+/// Where a browser may be sent.
+pub(super) struct Way<'a> {
+    /// Whether it is led at all.
+    pub(super) leads: bool,
+    /// Whether a session of its own would count.
+    pub(super) session: bool,
+    /// Whether another proxy asks.
+    pub(super) is_question: bool,
+    /// What it asked for.
+    pub(super) wanted: Wanted<'a>,
 }
 
-/// Where this refusal sends a browser: `session` where a session of its own would count.
-pub(super) fn way(
-    refusal: &Refusal,
-    reads: bool,
-    wanted: &Wanted<'_>,
-    session: bool,
-    snapshot: &Snapshot,
-) -> Option<HeaderValue> {
-    if !reads {
-        return None;
+impl Way<'_> {
+    /// Whether another proxy would send it from the login page to the login page, for ever.
+    fn comes_back(&self, refusal: &Refusal, snapshot: &Snapshot) -> bool {
+        let places = snapshot.endpoints.places();
+        let asked = self.leads && self.session && self.is_question && *refusal == Refusal::CredentialsRequired;
+        asked && places.is_login(self.wanted.host, self.wanted.path)
     }
-    let places = snapshot.endpoints.places();
-    match refusal {
-        Refusal::NotFound if wanted.path == "/" => places.home_for(wanted.host),
-        // A session would count here, and there is none that lives.
-        Refusal::CredentialsRequired if session => places.login_for(wanted),
-        Refusal::NotFound
-        | Refusal::CredentialsRequired
-        | Refusal::MethodNotAllowed { .. }
-        | Refusal::Ambiguous
-        | Refusal::BadCredential(_)
-        | Refusal::MissingRole
-        | Refusal::NetworkNotAllowed
-        | Refusal::ClientUnknown
-        | Refusal::CertificateRequired
-        | Refusal::RateLimited { .. }
-        | Refusal::Denied
-        | Refusal::CrossSite
-        | Refusal::NotRepresentable(_) => None,
+
+    /// Where this refusal sends it; `None`: nowhere, it is told.
+    pub(super) fn after(&self, refusal: &Refusal, snapshot: &Snapshot) -> Option<HeaderValue> {
+        if !self.leads {
+            return None;
+        }
+        let places = snapshot.endpoints.places();
+        match refusal {
+            Refusal::NotFound if self.wanted.path == "/" && !self.is_question => places.home_for(self.wanted.host),
+            // A session would count here, and there is none that lives.
+            Refusal::CredentialsRequired if self.session => match self.is_question {
+                true => places.sign_in_for(&self.wanted),
+                false => places.login_for(&self.wanted),
+            },
+            Refusal::NotFound
+            | Refusal::CredentialsRequired
+            | Refusal::MethodNotAllowed { .. }
+            | Refusal::Ambiguous
+            | Refusal::BadCredential(_)
+            | Refusal::MissingRole
+            | Refusal::NetworkNotAllowed
+            | Refusal::ClientUnknown
+            | Refusal::CertificateRequired
+            | Refusal::RateLimited { .. }
+            | Refusal::Denied
+            | Refusal::CrossSite
+            | Refusal::NotRepresentable(_) => None,
+        }
     }
 }
 

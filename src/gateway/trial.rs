@@ -1,6 +1,8 @@
 //! A request that nobody sent: it goes the way of all others, up to where it would be forwarded, and what was seen on the way
 //! is the explanation.
 
+mod consumers;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri};
 
-use super::browsers::way;
+use super::browsers::Way;
 use super::client::ConnectionValues;
 use super::{
     Client, Gateway, Record, RequestId, Snapshot, address, client, credentials, fields, is_never_served, refused,
@@ -17,6 +19,7 @@ use super::{
 use crate::admission::{Credentials, Destination, Permit, Question, RouteEntry};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::codes::Code;
+use crate::endpoint::Wanted;
 use crate::explain::{self, Address, Asked, Decision, Explanation, Field, Forwarding, Trace};
 use crate::headers::Sifted;
 use crate::principal::{CredentialKind, Person};
@@ -122,15 +125,20 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         return Ok(());
     }
     let target = address::target(&parts.method, &parts.uri)?;
-    let preflight = super::asked_by_preflight(&parts, &sifted, None);
-    let harms = credentials::may_harm(&parts.method, None) || sifted.upgrade.is_some();
+    let preflight = sifted
+        .upgrade
+        .is_none()
+        .then(|| super::asked_by_preflight(&parts.method, &parts.headers))
+        .flatten();
+    let harms = credentials::may_harm(&parts.method, sifted.upgrade.is_some());
+    let named = authority.as_ref().and_then(|authority| authority.to_str().ok());
     let question = Question {
         host: host.as_ref(),
         target: &target,
         method: preflight.as_ref().unwrap_or(&parts.method),
         preflight: preflight.is_some(),
         client: Some(client.address),
-        cross_site: harms && credentials::is_cross_site(&parts, authority.as_ref(), &client, &snapshot.cors),
+        cross_site: harms && credentials::is_cross_site(&parts, named, Some(client.secure), &snapshot.cors),
         certificate: Some(trial.certificate),
         at: None,
         again: false,
@@ -138,16 +146,20 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
     let (trace, decided, entry) = Trace::of(&snapshot.policy, &question, |counts| trial.shows.where_counts(counts));
     explanation.trace = Some(trace);
     explanation.decision = Decision::of(&decided);
+    let way = Way {
+        leads: preflight.is_none() && (parts.method == Method::GET || parts.method == Method::HEAD),
+        session: entry.is_some_and(|entry| entry.route.credentials.session),
+        is_question: false,
+        wanted: Wanted {
+            host: host.as_ref(),
+            secure: client.secure,
+            path: target.path(),
+            query: target.query(),
+        },
+    };
     match &decided {
         Err(refusal) => {
-            let reads = preflight.is_none() && (parts.method == Method::GET || parts.method == Method::HEAD);
-            let seen = Seen {
-                host: host.as_ref(),
-                target: &target,
-                client: &client,
-                entry: entry.as_deref(),
-            };
-            let location = way(refusal, reads, &seen.wanted(), seen.counts_session(), snapshot);
+            let location = way.after(refusal, snapshot);
             explanation.browser = location.and_then(|location| location.to_str().ok().map(str::to_owned));
         }
         Ok(permit) => {
@@ -157,30 +169,8 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
             }
         }
     }
+    explanation.forward_auth = consumers::answers(snapshot, &question, trial, &way);
     Ok(())
-}
-
-/// What the way of a browser goes by.
-struct Seen<'a> {
-    host: Option<&'a Host<'a>>,
-    target: &'a Target<'a>,
-    client: &'a Client,
-    entry: Option<&'a RouteEntry>,
-}
-
-impl<'a> Seen<'a> {
-    fn wanted(&self) -> crate::endpoint::Wanted<'a> {
-        crate::endpoint::Wanted {
-            host: self.host,
-            secure: self.client.secure,
-            path: self.target.path(),
-            query: self.target.query(),
-        }
-    }
-
-    fn counts_session(&self) -> bool {
-        self.entry.is_some_and(|entry| entry.route.credentials.session)
-    }
 }
 
 fn parts(trial: &Trial, host: &str) -> Result<Parts, Problem> {

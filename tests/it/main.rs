@@ -12,6 +12,7 @@
 mod accounts;
 mod attack;
 mod cli;
+mod explain;
 mod forward;
 mod harness;
 mod hostile;

@@ -118,6 +118,9 @@ impl Condition {
         let preflight = "a preflight: nobody is asked for credentials or roles".to_owned();
         let mut all = vec![Self::plain("preflight", Some(true), preflight)];
         all.extend(Self::of_rule(&anonymous, &Principal::Anonymous, facts));
+        for condition in all.iter_mut().filter(|condition| condition.condition == "open") {
+            condition.detail = format!("access is \"{}\"", access(rule.access));
+        }
         all
     }
 

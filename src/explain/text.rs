@@ -217,20 +217,26 @@ fn sent_on(forwarding: &Forwarding) -> String {
 
 fn field_told(field: &Field) -> String {
     match &field.value {
+        Some(value) if value.is_empty() => format!("{}:", field.name),
         Some(value) => format!("{}: {}", field.name, shown(value)),
         None => format!("{}: (not shown)", field.name),
     }
 }
 
+/// Those who are answered alike are told together.
 fn dialects(dialects: &[Dialect]) -> String {
     let mut text = String::new();
     if !dialects.is_empty() {
-        text.push_str("\nforward-auth answers\n");
+        let leads = |dialect: &Dialect| dialect.fields.iter().any(|field| field.name == "Location");
+        let whom = if dialects.iter().any(leads) { " to a browser" } else { "" };
+        writeln!(text, "\nforward-auth answers{whom}").ok();
     }
-    for dialect in dialects {
-        writeln!(text, "  {:<8} {}", dialect.name, dialect.status).ok();
-        for field in &dialect.fields {
-            writeln!(text, "           {}", field_told(field)).ok();
+    for same in dialects.chunk_by(|one, other| (one.status, &one.fields) == (other.status, &other.fields)) {
+        let Some(first) = same.first() else { continue };
+        let names: Vec<_> = same.iter().map(|dialect| dialect.name).collect();
+        writeln!(text, "  {} {}", first.status, names.join(", ")).ok();
+        for field in &first.fields {
+            writeln!(text, "    {}", field_told(field)).ok();
         }
     }
     text

@@ -91,6 +91,10 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
     }
     if let Err(problem) = follow(snapshot, trial, host, &mut explanation) {
         explanation.decision = Decision::refused(&problem);
+        // A question about a host that is none says nothing that could be decided.
+        if explanation.forward_auth.is_empty() && problem.code != Code::InvalidHost {
+            explanation.forward_auth = consumers::refusals(snapshot, trial, &problem);
+        }
     }
     explanation
 }

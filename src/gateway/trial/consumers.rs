@@ -1,10 +1,11 @@
 //! What another proxy is answered that asks about the tried request: the same policy, asked as forward-auth asks it.
 
-use http::header;
+use http::Method;
+use http::header::{self, HeaderName};
 
 use super::{Trial, field};
 use crate::admission::{Question, Refusal};
-use crate::endpoint::forward_auth::{self, Decision, Dialect, REASON};
+use crate::endpoint::forward_auth::{self, Decision, Dialect};
 use crate::explain;
 use crate::gateway::Snapshot;
 use crate::gateway::browsers::Way;
@@ -49,27 +50,38 @@ pub(super) fn answers(
         }
     });
     let proof = decided.as_ref().ok().and_then(|permit| permit.proof());
-    let decision = match &problem {
-        Some(problem) => Decision::Refused {
-            problem,
-            reads: trial.method == http::Method::GET || trial.method == http::Method::HEAD,
-        },
-        None => Decision::Allowed {
+    match &problem {
+        Some(problem) => refusals(snapshot, trial, problem),
+        None => told(&Decision::Allowed {
             names: &snapshot.identity,
             values: proof.and_then(|proof| proof.values.as_ref().ok()),
-        },
-    };
+        }),
+    }
+}
+
+/// The answers to a request that has this problem.
+pub(super) fn refusals(snapshot: &Snapshot, trial: &Trial, problem: &Problem) -> Vec<explain::Dialect> {
+    if snapshot.endpoints.places().prefix().is_empty() {
+        return Vec::new();
+    }
+    told(&Decision::Refused {
+        problem,
+        reads: trial.method == Method::GET || trial.method == Method::HEAD,
+    })
+}
+
+fn told(decision: &Decision<'_>) -> Vec<explain::Dialect> {
+    const EVERYWHERE: [HeaderName; 4] = [
+        header::CACHE_CONTROL,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::X_CONTENT_TYPE_OPTIONS,
+    ];
     Dialect::ALL
         .into_iter()
         .map(|dialect| {
-            let answer = forward_auth::answer(dialect, &decision);
-            let told = |name: &http::HeaderName| {
-                ![header::CACHE_CONTROL, header::CONTENT_LENGTH, header::CONTENT_TYPE].contains(name)
-            };
-            let fields = answer
-                .headers()
-                .iter()
-                .filter(|(name, _)| told(name) || *name == REASON);
+            let answer = forward_auth::answer(dialect, decision);
+            let fields = answer.headers().iter().filter(|(name, _)| !EVERYWHERE.contains(name));
             explain::Dialect {
                 name: dialect.as_str(),
                 status: answer.status().as_u16(),

@@ -201,7 +201,7 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
         assert_eq!((ended.status, ended.out.as_str()), (2, ""), "{ended:?}");
         assert!(ended.err.contains(part), "{part}: {ended:?}");
     }
-    place.write("broken.toml", "[routes]\n");
-    let ended = place.run(&["explain", "GET", "/", "--config", "broken.toml"]);
+    place.write("doorward.toml", "[routes]\n");
+    let ended = place.run(&["explain", "GET", "/"]);
     assert_eq!(ended.status, 2);
 }

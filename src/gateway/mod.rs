@@ -209,7 +209,12 @@ impl Gateway {
             Destination::Endpoint(index) => {
                 record.endpoint = true;
                 let cross_site = credentials::may_harm(&message.parts.method, false)
-                    && credentials::is_cross_site(&message.parts, named(&authority), Some(client.secure), &snapshot.cors);
+                    && credentials::is_cross_site(
+                        &message.parts,
+                        named(&authority),
+                        Some(client.secure),
+                        &snapshot.cors,
+                    );
                 let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,

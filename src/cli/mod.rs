@@ -8,8 +8,10 @@ mod desk;
 mod explain;
 mod hash;
 mod healthcheck;
+mod import;
 mod key;
 mod migrate;
+mod probe;
 mod serve;
 mod session;
 mod terminal;
@@ -55,6 +57,8 @@ enum Command {
     Check,
     /// Explain what becomes of a request, and why; decide a recorded log again
     Explain(explain::Options),
+    /// Play attacks from outside through your own chain of proxies against an echo backend, and say what came through
+    Probe(probe::Options),
     /// Bring the schema of the store up to date
     Migrate,
     /// Hash a password from standard input, as the users table stores it
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
             Ok(code) => return code,
             Err(failure) => Err(failure),
         },
+        Command::Probe(options) => probe::run(places, &options),
         Command::Migrate => migrate::run(places),
         Command::Hash => hash::run(places),
         Command::User(command) => user::run(places, command),

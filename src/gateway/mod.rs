@@ -144,6 +144,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
+            record.is_stand_in = true;
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;

@@ -32,6 +32,8 @@ pub(super) struct Record {
     /// Its address, and whether it speaks TLS, with us or with a trusted proxy.
     pub(super) client: Option<(IpAddr, bool)>,
     pub(super) id: RequestId,
+    /// Whether the request broke a rule of HTTP/1, and another stands in its place.
+    pub(super) is_stand_in: bool,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
     /// It is a question of another proxy's …
@@ -62,6 +64,7 @@ impl Record {
             proof: None,
             client: None,
             id: RequestId::default(),
+            is_stand_in: false,
             cookie: None,
             question: None,
             original: None,
@@ -122,18 +125,25 @@ impl Gateway {
             .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
         let upstream = record.route.as_ref().filter(|_| record.permitted);
         let original = record.original.as_ref().and_then(|original| original.at.as_ref());
+        let refused = record
+            .is_stand_in
+            .then(|| String::from_utf8_lossy(connection.refused_line()));
+        let (method, path) = match &refused {
+            Some(line) => said(line),
+            None => (seen.method.as_str(), seen.uri.map_or("", http::Uri::path)),
+        };
         connection.worker().log(&Access {
             at: self.clock.unix_millis(),
             client,
             person: record.proof.as_ref().map(|proof| &*proof.person),
             secure,
-            method: seen.method.as_str(),
+            method,
             host: original
                 .map(|(host, _)| host.as_str())
                 .or(seen.host.and_then(|host| host.to_str().ok()))
                 .or(seen.uri.and_then(http::Uri::host))
                 .unwrap_or_default(),
-            path: original.map_or_else(|| seen.uri.map_or("", http::Uri::path), |(_, path)| path),
+            path: original.map_or(path, |(_, path)| path),
             status: response.status().as_u16(),
             took: seen.took,
             route: series.name(),
@@ -146,5 +156,41 @@ impl Gateway {
             id: record.id.as_str(),
             trace: client::trace(seen.trace.into_iter().chain(&record.id.trace)),
         });
+    }
+}
+
+/// Method and path of a request line that need not be one: what has no blank says neither. The query is not told, nor what
+/// stands before the path.
+fn said(line: &str) -> (&str, &str) {
+    let Some((method, rest)) = line.split_once(' ') else {
+        return ("", "");
+    };
+    let target = rest.rsplit_once(" HTTP/").map_or(rest, |(target, _)| target);
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = match path.split_once("://") {
+        Some((_, rest)) if !path.starts_with('/') => rest.find('/').and_then(|slash| rest.get(slash..)),
+        Some(_) | None => Some(path),
+    };
+    (method, path.unwrap_or("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_broke_a_rule_is_told_without_its_query() {
+        for (line, told) in [
+            ("GET /a\\b?secret HTTP/1.1", ("GET", "/a\\b")),
+            ("GET /a#secret HTTP/1.1", ("GET", "/a")),
+            ("GET /a b?secret HTTP/1.1 HTTP/1.1", ("GET", "/a b")),
+            ("GET http://u:secret@h/x://y?secret", ("GET", "/x://y")),
+            ("GET http://h", ("GET", "/")),
+            ("GET /to/http://h", ("GET", "/to/http://h")),
+            ("secret", ("", "")),
+            ("", ("", "")),
+        ] {
+            assert_eq!(said(line), told, "{line}");
+        }
     }
 }

@@ -12,11 +12,13 @@
 mod accounts;
 mod attack;
 mod cli;
+mod documents;
 mod explain;
 mod forward;
 mod harness;
 mod hostile;
 mod path;
+mod probe;
 mod replicas;
 mod store;
 mod streams;

@@ -43,6 +43,7 @@
 //!  8 config               files and environment -> the settings that the parts own, all problems at once
 //!  7 gateway              the way of a request, and nothing else
 //!  6 endpoint  proxy      the two places an admitted request can go
+//!  5 explain              decision, header plan and upstream as data, text and JSON; policy tests; recorded decisions again
 //!  4 admission account    decisions about a request | what people and administrators do with accounts
 //!  3 authn     throttle   credential -> principal | failed logins
 //!  2c token               our tokens and other issuers': made, verified, remembered
@@ -80,6 +81,8 @@ pub mod gateway;
 
 pub mod endpoint;
 pub mod proxy;
+
+pub mod explain;
 
 pub mod account;
 pub mod admission;

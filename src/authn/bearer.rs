@@ -34,7 +34,8 @@ pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &
     }
 }
 
-fn fault(error: &token::Error) -> Fault {
+/// What is wrong with a credential that is such a token.
+pub fn fault(error: &token::Error) -> Fault {
     match error {
         token::Error::NotReady => Fault::NotReady,
         token::Error::KeyNotFetched => Fault::IssuerUnreachable,

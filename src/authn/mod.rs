@@ -21,7 +21,7 @@ use crate::identity;
 use crate::principal::Person;
 
 pub use api_key::ApiKeys;
-pub use bearer::Remembered;
+pub use bearer::{Remembered, fault};
 pub use browser::write_ticket;
 pub use check::{Authenticator, Look, Presented};
 pub use resolve::{Pending, Resolved, Resolver, Settings, Tools};

@@ -45,38 +45,71 @@ pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
         Some(token) => token,
         None => from_stdin()?,
     };
-    let token = token.trim();
-    let token = token.strip_prefix("Bearer ").unwrap_or(token).trim_start();
-    if token.is_empty() {
-        return Err(Failure::usage(
-            "there is no token",
-            "give one as an argument or on standard input",
-        ));
-    }
+    let token = bare(&token)?;
     let now = Clock::system().unix_millis();
     let office = OfficeRuntime::start()?;
-    let (known, inspection) = office.block_on(async {
-        let mut known = Known::read(&config, now).await;
-        let (verifier, _) = Verifier::new(&config.tokens, known.ring.clone(), &config.admin.role).map_err(|error| {
-            Failure::run(
-                "the keys of a trusted issuer cannot be used",
-                error,
-                "see `doorward check`",
-            )
-        })?;
-        if let Some(keys) = verifier.fetched_keys(token.as_bytes())
-            && let Err(error) = keys.fetch().await
-        {
-            known.unfetched = Some(format!("{}: {error}", keys.url()));
-        }
-        let inspection = token::inspect(&verifier, token, now);
-        if let Ok(verified) = &inspection.verdict {
-            known.ask_about(&verified.person, &config.admin.role).await;
-        }
-        Ok::<_, Failure>((known, inspection))
-    })?;
+    let Looked { known, inspection } = office.block_on(look(&config, token, now))?;
     terminal::print(&laid_open(&inspection, now)?)?;
     judged(&inspection, &known, token).and_then(|verdict| terminal::print(&verdict))
+}
+
+/// The token itself, of what somebody has pasted.
+pub(super) fn bare(text: &str) -> Result<&str, Failure> {
+    let token = text.trim();
+    let token = token.strip_prefix("Bearer ").unwrap_or(token).trim_start();
+    if token.is_empty() {
+        let hint = "give one as an argument or on standard input";
+        return Err(Failure::usage("there is no token", hint));
+    }
+    Ok(token)
+}
+
+/// What a token says, and what is known of whoever it is about.
+pub(super) struct Looked {
+    known: Known,
+    inspection: Inspection,
+}
+
+/// Looks at a token as a gateway of this configuration would.
+pub(super) async fn look(config: &Config, token: &str, now: i64) -> Result<Looked, Failure> {
+    let mut known = Known::read(config, now).await;
+    let (verifier, _) = Verifier::new(&config.tokens, known.ring.clone(), &config.admin.role).map_err(|error| {
+        Failure::run(
+            "the keys of a trusted issuer cannot be used",
+            error,
+            "see `doorward check`",
+        )
+    })?;
+    if let Some(keys) = verifier.fetched_keys(token.as_bytes())
+        && let Err(error) = keys.fetch().await
+    {
+        known.unfetched = Some(format!("{}: {error}", keys.url()));
+    }
+    let inspection = token::inspect(&verifier, token, now);
+    if let Ok(verified) = &inspection.verdict {
+        known.ask_about(&verified.person, &config.admin.role).await;
+    }
+    Ok(Looked { known, inspection })
+}
+
+impl Looked {
+    /// Who shows it, with the roles in force.
+    pub(super) fn person(&self) -> Result<Person, Error> {
+        let person = match &self.inspection.verdict {
+            Ok(verified) => &verified.person,
+            Err(error) => return Err(error.clone()),
+        };
+        match self.known.revocations.verdict(person) {
+            Standing::Good => Ok(Person::clone(person)),
+            Standing::Changed(in_force) => Ok(Person::clone(&in_force)),
+            Standing::Ended => Err(Error::Revoked),
+        }
+    }
+
+    /// What to do about a token that is not good.
+    pub(super) fn hint(&self, error: &Error, token: &str) -> String {
+        hint(error, &self.known, token)
+    }
 }
 
 fn from_stdin() -> Result<String, Failure> {

@@ -40,8 +40,6 @@ const LATER: &[Later] = &[
     later("mail", &[], "mail"),
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.logstash", &[], "shipping the log"),
-    later("routes[].shadow", &[], "routes that are decided and not enforced"),
-    later("policy_tests", &[], "policy tests"),
 ];
 
 /// Reports every key of a later version that is set to something else than its default.

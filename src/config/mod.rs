@@ -26,8 +26,8 @@ pub use self::problem::{Problem, Problems, Severity};
 use crate::authz::Rule;
 use crate::net::Networks;
 use crate::{
-    account, admission, answer, endpoint, identity, password, registry, session, store, telemetry, throttle, tls,
-    token, upstream,
+    account, admission, answer, endpoint, explain, identity, password, registry, session, store, telemetry, throttle,
+    tls, token, upstream,
 };
 
 /// The file that is read where none is named and this one exists.
@@ -122,6 +122,8 @@ pub struct Config {
     pub upstreams: Vec<upstream::Settings>,
     /// `[[routes]]`; each names an upstream that exists, unless it denies.
     pub routes: Vec<admission::Route>,
+    /// `[[policy_tests]]`: what must hold.
+    pub policy_tests: Vec<explain::PolicyTest>,
 }
 
 /// `[[listeners]]`: where requests come in.

@@ -47,8 +47,8 @@ use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
-pub use pages::{Places, Wanted, lies_below};
 use forward_auth::Dialect;
+pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
 /// What the endpoints work with.

@@ -96,6 +96,7 @@ impl Gateway {
         record.decided = true;
         if let Ok(permit) = &decision {
             record.permitted = true;
+            record.would_refuse = permit.would_refuse().map(Refusal::code);
             record.proof = permit.proof().cloned();
         }
         match known {
@@ -206,6 +207,8 @@ pub(super) fn strips_authorization(snapshot: &Snapshot, sifted: &Sifted, permit:
             CredentialKind::Bearer | CredentialKind::ExternalBearer | CredentialKind::ApiKey
         )
     });
+    // What a shadow route lets pass unverified is no credential to send on.
+    let forwards = forwards && (counted || permit.would_refuse().is_none());
     match shown {
         // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
         // would take is anybody's guess: none goes on.

@@ -13,6 +13,7 @@ mod forward_auth;
 mod record;
 mod rest;
 mod snapshot;
+mod trial;
 mod upgrade;
 mod worker;
 
@@ -48,6 +49,7 @@ pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protoco
 use credentials::Asked;
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
+pub use trial::{Shows, Trial, explain};
 
 pub use worker::{RequestId, Worker};
 
@@ -169,7 +171,7 @@ impl Gateway {
         let authority = address::authority(parts)?;
         let host = authority.as_ref().map(address::host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
+            return client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted).map(Body::whole);
         }
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
@@ -234,7 +236,7 @@ impl Gateway {
                 let parts = &mut message.parts;
                 let stream = parts.extensions.remove::<OnUpgrade>();
                 let from = (connection.values(), &client);
-                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, from, &permit, record);
+                let mut outgoing = Self::outgoing(snapshot, parts, body, sifted, authority, from, &permit, record);
                 outgoing.upgrade = upgrade;
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
@@ -267,17 +269,16 @@ impl Gateway {
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
-    fn outgoing<'a>(
-        &self,
+    fn outgoing<'a, B>(
         snapshot: &'a Snapshot,
         parts: &mut Parts,
-        body: Incoming,
+        body: B,
         sifted: Sifted,
         authority: Option<HeaderValue>,
         (own, client): (&ConnectionValues, &Client),
         permit: &Permit,
         record: &mut Record,
-    ) -> Outgoing<'a> {
+    ) -> Outgoing<'a, B> {
         // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
         if record.preflight.is_some() {
             parts.headers.remove(header::AUTHORIZATION);

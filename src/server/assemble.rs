@@ -193,6 +193,17 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
     snapshot_from(config, &standing, old)
 }
 
+/// The snapshot of a configuration that serves nothing: without keys, without figures, and nobody is asked for anything.
+pub fn trial_snapshot(config: &Config, office: Office) -> Result<Snapshot, StartError> {
+    let standing = Standing {
+        metrics: &Arc::new(Metrics::new(1)),
+        keys: &KeyRing::new(),
+        fetched: &FetchedKeys::default(),
+        names: names(&office),
+    };
+    snapshot_from(config, &standing, None)
+}
+
 /// The snapshot of a configuration; upstream servers that `old` knows keep their state.
 pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");

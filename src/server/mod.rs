@@ -8,6 +8,7 @@ mod drain;
 mod farewell;
 mod feed;
 mod keys;
+mod promise;
 mod reload;
 mod renewal;
 mod verify;
@@ -36,8 +37,9 @@ use acceptor::{Desk, Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
 
-pub use assemble::open_store;
+pub use assemble::{open_store, trial_snapshot};
 pub use keys::hint as key_hint;
+pub use promise::broken;
 pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 
@@ -112,6 +114,7 @@ impl Server {
         let tls = Arc::new(tls);
         let parts = assemble::Parts::new(&config, office, &clock, &metrics).await?;
         let snapshot = assemble::snapshot(&config, &parts, None)?;
+        promise::kept(&config, &snapshot.policy)?;
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             authenticator: parts.authenticator.clone(),

@@ -54,6 +54,7 @@ impl Server {
         let config = reloadable(&self.config, config);
         let renewal = super::renewal::Renewal::of(&config);
         let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
+        super::promise::kept(&config, &snapshot.policy)?;
         // The last step that can fail, and it changes nothing when it does.
         self.tls
             .reload(&config.tls)

@@ -14,5 +14,5 @@ mod write;
 pub use access::{Access, AccessLines, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
 pub use metrics::{FetchResult, LoginResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
-pub use series::{RouteSeries, UpstreamSeries, WorkerIndex};
+pub use series::{Decided, RouteSeries, UpstreamSeries, WorkerIndex};
 pub use settings::{Format, Settings};

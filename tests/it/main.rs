@@ -13,6 +13,7 @@ mod accounts;
 mod attack;
 mod cli;
 mod documents;
+mod explain;
 mod forward;
 mod harness;
 mod hostile;

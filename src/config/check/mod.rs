@@ -13,6 +13,7 @@ mod headers;
 mod issuers;
 mod keys;
 mod listeners;
+mod policy_tests;
 mod routes;
 mod store;
 mod tls;
@@ -68,6 +69,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let limits = limits(&shape.limits, report);
     let upstreams = upstreams::upstreams(&shape.upstreams, report);
     let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
+    let policy_tests = policy_tests::policy_tests(shape, report);
     if let (Some(cookies), Some(endpoints)) = (&cookies, &endpoints) {
         answers::reach_of_cookies(cookies, endpoints, routes.as_deref().unwrap_or_default(), report);
     }
@@ -103,6 +105,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         limits: limits?,
         upstreams: upstreams?,
         routes: routes?,
+        policy_tests: policy_tests?,
     })
 }
 

@@ -313,7 +313,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         ("[mail]\nurl = \"smtp://u:hunter2@h\"", "mail.url"),
         ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
         ("[log]\nlogstash = \"tcp://x:1\"", "log.logstash"),
-        ("[[policy_tests]]\nrequest = \"GET /\"", "policy_tests[0]"),
     ] {
         let Err(problems) = read(text) else {
             panic!("accepted: {text}")
@@ -326,11 +325,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
             "{text}"
         );
     }
-    let keys: Vec<_> = errors(&format!("{GOOD}shadow = true\n"))
-        .into_iter()
-        .map(|(_, key)| key)
-        .collect();
-    assert_eq!(keys, ["routes[0].shadow"]);
     config(
         "watch = false\n[tokens]\nrotate_every = \"2160h\"\nformat = \"standard\"\n[accounts]\nregistration = \"open\"\n[throttle]\nsilent = true\n",
     );

@@ -9,6 +9,7 @@
 mod account;
 mod admin;
 mod body;
+mod mail;
 mod oauth;
 mod own;
 mod pages;
@@ -185,6 +186,9 @@ enum Page {
     Key,
     Introspect,
     Revoke,
+    Finalize,
+    Reset,
+    ResetFinalize,
     Admin,
     Jwks,
     Metadata,
@@ -239,6 +243,10 @@ impl Endpoints {
             (Page::Keys, "/keys", both, Authenticated),
             // The token that is sent is what lets one in.
             (Page::Revoke, "/revoke", post, Public),
+            // So is the code.
+            (Page::Finalize, "/finalize", get, Public),
+            (Page::Reset, "/reset", post, Public),
+            (Page::ResetFinalize, "/reset_finalize", post, Public),
         ] {
             self.add(page, format!("{api}{path}"), methods, access);
         }
@@ -320,6 +328,9 @@ impl Endpoints {
             Page::Key => own::revoke_key(proof, below, asked, services).await,
             Page::Introspect => oauth::introspect(proof, asked, services).await,
             Page::Revoke => oauth::revoke(asked, services).await,
+            Page::Finalize => mail::finalize(asked, services).await,
+            Page::Reset => mail::reset(asked, services).await,
+            Page::ResetFinalize => mail::reset_finalize(asked, services).await,
             Page::Admin => admin::serve(proof, below, asked, services).await,
             Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),

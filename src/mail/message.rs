@@ -31,6 +31,17 @@ pub struct Facts<'a> {
     pub now: i64,
 }
 
+/// For people: whole hours, or minutes.
+fn in_words(span: Duration) -> String {
+    let minutes = span.as_secs().div_euclid(60);
+    match (minutes.is_multiple_of(60), minutes) {
+        (true, 60) => "1 hour".to_owned(),
+        (true, minutes) => format!("{} hours", minutes / 60),
+        (false, 1) => "1 minute".to_owned(),
+        (false, minutes) => format!("{minutes} minutes"),
+    }
+}
+
 /// Reads `Name <address>` or an address.
 pub fn mailbox(text: &str) -> Option<Mailbox> {
     // Whatever a header cannot hold is no name.
@@ -56,7 +67,7 @@ pub(super) fn compose(settings: &Settings, facts: &Facts<'_>) -> Result<Outgoing
         "link" => facts.link.to_owned(),
         "code" => facts.code.to_owned(),
         "site" => settings.site.clone(),
-        _ => humantime::format_duration(facts.valid_for).to_string(),
+        _ => in_words(facts.valid_for),
     };
     let (text, html) = (pair.text.render(value, one_line), pair.html.render(value, escape_html));
     let since = Duration::from_millis(u64::try_from(facts.now).unwrap_or(0));

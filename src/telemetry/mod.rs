@@ -4,13 +4,13 @@ mod access;
 mod described;
 mod log;
 mod metrics;
+mod results;
 mod series;
 mod settings;
 
 pub use access::{Access, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
-pub use metrics::{
-    FetchResult, LoginResult, MailResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult,
-};
+pub use metrics::Metrics;
+pub use results::{FetchResult, LoginResult, MailResult, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
 pub use series::{RouteSeries, UpstreamSeries, WorkerIndex};
 pub use settings::Settings;

@@ -14,6 +14,7 @@ mod attack;
 mod cli;
 mod harness;
 mod hostile;
+mod mail;
 mod path;
 mod replicas;
 mod store;

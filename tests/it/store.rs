@@ -15,8 +15,15 @@ use doorward::store::{
 
 use crate::postgres::{Cluster, Database};
 
+mod mail;
 mod on_postgres;
 mod on_sqlite;
+
+use mail::{
+    a_mail_is_taken_up_by_one_and_by_another_after_the_lease, a_new_password_by_code_or_token,
+    an_account_waits_for_its_code, mails_are_limited_by_address_and_by_client,
+    who_never_confirms_is_forgotten_and_leaves_nothing,
+};
 
 const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -218,6 +225,11 @@ on_both!(
     twenty_keys_at_once_keep_to_the_limit,
     what_streams_stand_on_is_told_while_it_lives,
     a_ticket_is_good_once,
+    a_mail_is_taken_up_by_one_and_by_another_after_the_lease,
+    mails_are_limited_by_address_and_by_client,
+    an_account_waits_for_its_code,
+    a_new_password_by_code_or_token,
+    who_never_confirms_is_forgotten_and_leaves_nothing,
     a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,
     ten_replicas_agree_on_one_key,

@@ -5,10 +5,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use aws_lc_rs::digest::{SHA256, digest};
-
 use crate::password::{Scheme, policy};
-use crate::secret::Secret;
+use crate::secret::{Secret, sha256};
 use crate::store::{
     Enrolled, Enrolment as NewEnrolment, MailKind, MailLimits, NewMail, NewUser, Proof, Purpose, Redeemed, User,
     name_key,
@@ -278,10 +276,7 @@ pub(super) fn counts_since(now: i64) -> i64 {
 
 /// What a code is known by.
 pub(super) fn hash(code: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    let made = digest(&SHA256, code.as_bytes());
-    hash.iter_mut().zip(made.as_ref()).for_each(|(to, from)| *to = *from);
-    hash
+    sha256(code.as_bytes())
 }
 
 /// A client as it is counted. Whoever has one IPv6 address has its whole /64.

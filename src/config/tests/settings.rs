@@ -309,7 +309,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         ("[compat]\nsecret = \"hunter2\"", "compat.secret"),
         ("[compat]\naccept_until = 2030-01-01T00:00:00Z", "compat.accept_until"),
         ("[endpoints]\nhealth = \"/up\"", "endpoints.health"),
-        ("[forward_auth]\nlogin_url = \"https://x\"", "forward_auth.login_url"),
         ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
         ("[log]\nformat = \"json\"", "log.format"),
         ("[log]\nlogstash = \"tcp://x:1\"", "log.logstash"),

@@ -126,12 +126,7 @@ pub(super) async fn confirm(work: &Work<'_>, proof: &Proof, now: i64) -> Result<
     done(work, user.id).await
 }
 
-pub(super) async fn reset_password(
-    work: &Work<'_>,
-    proof: &Proof,
-    hash: &str,
-    now: i64,
-) -> Result<Redeemed, Failure> {
+pub(super) async fn reset_password(work: &Work<'_>, proof: &Proof, hash: &str, now: i64) -> Result<Redeemed, Failure> {
     let Some(user) = spend(work, proof, Purpose::Reset, now).await? else {
         return Ok(Redeemed::Unknown);
     };

@@ -53,7 +53,9 @@ pub(super) fn owner(
     let sql = "SELECT user_id, bound FROM gateway_codes WHERE hash = ?1 AND purpose = ?2 AND expires_at > ?3";
     let found: Option<(i64, [u8; 32])> = connection
         .prepare_cached(sql)?
-        .query_row(params![hash, purpose.as_str(), now], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![hash, purpose.as_str(), now], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     let Some((user, was)) = found else { return Ok(None) };
     Ok(select_user(connection, UserId(user))?.filter(|user| bound(user) == was))
@@ -74,7 +76,11 @@ fn spend(connection: &Connection, proof: &Proof, purpose: Purpose, now: i64) -> 
                 .prepare_cached(sql)?
                 .execute(params![hash, user.0, expires_at])?
                 > 0;
-            if first { select_user(connection, *user) } else { Ok(None) }
+            if first {
+                select_user(connection, *user)
+            } else {
+                Ok(None)
+            }
         }
     }
 }
@@ -108,12 +114,7 @@ pub(super) fn confirm(connection: &Connection, proof: &Proof, now: i64) -> Resul
     done(connection, user.id)
 }
 
-pub(super) fn reset_password(
-    connection: &Connection,
-    proof: &Proof,
-    hash: &str,
-    now: i64,
-) -> Result<Redeemed, Error> {
+pub(super) fn reset_password(connection: &Connection, proof: &Proof, hash: &str, now: i64) -> Result<Redeemed, Error> {
     let Some(user) = spend(connection, proof, Purpose::Reset, now)? else {
         return Ok(Redeemed::Unknown);
     };

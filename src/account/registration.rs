@@ -2,7 +2,7 @@
 
 use crate::password::{Scheme, policy};
 use crate::secret::Secret;
-use crate::store::{Created, NewUser, name_key};
+use crate::store::{Created, NewUser, User, name_key};
 
 use super::{Accounts, Caller, Error, Registration, Tokens, audit, email, roles, username};
 
@@ -21,9 +21,19 @@ impl Accounts {
     /// Makes an account and logs in. Of several simultaneous registrations of one name exactly one makes the row.
     pub async fn register(&self, registrant: Registrant, caller: impl Into<Caller>) -> Result<Tokens, Error> {
         let caller = caller.into();
+        let user = self.register_only(registrant, &caller).await?;
+        // `None`: an administrator was faster than this line.
+        let tokens = self.open_session(&user, &caller).await?;
+        tokens.ok_or(Error::InvalidCredentials)
+    }
+
+    /// Makes an account, and no session.
+    pub async fn register_only(&self, registrant: Registrant, caller: &Caller) -> Result<User, Error> {
         match self.settings.registration {
             Registration::Closed => return Err(Error::RegistrationClosed),
             Registration::Open => {}
+            // Who has to confirm an address is not logged in yet: `enrol`.
+            Registration::VerifyEmail => return Err(Error::EmailRequired),
         }
         let Registrant {
             username,
@@ -57,12 +67,10 @@ impl Accounts {
             Created::EmailRequired => return Err(Error::EmailRequired),
         };
         audit::registered(&user, caller.address);
-        // `None`: an administrator was faster than this line.
-        let tokens = self.open_session(&user, &caller).await?;
-        tokens.ok_or(Error::InvalidCredentials)
+        Ok(user)
     }
 
-    fn judge(&self, username: &str, password: &Secret<String>, address: Option<&str>) -> Result<(), Error> {
+    pub(super) fn judge(&self, username: &str, password: &Secret<String>, address: Option<&str>) -> Result<(), Error> {
         let faults = username::check(username);
         if !faults.is_empty() {
             return Err(Error::InvalidUsername(faults));

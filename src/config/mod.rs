@@ -26,8 +26,8 @@ pub use self::problem::{Problem, Problems, Severity};
 use crate::authz::Rule;
 use crate::net::Networks;
 use crate::{
-    account, admission, answer, endpoint, explain, identity, password, registry, session, store, telemetry, throttle,
-    tls, token, upstream,
+    account, admission, answer, endpoint, explain, identity, mail, password, registry, session, store, telemetry,
+    throttle, tls, token, upstream,
 };
 
 /// The file that is read where none is named and this one exists.
@@ -102,6 +102,8 @@ pub struct Config {
     pub accounts: account::Settings,
     /// `[passwords]`.
     pub passwords: password::Settings,
+    /// `[mail]`; `None`: no mail is sent.
+    pub mail: Option<mail::Settings>,
     /// `[throttle]`.
     pub throttle: throttle::Settings,
     /// `[cors]`.

@@ -10,6 +10,7 @@ mod account;
 mod admin;
 mod body;
 pub mod forward_auth;
+mod mail;
 mod oauth;
 mod own;
 mod pages;
@@ -187,6 +188,9 @@ enum Page {
     Key,
     Introspect,
     Revoke,
+    Finalize,
+    Reset,
+    ResetFinalize,
     Admin,
     Jwks,
     Metadata,
@@ -241,6 +245,10 @@ impl Endpoints {
             (Page::Keys, "/keys", both, Authenticated),
             // The token that is sent is what lets one in.
             (Page::Revoke, "/revoke", post, Public),
+            // So is the code.
+            (Page::Finalize, "/finalize", get, Public),
+            (Page::Reset, "/reset", post, Public),
+            (Page::ResetFinalize, "/reset_finalize", post, Public),
         ] {
             self.add(page, format!("{api}{path}"), methods, access);
         }
@@ -332,6 +340,9 @@ impl Endpoints {
             Page::Key => own::revoke_key(proof, below, asked, services).await,
             Page::Introspect => oauth::introspect(proof, asked, services).await,
             Page::Revoke => oauth::revoke(asked, services).await,
+            Page::Finalize => mail::finalize(asked, services).await,
+            Page::Reset => mail::reset(asked, services).await,
+            Page::ResetFinalize => mail::reset_finalize(asked, services).await,
             Page::Admin => admin::serve(proof, below, asked, services).await,
             Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),

@@ -60,6 +60,12 @@ impl From<Error> for Problem {
                 Code::InvalidRoles,
                 "The administrators' role is granted by the command `doorward user roles` only.",
             ),
+            Error::InvalidCode => Self::new(
+                Code::InvalidCode,
+                "The code is not valid any more: it was used, it is too old, or it never was one. Ask for another.",
+            )
+            .challenged(Challenge::InvalidToken),
+            Error::NoMail => Self::new(Code::NotFound, "No mail is sent here."),
             Error::NoSuchUser => Self::new(Code::NotFound, "There is no such account."),
             Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
             Error::Busy => busy(),

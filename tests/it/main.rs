@@ -17,6 +17,7 @@ mod explain;
 mod forward;
 mod harness;
 mod hostile;
+mod mail;
 mod path;
 mod probe;
 mod replicas;

@@ -30,8 +30,15 @@ macro_rules! on_both {
 }
 
 mod imports;
+mod mail;
 mod on_postgres;
 mod on_sqlite;
+
+use mail::{
+    a_mail_is_taken_up_by_one_and_by_another_after_the_lease, a_new_password_by_code_or_token,
+    an_account_waits_for_its_code, mails_are_limited_by_address_and_by_client,
+    who_never_confirms_is_forgotten_and_leaves_nothing,
+};
 
 const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -219,6 +226,11 @@ on_both!(
     twenty_keys_at_once_keep_to_the_limit,
     what_streams_stand_on_is_told_while_it_lives,
     a_ticket_is_good_once,
+    a_mail_is_taken_up_by_one_and_by_another_after_the_lease,
+    mails_are_limited_by_address_and_by_client,
+    an_account_waits_for_its_code,
+    a_new_password_by_code_or_token,
+    who_never_confirms_is_forgotten_and_leaves_nothing,
     a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,
     ten_replicas_agree_on_one_key,
@@ -1092,10 +1104,10 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == 2 && !migrated.took_over));
+    assert!(migrated.iter().all(|migrated| migrated.to == 3 && !migrated.took_over));
     assert_eq!(place.sql("SELECT version FROM gateway_schema ORDER BY version"), "1\n2");
     let store = open(&settings(location)).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 2);
+    assert_eq!(store.schema_version().await.unwrap(), 3);
     store.ping().await.unwrap();
 }
 

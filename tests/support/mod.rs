@@ -27,6 +27,7 @@ pub mod process;
 pub mod raw;
 pub mod relay;
 pub mod reply;
+pub mod smtp;
 pub mod upstream;
 pub mod upstream_h2c;
 pub mod venv;

@@ -16,6 +16,8 @@ mod imports;
 mod keys;
 mod link;
 mod lives;
+mod outbox;
+mod redeem;
 mod sessions;
 mod throttle;
 mod tickets;

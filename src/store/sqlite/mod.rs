@@ -15,6 +15,8 @@ mod engine;
 mod imports;
 mod keys;
 mod lives;
+mod outbox;
+mod redeem;
 mod sessions;
 mod throttle;
 mod tickets;

@@ -37,7 +37,7 @@ pub fn cors(cors: &file::Cors, report: &mut Report<'_>) -> Option<cors::Settings
         allowed_origins: origins?,
         allowed_methods: allowed_methods?,
         allow_credentials: cors.allow_credentials,
-        max_age: cors.max_age.0,
+        max_age: Some(cors.max_age.0),
     })
 }
 

@@ -26,6 +26,7 @@ use super::file::{self, Shape};
 use super::key::KeyPath;
 use super::report::{Fault, Report};
 use super::{Config, Limits};
+use crate::answer::Dialect;
 use crate::net::{Network, Networks};
 use crate::registry::Deadlines;
 use crate::{telemetry, wire};
@@ -41,7 +42,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let public = listeners.as_deref().is_some_and(listeners::are_public);
     let tls = tls::tls(&shape.tls, &data_dir, listeners.as_deref().unwrap_or_default(), report);
     let store = store::store(&shape.store, &data_dir, report);
-    let endpoints = endpoints::endpoints(&shape.endpoints, report);
+    let endpoints = endpoints::endpoints(&shape.endpoints, dialect(shape), report);
     let hosts = endpoints
         .as_ref()
         .map(|endpoints| endpoints.hosts.as_slice())
@@ -97,6 +98,14 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         upstreams: upstreams?,
         routes: routes?,
     })
+}
+
+/// How the gateway's own answers look.
+fn dialect(shape: &Shape) -> Dialect {
+    match shape.compat.flask_praetorian {
+        true => Dialect::Flask,
+        false => Dialect::Standard,
+    }
 }
 
 /// The data folder. It starts from the working directory wherever it is set, so that writing the default down changes

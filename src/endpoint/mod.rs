@@ -9,6 +9,7 @@
 mod account;
 mod admin;
 mod body;
+mod flask;
 mod oauth;
 mod own;
 mod pages;
@@ -334,11 +335,14 @@ impl Endpoints {
         // What follows the prefix; empty where the row is one URL.
         let path = asked.parts.uri.path().to_owned();
         let below = path.strip_prefix(&row.path).unwrap_or_default();
+        let flask = self.dialect == Dialect::Flask;
         match row.page {
             Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked, self.dialect)),
             Page::Api => Ok(status::running()),
+            Page::Login if flask => flask::login(asked, services).await,
             Page::Login => account::login(asked, services).await,
             Page::Refresh => account::refresh(asked, services).await,
+            Page::Registration if flask => flask::register(asked, services).await,
             Page::Registration => account::register(asked, services).await,
             Page::Protected => account::protected(proof),
             Page::Me => account::me(proof),

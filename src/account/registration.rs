@@ -1,6 +1,6 @@
 //! Registration: somebody makes an account for themselves.
 
-use crate::password::{Scheme, policy};
+use crate::password::policy;
 use crate::secret::Secret;
 use crate::store::{Created, NewUser, name_key};
 
@@ -53,7 +53,7 @@ impl Accounts {
         if !self.books.ask("users_named", taken).await?.is_empty() {
             return Err(Error::NameTaken);
         }
-        let hash = self.pool.hash(password, Scheme::default()).await?;
+        let hash = self.pool.hash(password, self.pool.settings().scheme).await?;
         let kept = roles::keep(&self.settings.default_roles, &self.settings.admin_role)?;
         let user = NewUser {
             name_key: name_key(&username),

@@ -1,0 +1,24 @@
+//! The Flask server's place: what its clients, its tokens, its table and its passwords find here.
+//!
+//! The original runs beside the gateway, so that what these tests believe of it is tested too (`support::flask`).
+
+mod forge;
+mod replay;
+mod side;
+mod table;
+
+use crate::accounts::world::World;
+use crate::support::flask::SECRET;
+
+/// What makes the gateway the old server's replacement; a table of wrong passwords is no attack here.
+const SERVED: &str = "[throttle]\nlogin_failures = 100000\nlogin_failures_per_address = 100000\n";
+
+/// This configuration, and the old server's secret.
+fn with_secret(world: &World<'_>, configuration: &str) -> String {
+    let file = world.folder().join("secret_key");
+    std::fs::write(&file, SECRET).unwrap();
+    format!(
+        "{configuration}[compat]\nflask_praetorian = true\nsecret_file = \"{}\"\n",
+        file.display()
+    )
+}

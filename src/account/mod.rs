@@ -17,6 +17,7 @@ mod browser;
 mod caller;
 mod email;
 mod error;
+mod flask;
 mod introspection;
 mod issue;
 mod keys;

@@ -3,6 +3,7 @@
 //! Nothing is forwarded and no endpoint is served without a [`Permit`], and only `admit` makes one.
 
 mod counted;
+mod flask;
 mod handshakes;
 mod permit;
 mod policy;

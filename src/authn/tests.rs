@@ -107,6 +107,7 @@ fn settings() -> Settings {
             roles: RoleMapping::AsIs,
             leeway: Duration::ZERO,
         }],
+        praetorian: None,
     }
 }
 

@@ -7,13 +7,18 @@ use http::request::Parts;
 use super::Record;
 use super::credentials::Asked;
 use crate::admission::Refusal;
+use crate::answer::Dialect;
+use crate::authz::Rule;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
 
 /// The problem of a refusal, with the way a browser goes and the challenges of the route.
 pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
     let leads_to = leads_to(&refusal, asked, record);
-    let problem = Problem::from(refusal);
+    let problem = match asked.snapshot.dialect {
+        Dialect::Standard => Problem::from(refusal),
+        Dialect::Flask => refusal.in_flask(rule(asked, record), record.proof.as_ref().map(|proof| &*proof.person)),
+    };
     let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
     // Many clients send Basic only when it is asked for (RFC 7617 section 2).
     let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
@@ -24,6 +29,17 @@ pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> P
     match leads_to {
         Some(location) => problem.leading_to(location),
         None => problem,
+    }
+}
+
+/// The rule of what was asked for: a route's, or that of our own URLs that ask for a role, which is one and the same.
+fn rule<'a>(asked: &'a Asked<'_>, record: &'a Record) -> Option<&'a Rule> {
+    match &record.route {
+        Some(entry) => Some(&entry.route.rule),
+        None => {
+            let mut rules = asked.snapshot.endpoints.rules().iter().map(|row| &row.rule);
+            rules.find(|rule| rule.asks_for_roles())
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Gateway {
         let kept = |name, wanted: bool| wanted.then(|| parts.headers.get(name).cloned()).flatten();
         let host = kept(header::HOST, snapshot.access_log);
         let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
+        let asked_headers = snapshot.cors.asked_of_any_answer(&method, &parts.headers);
         let mut record = Record::begun(began);
         let exchange = connection.begin();
         let mut message = Message {
@@ -91,13 +92,19 @@ impl Gateway {
             .await;
         let (mut response, problem) = match outcome {
             Ok(response) => (response, None),
-            Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
+            Err(problem) => (
+                Body::whole(answer::problem_in(&problem, snapshot.dialect)),
+                Some(problem),
+            ),
         };
         if !matches!(response.body(), Body::Switched) {
             connection.stay_with_http();
         }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
+            if let Some(asked) = &asked_headers {
+                snapshot.cors.allow_asked(asked, response.headers_mut());
+            }
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
             rest::mark(&mut response, go_on, connection);
         }

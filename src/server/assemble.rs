@@ -224,6 +224,7 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         reserved: Arc::new(Reserved::new(names.into_iter().flatten())),
         identity: identity.clone(),
         cors: config.cors.clone(),
+        dialect: config.endpoints.dialect,
         policy,
         endpoints,
         upstreams,

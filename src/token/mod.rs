@@ -17,6 +17,7 @@ mod fetched;
 mod inspect;
 mod issue;
 mod json;
+pub mod praetorian;
 mod refresh;
 mod settings;
 mod verify;

@@ -52,6 +52,7 @@ fn settings() -> Settings {
         max_length: 8192,
         cache: 100,
         trusted_issuers: Vec::new(),
+        praetorian: None,
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod flask;
 pub mod gateway;
 pub mod h2fields;
 pub mod h2raw;

@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use super::{COMPAT, INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
+use super::told::{COMPAT, INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
 use crate::accounts::answers::retry_after;
 use crate::accounts::world::{Kind, PASSWORD, World};
 use crate::support::raw::RawClient;

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{COMPAT, flask_gateway};
+use super::told::{COMPAT, flask_gateway};
 use crate::accounts::world::{Gateway, Kind, World};
 use crate::support::client::Response;
 use crate::support::upstream::Upstream;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
+use super::told::{INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
 use crate::accounts::world::{Kind, PASSWORD, at_once};
 
 on_both!(

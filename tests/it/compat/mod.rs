@@ -2,7 +2,10 @@
 //!
 //! The original runs beside the gateway, so that what these tests believe of it is tested too (`support::flask`).
 
+mod both;
+mod browser;
 mod forge;
+mod hashes;
 mod replay;
 mod side;
 mod table;

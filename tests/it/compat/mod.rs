@@ -2,13 +2,18 @@
 //!
 //! The original runs beside the gateway, so that what these tests believe of it is tested too (`support::flask`).
 
+mod answers;
 mod both;
 mod browser;
+mod cors;
 mod forge;
 mod hashes;
+mod manual;
+mod registration;
 mod replay;
 mod side;
 mod table;
+mod told;
 
 use crate::accounts::world::World;
 use crate::support::flask::SECRET;

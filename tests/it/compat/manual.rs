@@ -45,10 +45,11 @@ fn the_migration_and_the_way_back() {
     let world = World::in_database(database);
     let port = crate::support::ports::free_port();
     // What is put in here is what the manual says to put in.
+    let old_address = old.address.to_string();
     let own = |text: &str| {
         text.replace("postgres://postgres@127.0.0.1:5432/login", &url)
             .replace("127.0.0.1:5001", &format!("127.0.0.1:{port}"))
-            .replace("127.0.0.1:5000", &old.address.to_string())
+            .replace("127.0.0.1:5000", &old_address)
             .replace("from app import", "from original import")
             .replace("her password", PASSWORD)
     };

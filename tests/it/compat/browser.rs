@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{SERVED, with_secret};
+use super::{SERVED, with_mail, with_secret};
 use crate::accounts::world::{Gateway, PASSWORD, World};
 use crate::postgres::Cluster;
 use crate::support::chromium::Chromium;
@@ -233,13 +233,7 @@ fn it_registers_and_resets_by_mail(origin: Origin) {
     let world = World::in_database(database);
     let sink = Sink::plain();
     let pages = pages("");
-    // Where the client is, from its own point of view, is known only when it runs: the link's path is what counts here.
-    let mail = format!(
-        "[accounts]\nregistration = \"verify_email\"\n[mail]\nurl = \"smtp://127.0.0.1:{}\"\nfrom = \"JWT Server <mailer@server.test>\"\n\
-         confirmation_url = \"https://client.test/#/finalize\"\nreset_url = \"https://client.test/#/reset_finalize\"\n",
-        sink.port
-    );
-    let gateway = served(&world, &pages, &mail);
+    let gateway = served(&world, &pages, &with_mail(sink.port));
     let mut client = client(origin, &gateway, pages);
     client.reads(r#"{"JWT Server Application":"Running!"}"#);
 

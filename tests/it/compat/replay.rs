@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::forge::{ACCESS, Members, REFRESH, claims_of, opened, write};
 use super::side::{People, Side};
 use super::table::{Body, Expected, More, Row, read};
-use super::{SERVED, with_secret};
+use super::{SERVED, with_mail, with_secret};
 use crate::accounts::world::World;
 use crate::postgres::Cluster;
 use crate::support::flask::{Edition, Flask, Libraries, Sink};
@@ -55,9 +55,7 @@ fn the_tables_against_the_original() {
 fn mail(edition: Edition, port: u16) -> String {
     match edition {
         Edition::Plain | Edition::Mended => String::new(),
-        Edition::Mail => format!(
-            "[accounts]\nregistration = \"verify_email\"\n[mail]\nurl = \"smtp://127.0.0.1:{port}\"\nfrom = \"JWT Server <mailer@server.test>\"\n"
-        ),
+        Edition::Mail => with_mail(port),
     }
 }
 

@@ -32,6 +32,7 @@ mod roles;
 mod sessions;
 mod settings;
 mod stand_ins;
+mod stateless;
 mod tickets;
 mod username;
 
@@ -53,6 +54,7 @@ use crate::secret::Secret;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::throttle::{self, LoginThrottle};
+use crate::token::praetorian::Praetorian;
 use crate::token::{self, Mint};
 
 use books::Books;
@@ -106,6 +108,7 @@ pub struct Accounts {
     throttle: LoginThrottle,
     stand_ins: Arc<StandIns>,
     mint: Mint,
+    praetorian: Option<Praetorian>,
     lives: Lives,
     revocations: Revocations,
     clock: Clock,
@@ -132,6 +135,7 @@ impl Accounts {
             throttle: LoginThrottle::new(tools.store, tools.throttle, tools.clock.clone()),
             stand_ins: Arc::new(stand_ins),
             mint: Mint::new(&tools.tokens, tools.keys),
+            praetorian: Praetorian::new(&tools.tokens),
             lives: Lives::new(&tools.tokens),
             pool: Arc::new(tools.pool),
             revocations: tools.revocations,
@@ -141,6 +145,11 @@ impl Accounts {
             random: SystemRandom::new(),
             upgrades: Arc::new(Semaphore::new(UPGRADES)),
         })
+    }
+
+    /// Tokens of the praetorian format, where there are any: their mail tokens are made and judged by it.
+    pub fn praetorian(&self) -> Option<&Praetorian> {
+        self.praetorian.as_ref()
     }
 
     /// The roles of a new account.

@@ -26,7 +26,7 @@ pub use bearer::Remembered;
 pub use browser::write_ticket;
 pub use check::{Authenticator, Look, Presented};
 pub use resolve::{Pending, Resolved, Resolver, Settings, Tools};
-pub use shown::{Counts, Shown, holds_api_key, shown};
+pub use shown::{Counts, Shown, holds_api_key, shown, shown_to_flask};
 
 /// A verified credential: the person, and what a backend is told about them.
 #[derive(Debug)]

@@ -273,6 +273,7 @@ fn user(id: i64, roles: &str, active: bool) -> User {
         } else {
             Vec::new()
         },
+        cut_at: None,
     }
 }
 

@@ -25,6 +25,7 @@ impl From<Error> for Problem {
                 "The refresh token is not valid any more. Log in again.",
             )
             .challenged(Challenge::Bearer),
+            Error::Praetorian(fault) => Self::new(Code::InvalidToken, fault.text()).challenged(Challenge::InvalidToken),
             Error::RegistrationClosed => {
                 Self::new(Code::RegistrationClosed, "Accounts are made by an administrator here.")
             }

@@ -26,7 +26,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::admission::{Destination, Permit};
 use crate::answer::{self, cors};
-use crate::authn::{self, Authenticator, Resolver};
+use crate::authn::{Authenticator, Resolver};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::endpoint;
@@ -169,7 +169,7 @@ impl Gateway {
         let asked = Asked {
             snapshot,
             parts,
-            shown: authn::shown(&sifted.authorization),
+            shown: credentials::shown(&snapshot, &sifted.authorization),
             cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
             ticket: parts.uri.query().and_then(session::ticket),
             cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.as_ref()))

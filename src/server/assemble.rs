@@ -113,6 +113,7 @@ impl Parts {
             store: Arc::clone(&store),
             office: office.clone(),
             api_keys: api_keys.clone(),
+            revocations: revocations.clone(),
             sealer: sealer.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
@@ -152,7 +153,8 @@ impl Parts {
             keys: KeyDesk::new(self.keeper),
             api_keys: self.authenticator.api_keys().clone(),
             admin_role: config.admin.role.clone(),
-            access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
+            issuer: config.tokens.issuer.clone(),
+            access_ttl: i64::try_from(config.tokens.longest_token().as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
             clock: self.clock,
             metrics: self.metrics,
@@ -162,11 +164,18 @@ impl Parts {
     }
 }
 
+/// How long a browser's cookie counts without a renewal, where access tokens live longer.
+const LONGEST_COOKIE: Duration = Duration::from_secs(15 * 60);
+
 fn resolving(config: &Config) -> authn::Settings {
     authn::Settings {
         admin_role: config.admin.role.clone(),
         cookie: CookieName::new(config.cookies.domain.clone()),
-        cookie_life: config.tokens.access_ttl,
+        // Tokens of the other format live for a day or more; a cookie is short-lived by its nature.
+        cookie_life: match config.tokens.praetorian {
+            Some(_) => config.tokens.access_ttl.min(LONGEST_COOKIE),
+            None => config.tokens.access_ttl,
+        },
         idle: config.tokens.refresh_idle,
     }
 }

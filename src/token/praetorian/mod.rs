@@ -7,16 +7,22 @@
 //!
 //! Where PyJWT is lenient without anybody's need (two spellings of one token, a claim that stands twice), this is not.
 
+mod claims;
 mod fault;
+mod issue;
+mod verify;
 
 pub use fault::{Claim, Fault, Purpose, Undecodable, all_roles_required, one_role_required};
 
-use aws_lc_rs::rand::SecureRandom;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
 
 use crate::principal::UserId;
 use crate::secret::Secret;
 
-use super::{AccessToken, IssueError};
+pub(super) use claims::is_one;
+pub use claims::name_of;
 
 /// How tokens of this format are made and taken.
 #[derive(Clone, Debug)]
@@ -52,7 +58,7 @@ pub struct MailToken {
 }
 
 /// An expired access token that may be refreshed: what of it is kept.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refreshable {
     /// Whose it is; `None`: nobody's that could be found.
     pub user: Option<UserId>,
@@ -60,71 +66,75 @@ pub struct Refreshable {
     pub token_id: String,
     /// When it was issued (`iat`), in Unix seconds; 0: it does not say.
     pub issued_at: i64,
+    /// `jti`, `id`, `rf_exp` as they stand there, and the claims that an application added, in their order.
+    kept: claims::Kept,
+}
+
+impl Refreshable {
     /// Until when it can be refreshed (`rf_exp`), in Unix seconds.
-    pub refresh_until: i64,
+    pub fn refresh_until(&self) -> i64 {
+        self.kept.refresh_until
+    }
 }
 
 /// Makes and judges tokens of this format; from `tokens` alone, so that whoever issues and whoever verifies has one of its own.
 #[derive(Debug)]
-pub struct Praetorian {}
+pub struct Praetorian {
+    signing: Option<hmac::Key>,
+    /// Each until when, in Unix milliseconds.
+    verifying: Vec<(hmac::Key, i64)>,
+    access_ttl: i64,
+    refresh_ttl: i64,
+    /// In seconds.
+    leeway: i64,
+    max_length: usize,
+    flask: bool,
+}
 
 impl Praetorian {
     /// By these settings; `None`: such tokens are neither issued nor taken.
-    pub fn new(_settings: &super::Settings) -> Option<Self> {
-        todo!()
+    pub fn new(settings: &super::Settings) -> Option<Self> {
+        let praetorian = settings.praetorian.as_ref()?;
+        let key = |secret: &Secret<Vec<u8>>| hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
+        let verifying = praetorian.verifying.iter();
+        Some(Self {
+            signing: praetorian.signing.as_ref().map(key),
+            verifying: verifying
+                .map(|(secret, until)| (key(secret), until.unwrap_or(i64::MAX)))
+                .collect(),
+            access_ttl: seconds(settings.access_ttl),
+            refresh_ttl: seconds(settings.refresh_ttl),
+            leeway: seconds(settings.leeway),
+            max_length: settings.max_length,
+            flask: praetorian.flask,
+        })
     }
 
     /// Whether new tokens are of this format.
     pub fn issues(&self) -> bool {
-        todo!()
+        self.signing.is_some()
     }
 
-    /// A new access token for a user, whose roles column is `roles`, at `now` (Unix milliseconds).
-    pub fn access(
-        &self,
-        _user: UserId,
-        _roles: &str,
-        _random: &dyn SecureRandom,
-        _now: i64,
-    ) -> Result<AccessToken, IssueError> {
-        todo!()
+    /// Whether the Authorization field is read, and what is no good told, as flask-praetorian does.
+    pub fn is_flask(&self) -> bool {
+        self.flask
     }
 
-    /// A new token to be sent by mail.
-    pub fn mail_token(
-        &self,
-        _purpose: MailPurpose,
-        _user: UserId,
-        _roles: &str,
-        _random: &dyn SecureRandom,
-        _now: i64,
-    ) -> Result<AccessToken, IssueError> {
-        todo!()
+    /// Whether a token that no issuer we know has written may be one of these. Where new tokens or answers are in this format,
+    /// everything is, so that it gets its words; else only what looks like one.
+    pub(super) fn takes(&self, token: &[u8]) -> bool {
+        self.flask
+            || self.signing.is_some()
+            || super::compact::Compact::parse(token, self.max_length).is_ok_and(|token| is_one(&token.payload))
     }
 
-    /// A fresh access token in place of an expired one, for a user whose roles column is `roles` now.
-    pub fn refreshed(&self, _old: &Refreshable, _roles: &str, _now: i64) -> Result<AccessToken, IssueError> {
-        todo!()
+    /// Until when a revocation of this token must be remembered at the least (Unix seconds): nothing that comes of it by a
+    /// refresh lives longer.
+    pub fn ends(&self, issued_at: i64, expires_at: i64) -> i64 {
+        issued_at.saturating_add(self.refresh_ttl).max(expires_at)
     }
+}
 
-    /// Judges a token that came by mail. `blacklisted`: whether a `jti` was revoked.
-    pub fn read_mail_token(
-        &self,
-        _purpose: MailPurpose,
-        _token: &[u8],
-        _now: i64,
-        _blacklisted: &dyn Fn(&str) -> bool,
-    ) -> Result<MailToken, Fault> {
-        todo!()
-    }
-
-    /// Judges a token that is to be refreshed.
-    pub fn read_refreshable(
-        &self,
-        _token: &[u8],
-        _now: i64,
-        _blacklisted: &dyn Fn(&str) -> bool,
-    ) -> Result<Refreshable, Fault> {
-        todo!()
-    }
+fn seconds(span: Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
 }

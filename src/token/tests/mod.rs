@@ -12,6 +12,7 @@ mod external;
 mod hostile;
 mod memory;
 mod ours;
+mod praetorian;
 mod refresh;
 mod vectors;
 

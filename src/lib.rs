@@ -47,6 +47,7 @@
 //!  3 authn     throttle   credential -> principal | failed logins
 //!  2c token               our tokens and other issuers': made, verified, remembered
 //!  2b revocation keyring  who is out, which roles are in force | the keys that sign and verify
+//!     mail                what mails say and how they get to a server
 //!     fetch               documents that others publish, such as the keys of other issuers
 //!  2a route authz identity headers rate password store upstream wire answer      each alone
 //!  1c registry tls        live exchanges and their deadlines | certificates, TLS in and out
@@ -92,6 +93,7 @@ pub mod token;
 
 pub mod fetch;
 pub mod keyring;
+pub mod mail;
 pub mod revocation;
 
 pub mod answer;

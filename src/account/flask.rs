@@ -14,7 +14,7 @@ impl Accounts {
     pub async fn register_or_login(&self, registrant: Registrant, caller: impl Into<Caller>) -> Result<Tokens, Error> {
         let caller = caller.into();
         match self.settings.registration {
-            Registration::Closed => return Err(Error::RegistrationClosed),
+            Registration::Closed | Registration::VerifyEmail => return Err(Error::RegistrationClosed),
             Registration::Open => {}
         }
         for _ in 0..LOOKS {
@@ -38,6 +38,7 @@ impl Accounts {
     pub fn confirms_addresses(&self) -> bool {
         match self.settings.registration {
             Registration::Closed | Registration::Open => false,
+            Registration::VerifyEmail => true,
         }
     }
 }

@@ -39,7 +39,7 @@ impl Accounts {
         caller: Caller,
     ) -> Result<Tokens, Error> {
         match self.settings.registration {
-            Registration::Closed => return Err(Error::RegistrationClosed),
+            Registration::Closed | Registration::VerifyEmail => return Err(Error::RegistrationClosed),
             Registration::Open => {}
         }
         let Registrant {

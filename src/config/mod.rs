@@ -26,7 +26,7 @@ pub use self::problem::{Problem, Problems, Severity};
 use crate::authz::Rule;
 use crate::net::Networks;
 use crate::{
-    account, admission, answer, endpoint, identity, password, registry, session, store, telemetry, throttle, tls,
+    account, admission, answer, endpoint, identity, mail, password, registry, session, store, telemetry, throttle, tls,
     token, upstream,
 };
 
@@ -104,6 +104,8 @@ pub struct Config {
     pub accounts: account::Settings,
     /// `[passwords]`.
     pub passwords: password::Settings,
+    /// `[mail]`; `None`: no mail is sent.
+    pub mail: Option<mail::Settings>,
     /// `[throttle]`.
     pub throttle: throttle::Settings,
     /// `[cors]`.

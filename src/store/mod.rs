@@ -1,4 +1,4 @@
-//! The store: users, sessions, signing keys, the change feed and the login throttle's counters.
+//! The store: users, sessions, signing keys, mail that waits, the change feed and the login throttle's counters.
 //!
 //! One set of traits, two complete implementations (PostgreSQL, SQLite); nobody outside asks which one it is.
 //! Every operation takes `now` from the caller (Unix milliseconds): one clock decides. Operations that must not come
@@ -13,6 +13,7 @@ use crate::principal::{SessionId, UserId};
 mod credentials;
 mod feed;
 mod lives;
+mod mail;
 mod migration;
 mod name;
 mod postgres;
@@ -22,6 +23,9 @@ mod sqlite;
 
 pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
 pub use lives::{Lasting, Life, Lives};
+pub use mail::{
+    Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewMail, Outbox, Proof, Purpose, Redeemed, Settled,
+};
 pub use name::name_key;
 pub use sessions::{NewSession, Rotation, Session, SessionKind, Sessions};
 pub use settings::{Location, Settings};
@@ -360,6 +364,9 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A complete store.
-pub trait Store: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep {}
+pub trait Store:
+    Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep
+{
+}
 
-impl<S: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep> Store for S {}
+impl<S: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep> Store for S {}

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::principal::{SessionId, UserId};
 use crate::store::*;
 mod lives;
+mod outbox;
 
 /// Something that happens in between.
 pub(crate) type Step = Box<dyn FnOnce(&mut State) + Send>;

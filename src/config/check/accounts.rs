@@ -11,11 +11,10 @@ use crate::{account, password, throttle};
 /// `[accounts]`.
 pub fn accounts(accounts: &file::Accounts, admin_role: &str, report: &mut Report<'_>) -> Option<account::Settings> {
     let key = KeyPath::of("accounts");
-    // "verify_email" is refused by the table of what comes later, with a better reason.
     let words = [
         ("closed", account::Registration::Closed),
         ("open", account::Registration::Open),
-        ("verify_email", account::Registration::Closed),
+        ("verify_email", account::Registration::VerifyEmail),
     ];
     let registration = report.choose(&key.key("registration"), &accounts.registration, &words);
     let place = key.key("default_roles");
@@ -34,6 +33,20 @@ pub fn accounts(accounts: &file::Accounts, admin_role: &str, report: &mut Report
         default_roles: default_roles?,
         admin_role: admin_role.to_owned(),
     })
+}
+
+/// Who is to confirm an address must get a mail.
+pub fn registration(accounts: &file::Accounts, mail: &file::Mail, report: &mut Report<'_>) {
+    if accounts.registration != "verify_email" {
+        return;
+    }
+    for (key, missing) in [("mail.url", mail.url.is_empty()), ("mail.from", mail.from.is_empty())] {
+        let key = KeyPath::of(key);
+        if missing && !report.failed(&key) {
+            let hint = "accounts.registration = \"verify_email\" sends a mail to whoever registers";
+            report.error(Fault::at(&key, "a value, as addresses are to be confirmed").hint(hint));
+        }
+    }
 }
 
 /// `[passwords]`.

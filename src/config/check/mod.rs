@@ -13,6 +13,7 @@ mod headers;
 mod issuers;
 mod keys;
 mod listeners;
+mod mail;
 mod routes;
 mod store;
 mod tls;
@@ -59,7 +60,17 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         &shape.compat,
         report,
     );
+    let mail = mail::mail(
+        &shape.mail,
+        mail::Surroundings {
+            host: hosts.first().map(String::as_str),
+            issuer: tokens.as_ref().map(|tokens| tokens.issuer.as_str()),
+            pages: endpoints.as_ref().and_then(|endpoints| endpoints.pages.as_deref()),
+        },
+        report,
+    );
     let accounts = accounts::accounts(&shape.accounts, &shape.admin.role, report);
+    accounts::registration(&shape.accounts, &shape.mail, report);
     let passwords = accounts::passwords(&shape.passwords, shape.compat.flask_praetorian, cores, report);
     let throttle = accounts::throttle(&shape.throttle, report);
     let cors = answers::cors(&shape.cors, dialect(shape), report);
@@ -94,6 +105,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         endpoints: endpoints?,
         accounts: accounts?,
         passwords: passwords?,
+        mail: mail?,
         throttle: throttle?,
         cors: cors?,
         cookies: cookies?,

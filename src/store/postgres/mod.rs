@@ -15,6 +15,8 @@ mod error;
 mod keys;
 mod link;
 mod lives;
+mod outbox;
+mod redeem;
 mod sessions;
 mod throttle;
 mod tickets;

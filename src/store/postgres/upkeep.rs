@@ -9,7 +9,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -20,6 +20,12 @@ const MIGRATIONS: [Migration; 3] = [
         version: 2,
         name: "browser sessions, API keys, tickets",
         sql: include_str!("../../../migrations/postgres/0002_browser_sessions_api_keys_tickets.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 3,
+        name: "mail, codes",
+        sql: include_str!("../../../migrations/postgres/0003_mail.sql"),
         min_compatible: 1,
     },
     Migration {

@@ -14,6 +14,8 @@ mod changes;
 mod engine;
 mod keys;
 mod lives;
+mod outbox;
+mod redeem;
 mod sessions;
 mod throttle;
 mod tickets;

@@ -9,7 +9,7 @@ use crate::store::{Answer, Created, Error, NewUser, User, UserChange, Users, nam
 /// Names whose keys are computed in one step.
 const KEYS_AT_ONCE: u32 = 1000;
 /// Steps a registration takes before it lets the others have their turn; `migrate` has taken them all before.
-const STEPS_PER_REGISTRATION: u32 = 5;
+pub(super) const STEPS_PER_REGISTRATION: u32 = 5;
 
 impl Users for Sqlite {
     fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
@@ -108,7 +108,7 @@ impl Sqlite {
 }
 
 /// One batch of [`Sqlite::fill_some_keys`], within a transaction: whoever writes is alone.
-fn fill_keys(connection: &Connection) -> Result<bool, Error> {
+pub(super) fn fill_keys(connection: &Connection) -> Result<bool, Error> {
     let sql = "SELECT id, username FROM users WHERE name_key IS NULL AND username IS NOT NULL ORDER BY id LIMIT ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let unkeyed = statement.query_map([KEYS_AT_ONCE], |row| {
@@ -122,7 +122,7 @@ fn fill_keys(connection: &Connection) -> Result<bool, Error> {
     Ok(!unkeyed.is_empty())
 }
 
-fn create(connection: &Connection, new: &NewUser) -> Result<Created, Error> {
+pub(super) fn create(connection: &Connection, new: &NewUser) -> Result<Created, Error> {
     let sql = "SELECT id FROM users WHERE name_key = ?1 OR username = ?2 ORDER BY id LIMIT 1";
     let named = connection
         .prepare_cached(sql)?
@@ -158,7 +158,7 @@ fn create(connection: &Connection, new: &NewUser) -> Result<Created, Error> {
         .ok_or_else(|| Error::Refused("a new row was not found again".to_owned()))
 }
 
-fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Error> {
+pub(super) fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Error> {
     let sql = "SELECT id FROM users WHERE lower(email) = lower(?1) ORDER BY id LIMIT 1";
     let found = connection
         .prepare_cached(sql)?
@@ -214,6 +214,9 @@ fn apply(connection: &Connection, id: UserId, change: &UserChange, now: i64) -> 
         forget_rehash(connection, id)?;
         end_others(connection, id, keep, now)?;
         cut(connection, id, now)?;
+    }
+    if change.active == Some(false) {
+        super::redeem::close(connection, id)?;
     }
     if let Some(grants) = &change.grants {
         replace_grants(connection, id, grants)?;

@@ -148,6 +148,11 @@ impl Libraries {
 
     /// What `tool.py` makes of this list.
     pub fn ask(&mut self, question: &Value) -> Value {
+        self.ask_text(&question.to_string())
+    }
+
+    /// The same with the members of objects in the order in which they are written.
+    pub fn ask_text(&mut self, question: &str) -> Value {
         writeln!(self.asked, "{question}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();

@@ -13,6 +13,7 @@
 )]
 
 pub mod certificates;
+pub mod chromium;
 pub mod client;
 pub mod flask;
 pub mod gateway;

@@ -3,8 +3,13 @@
 //! The original runs beside the gateway, so that what these tests believe of it is tested too (`support::flask`).
 
 mod answers;
+mod both;
+mod browser;
+mod by_mail;
 mod cors;
 mod forge;
+mod hashes;
+mod manual;
 mod registration;
 mod replay;
 mod side;
@@ -24,5 +29,21 @@ fn with_secret(world: &World<'_>, configuration: &str) -> String {
     format!(
         "{configuration}[compat]\nflask_praetorian = true\nsecret_file = \"{}\"\n",
         file.display()
+    )
+}
+
+/// The revision with mail, which goes to this port of ours.
+fn with_mail(port: u16) -> String {
+    format!(
+        r#"[accounts]
+registration = "verify_email"
+[mail]
+url = "smtp://127.0.0.1:{port}"
+from = "JWT Server <mailer@server.test>"
+subject = "Confirm"
+subject_reset = "Reset"
+confirmation_url = "https://client.test/#/finalize"
+reset_url = "https://client.test/#/reset_finalize"
+"#
     )
 }

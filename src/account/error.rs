@@ -2,6 +2,7 @@
 
 use crate::password::{self, policy};
 use crate::principal::UserId;
+use crate::token::praetorian;
 use crate::{store, token};
 
 use super::{InvalidEmail, InvalidRole, UsernameFault};
@@ -88,6 +89,9 @@ pub enum Error {
     /// Several rows have this name: one of them must be named by its id.
     #[error("several accounts have this name; use one of the ids {}", list(.0))]
     SeveralUsers(Vec<UserId>),
+    /// A token of the praetorian format is no good.
+    #[error("{}", .0.as_str())]
+    Praetorian(praetorian::Fault),
     /// More passwords wait than can be hashed in time.
     #[error("too many logins at once")]
     Busy,

@@ -244,6 +244,7 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         Error::StoreUnavailable(_) | Error::NotReady | Error::Internal(_) => LoginResult::Unavailable,
         Error::InvalidCredentials
         | Error::InvalidGrant
+        | Error::Praetorian(_)
         | Error::RegistrationClosed
         | Error::NameTaken
         | Error::EmailTaken

@@ -18,6 +18,7 @@ mod browser;
 mod caller;
 mod email;
 mod error;
+mod flask;
 mod imports;
 mod introspection;
 mod issue;
@@ -35,6 +36,7 @@ mod roles;
 mod sessions;
 mod settings;
 mod stand_ins;
+mod stateless;
 mod tickets;
 mod username;
 
@@ -56,6 +58,7 @@ use crate::secret::Secret;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::throttle::{self, LoginThrottle};
+use crate::token::praetorian::Praetorian;
 use crate::token::{self, Mint};
 
 use books::Books;
@@ -67,6 +70,7 @@ pub use browser::{Browser, BrowserSession};
 pub use caller::Caller;
 pub use email::InvalidEmail;
 pub use error::Error;
+pub use flask::MailTokens;
 pub use imports::{ForeignAccount, Taken};
 pub use introspection::{Active, TokenKind};
 pub use issue::Tokens;
@@ -114,6 +118,7 @@ pub struct Accounts {
     throttle: LoginThrottle,
     stand_ins: Arc<StandIns>,
     mint: Mint,
+    praetorian: Option<Praetorian>,
     lives: Lives,
     revocations: Revocations,
     clock: Clock,
@@ -141,6 +146,7 @@ impl Accounts {
             throttle: LoginThrottle::new(tools.store, tools.throttle, tools.clock.clone()),
             stand_ins: Arc::new(stand_ins),
             mint: Mint::new(&tools.tokens, tools.keys),
+            praetorian: Praetorian::new(&tools.tokens),
             lives: Lives::new(&tools.tokens),
             pool: Arc::new(tools.pool),
             revocations: tools.revocations,
@@ -151,6 +157,11 @@ impl Accounts {
             random: SystemRandom::new(),
             upgrades: Arc::new(Semaphore::new(UPGRADES)),
         })
+    }
+
+    /// Tokens of the praetorian format, where there are any: their mail tokens are made and judged by it.
+    pub fn praetorian(&self) -> Option<&Praetorian> {
+        self.praetorian.as_ref()
     }
 
     /// The roles of a new account.

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::password::{Scheme, policy};
+use crate::password::policy;
 use crate::secret::{Secret, sha256};
 use crate::store::{
     Enrolled, Enrolment as NewEnrolment, MailKind, MailLimits, NewMail, NewUser, Proof, Purpose, Redeemed, User,
@@ -13,6 +13,7 @@ use crate::store::{
 };
 
 use super::mailing::Mailing;
+use super::registration::Rules;
 use super::{Accounts, Caller, Error, Registrant, Registration, Tokens, audit, email, roles};
 
 /// Mails to one address within an hour. One who does not find the first four will not find the sixth either.
@@ -92,8 +93,8 @@ impl Accounts {
         let address = email
             .filter(|address| !address.is_empty())
             .ok_or(Error::EmailRequired)?;
-        self.judge(&username, &password, Some(&address))?;
-        let hash = self.pool.hash(password, Scheme::default()).await?;
+        self.judge(rules(mailing), &username, &password, Some(&address))?;
+        let hash = self.pool.hash(password, self.pool.settings().scheme).await?;
         let kept = roles::keep(&self.settings.default_roles, &self.settings.admin_role)?;
         let now = self.clock.unix_millis();
         let user = NewUser {
@@ -199,16 +200,19 @@ impl Accounts {
             } => {
                 let once = Some((hash(&format!("jti:{token_id}")), expires_at));
                 let owner = self.books.ask("user", store.user(user)).await?;
+                let owner = Some(owner.ok_or(Error::NoSuchUser)?);
                 (Proof::Token { user, once }, owner)
             }
         };
         // Before anybody hashes for it; and a password that will not do does not use up the code.
         let owner = owner.ok_or(Error::InvalidCode)?;
-        let reasons = policy::check(new.expose(), &owner.username, self.pool.settings().min_length);
+        let mut reasons = policy::check(new.expose(), &owner.username, self.pool.settings().min_length);
+        let rules = self.mailing().map_or(Rules::All, rules);
+        reasons.retain(|reason| rules.ask_for(*reason));
         if !reasons.is_empty() {
             return Err(Error::WeakPassword(reasons));
         }
-        let hash = self.pool.hash(new, Scheme::default()).await?;
+        let hash = self.pool.hash(new, self.pool.settings().scheme).await?;
         let now = self.clock.unix_millis();
         let before = self.books.ask("sessions_of", store.sessions_of(owner.id, now)).await?;
         let reset = self
@@ -250,6 +254,14 @@ impl Accounts {
             name: name.to_owned(),
             client: client(caller.address),
         })
+    }
+}
+
+/// Beside a Flask server there are no rules of passwords but their length.
+fn rules(mailing: &Mailing) -> Rules {
+    match mailing.codes.are_opaque() {
+        true => Rules::All,
+        false => Rules::Lengths,
     }
 }
 

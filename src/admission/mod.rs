@@ -4,6 +4,7 @@
 
 mod counted;
 mod entry;
+mod flask;
 mod handshakes;
 mod permit;
 mod place;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use super::place::{Agreement, Kind, OwnPlace, Place};
 use super::rivals::rivals;
 use super::watch::{Landing, Unwatched, Watch};
@@ -109,6 +111,23 @@ impl Policy {
         watch: &mut W,
     ) -> (Result<Permit, Refusal>, Option<Arc<RouteEntry>>) {
         let path = question.target.canonical();
+        let options = Method::OPTIONS;
+        let as_options = Question {
+            method: &options,
+            preflight: false,
+            ..*question
+        };
+        // Where our own URLs answer OPTIONS themselves, a preflight is a request for that like any other.
+        let answers_options = |question: &Question<'_>| {
+            matches!(
+                self.endpoints.find(question.host, question.method, path),
+                Match::Found(_)
+            )
+        };
+        let question = match question.preflight && answers_options(&as_options) {
+            true => &as_options,
+            false => question,
+        };
         let own = self.endpoints.find(question.host, question.method, path);
         let found = match own {
             Match::NotFound => self.routes.find(question.host, question.method, path),

@@ -1,5 +1,5 @@
 //! Questions that memory cannot decide: an API key that is met for the first time, a ticket, a cookie whose short life is
-//! over; a token of another issuer with a key that is not known yet. Each is put once, to the store or to the issuer, however
+//! over; a token of another issuer with a key that is not known yet; a token that names its user by a key alone. Each is put once, to the store or to the issuer, however
 //! many requests wait for the answer, and not for longer than [`PATIENCE`].
 
 use std::fmt;
@@ -17,12 +17,12 @@ use super::flights::Flights;
 use super::{Counts, Fault, Outcome, Proof};
 use crate::clock::Clock;
 use crate::office::Office;
-use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId};
-use crate::revocation::{plain_roles, roles_in_force};
+use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId, UserId};
+use crate::revocation::{Revocations, plain_roles, roles_in_force};
 use crate::session::{self, Claims, CookieName, Found, Sealer};
 use crate::store::{ApiKey, Store, Ticket, User};
 use crate::telemetry::{Metrics, StoreResult};
-use crate::token::IssuerKeys;
+use crate::token::{IssuerKeys, praetorian};
 
 /// How long a request waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -35,7 +35,9 @@ const RENEWED_FOR_MS: i64 = 30_000;
 /// How long nothing is renewed ahead of time after the store did not answer: every cookie that is still good would have its
 /// request wait for nothing.
 const PAUSE_MS: i64 = 2_000;
-/// Renewed cookies that are remembered at once.
+/// How long a user who is not there is not asked for again. Nobody tells of a new row under a key that was never known.
+const STRANGE_FOR_MS: i64 = 2_000;
+/// Renewed cookies, and users who are not there, that are remembered at once.
 const RENEWED_AT_MOST: usize = 16_384;
 
 /// A question.
@@ -54,6 +56,8 @@ pub enum Pending {
     Session(SessionId),
     /// Which keys does this issuer have by now?
     IssuerKeys(IssuerKeys),
+    /// Who is this user, whom a token names by the key alone?
+    User(UserId),
 }
 
 /// What the store said, for one request.
@@ -120,6 +124,8 @@ pub struct Tools {
     pub office: Office,
     /// What is known of API keys.
     pub api_keys: ApiKeys,
+    /// What is known of users.
+    pub revocations: Revocations,
     /// Seals cookies.
     pub sealer: Sealer,
     /// The time.
@@ -140,6 +146,9 @@ struct Inner {
     questions: Semaphore,
     keys: Flights<ShownKeyHash, Resolved>,
     sessions: Flights<SessionId, Resolved>,
+    users: Flights<UserId, Resolved>,
+    /// Users that are not there, and until when nobody asks again.
+    strangers: papaya::HashMap<UserId, i64, RandomState>,
     renewed: papaya::HashMap<SessionId, Renewed, RandomState>,
     renewed_for: i64,
     paused_until: AtomicI64,
@@ -171,6 +180,8 @@ impl Resolver {
             questions: Semaphore::new(QUESTIONS),
             keys: Flights::default(),
             sessions: Flights::default(),
+            users: Flights::default(),
+            strangers: papaya::HashMap::default(),
             renewed: papaya::HashMap::default(),
         }))
     }
@@ -192,6 +203,7 @@ impl Resolver {
                 keys.ask(PATIENCE).await;
                 Resolved::fault(Fault::IssuerUnreachable)
             }
+            Pending::User(user) => self.identify(user).await,
         }
     }
 
@@ -279,6 +291,32 @@ impl Resolver {
             }))
         });
         self.0.keys.share(flight, ask).await
+    }
+
+    /// Who a user is goes where every worker finds it, and the token is looked at again; the answer here is for what is not
+    /// to be found there.
+    async fn identify(&self, id: UserId) -> Resolved {
+        let unknown = || Resolved::fault(Fault::Praetorian(praetorian::Fault::UnknownId));
+        let now = self.0.tools.clock.unix_millis();
+        if self.0.strangers.pin().get(&id).is_some_and(|until| now < *until) {
+            return unknown();
+        }
+        let ask = self.ask("user", move |inner| async move {
+            let found = inner.tools.store.user(id).await?;
+            let now = inner.tools.clock.unix_millis();
+            Ok(match found {
+                Some(user) => {
+                    let tools = &inner.tools;
+                    tools.revocations.learn(&user, &tools.settings.admin_role, now);
+                    Resolved::fault(Fault::Unresolved)
+                }
+                None => {
+                    inner.remember_stranger(id, now);
+                    unknown()
+                }
+            })
+        });
+        self.0.users.share(id, ask).await
     }
 
     async fn ticket(&self, hash: [u8; 32]) -> Resolved {
@@ -406,6 +444,16 @@ impl Inner {
             outcome: Outcome::Known(Arc::new(Proof::of(Arc::new(person)))),
             as_kind: Some(ticket.credential),
             cookie: None,
+        }
+    }
+
+    fn remember_stranger(&self, id: UserId, now: i64) {
+        let strangers = self.strangers.pin();
+        if strangers.len() >= RENEWED_AT_MOST {
+            strangers.retain(|_, until| now < *until);
+        }
+        if strangers.len() < RENEWED_AT_MOST {
+            strangers.insert(id, now.saturating_add(STRANGE_FOR_MS));
         }
     }
 

@@ -107,6 +107,7 @@ fn settings() -> Settings {
             roles: RoleMapping::AsIs,
             leeway: Duration::ZERO,
         }],
+        praetorian: None,
     }
 }
 
@@ -272,6 +273,7 @@ fn user(id: i64, roles: &str, active: bool) -> User {
         } else {
             Vec::new()
         },
+        cut_at: None,
     }
 }
 

@@ -44,6 +44,7 @@ pub fn failed(what: &str, error: Error) -> Failure {
         | Error::Inactive
         | Error::TooManyAttempts { .. }
         | Error::InvalidGrant
+        | Error::Praetorian(_)
         | Error::RegistrationClosed
         | Error::NoSession
         | Error::CredentialNotAllowed

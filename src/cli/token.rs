@@ -17,7 +17,8 @@ use crate::principal::{Issuer, Person};
 use crate::revocation::{Revocations, Standing};
 use crate::server;
 use crate::store::{Change, Store};
-use crate::token::{self, Error, Inspection, Presented, Verifier};
+use crate::token::praetorian::{Fault, Purpose, Undecodable};
+use crate::token::{self, Error, Inspection, Named, Presented, Verified, Verifier};
 
 /// Nobody's token is longer; what is, is no token.
 const LARGEST: u64 = 1 << 20;
@@ -203,18 +204,18 @@ fn whole_millis(millis: f64) -> i64 {
 
 fn judged(inspection: &Inspection, known: &Known, token: &str) -> Result<String, Failure> {
     let bad = |cause: &dyn std::fmt::Display, hint: String| Failure::run("the token is not good", cause, hint);
-    let person = match &inspection.verdict {
-        Ok(verified) => &verified.person,
+    let verified = match &inspection.verdict {
+        Ok(verified) => verified,
         Err(error) => return Err(bad(error, hint(error, known, token))),
     };
-    match known.revocations.verdict(person) {
-        Standing::Good => Ok(good(person, person)),
-        Standing::Changed(in_force) => Ok(good(person, &in_force)),
-        Standing::Ended => Err(bad(&Error::Revoked, hint(&Error::Revoked, known, token))),
+    match verified.in_force(&known.revocations) {
+        Ok(in_force) => Ok(good(verified, &in_force)),
+        Err(error) => Err(bad(&error, hint(&error, known, token))),
     }
 }
 
-fn good(person: &Person, in_force: &Person) -> String {
+fn good(verified: &Verified, in_force: &Person) -> String {
+    let person = &verified.person;
     let of = match &person.issuer {
         Issuer::Local => "of this gateway".to_owned(),
         Issuer::External(issuer) => format!("of {}", terminal::shown(issuer)),
@@ -224,7 +225,7 @@ fn good(person: &Person, in_force: &Person) -> String {
         false => format!("roles {}", terminal::shown(&person.roles.to_column())),
     };
     let mut text = format!("good: {} {of}, {}\n", terminal::shown(&in_force.name), roles(in_force));
-    if person.roles != in_force.roles {
+    if verified.named == Named::InFull && person.roles != in_force.roles {
         writeln!(
             text,
             "the token itself says {}; the stored ones are in force",
@@ -246,7 +247,12 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
     if let (Error::KeyNotFetched, Some(why)) = (error, &known.unfetched) {
         return format!("the keys of the issuer could not be fetched: {why}");
     }
+    if let (Error::NotIdentified(_), Some(missing)) = (error, &known.missing) {
+        return format!("the store could not be asked who the user is:\n{missing}");
+    }
     let text = match error {
+        Error::NotIdentified(_) => "the token names its user by the key alone, and the store was not asked",
+        Error::Praetorian(fault) => praetorian_hint(*fault),
         Error::TooLong => "a longer one is accepted with tokens.max_length",
         Error::Malformed(_) => "give the whole token: three parts with dots between them, without blanks or quotes",
         Error::UnsupportedHeader(_) => "the issuer must leave this out of the token's header",
@@ -264,4 +270,33 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
         Error::NotReady => "start the gateway once, so that it makes its keys",
     };
     text.to_owned()
+}
+
+/// The same for a token of the praetorian format.
+fn praetorian_hint(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Undecodable(Undecodable::Signature) => {
+            "it was changed after it was signed, or signed with another SECRET_KEY than those in [compat]"
+        }
+        Fault::Undecodable(Undecodable::TooLong) => "a longer one is accepted with tokens.max_length",
+        Fault::Undecodable(Undecodable::Algorithm) => "tokens of this format are signed by HS256",
+        Fault::Undecodable(_) | Fault::MissingToken | Fault::HeaderStructure => {
+            "give the whole token: three parts with dots between them, without blanks or quotes"
+        }
+        Fault::MissingClaim(_) | Fault::NoId => "the server that issued it must give this claim",
+        Fault::Expired(Purpose::Access) => "get a new one with POST /api/refresh, or log in again",
+        Fault::Expired(_) | Fault::ExpiredRefresh => "log in again",
+        Fault::EarlyRefresh => "it counts; there is nothing to refresh yet",
+        Fault::MisusedRegistration(_) | Fault::MisusedReset(_) | Fault::InvalidRegistration | Fault::InvalidReset => {
+            "use an access token, not one that was sent by mail"
+        }
+        Fault::Blacklisted => "it was revoked by its jti, by a logout or `doorward token revoke`; log in again",
+        Fault::UnknownId | Fault::UnknownRegistrant | Fault::MissingUser => {
+            "`doorward user list` says which users there are"
+        }
+        Fault::Revoked | Fault::Inactive => {
+            "the user is not active, or has another password since; `doorward user show` says more"
+        }
+        Fault::MissingRole => "`doorward user roles` gives roles",
+    }
 }

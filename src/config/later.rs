@@ -25,8 +25,6 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 /// The table.
 const LATER: &[Later] = &[
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
-    later("tokens.format", &[], "the token format of flask-praetorian"),
-    later("compat", &[], "taking the place of a Flask server"),
     later(
         "endpoints.health",
         &[],

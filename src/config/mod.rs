@@ -96,6 +96,8 @@ pub struct Config {
     pub store: store::Settings,
     /// `[tokens]`.
     pub tokens: token::Settings,
+    /// `[compat]`, what is not `[tokens]`' own.
+    pub compat: Compat,
     /// `[endpoints]`.
     pub endpoints: endpoint::Settings,
     /// `[accounts]`.
@@ -174,6 +176,13 @@ impl Admin {
             ..Rule::role(&self.role)
         }
     }
+}
+
+/// `[compat]`: taking the place of a server built with Flask and flask-praetorian.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// Whether answers are those of that server (`compat.flask_praetorian`).
+    pub flask: bool,
 }
 
 /// `[limits]`.

@@ -69,8 +69,10 @@ struct TokenAnswer<'a> {
     access_token: &'a str,
     token_type: &'static str,
     expires_in: i64,
-    refresh_token: &'a str,
-    refresh_expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_in: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -213,7 +215,7 @@ pub(super) fn named_token_answer(tokens: &Tokens, user: Option<&str>) -> Answer 
             access_token: tokens.access_token.expose(),
             token_type: "Bearer",
             expires_in: tokens.expires_in,
-            refresh_token: tokens.refresh_token.expose(),
+            refresh_token: tokens.refresh_token.as_ref().map(|token| token.expose().as_str()),
             refresh_expires_in: tokens.refresh_expires_in,
         },
     )

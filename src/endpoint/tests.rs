@@ -37,6 +37,7 @@ fn gate(wish: Wish) -> Gate {
         store: fake.clone(),
         office: office.office(),
         api_keys: authn::ApiKeys::default(),
+        revocations: bench.revocations.clone(),
         sealer: crate::session::Sealer::new(crate::keyring::SealingKeys::default()),
         clock: bench.clock.clone(),
         metrics: Arc::clone(&bench.metrics),

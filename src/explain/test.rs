@@ -84,6 +84,8 @@ impl Expect {
             Refusal::CredentialsRequired => Self::Challenge,
             Refusal::BadCredential(fault) => match fault {
                 Fault::Malformed | Fault::Invalid(_) | Fault::Ended => Self::Challenge,
+                Fault::Praetorian(fault) if fault.status() == 401 => Self::Challenge,
+                Fault::Praetorian(_) => Self::Forbid,
                 Fault::Several
                 | Fault::SeveralCookies
                 | Fault::NotReady

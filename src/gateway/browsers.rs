@@ -8,14 +8,42 @@ use super::complaints::Complaint;
 use super::credentials::Asked;
 use super::{Gateway, Record, Snapshot};
 use crate::admission::Refusal;
+use crate::answer::Dialect;
+use crate::authn::{Fault, Shown};
+use crate::authz::Rule;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
+
+/// To that server's library an Authorization field without a bearer token is a broken one, whatever it may be to others.
+fn shown_at_all(refusal: Refusal, shown: &Shown<'_>) -> Refusal {
+    match (refusal, shown) {
+        (Refusal::CredentialsRequired, Shown::Basic(_) | Shown::OtherScheme) => {
+            Refusal::BadCredential(Fault::Malformed)
+        }
+        (refusal, _) => refusal,
+    }
+}
+
+/// The rule of what was asked for: a route's, or that of our own URLs that ask for a role, which is one and the same.
+fn rule<'a>(asked: &'a Asked<'_>, record: &'a Record) -> Option<&'a Rule> {
+    match &record.route {
+        Some(entry) => Some(&entry.route.rule),
+        None => {
+            let mut rules = asked.snapshot.endpoints.rules().iter().map(|row| &row.rule);
+            rules.find(|rule| rule.asks_for_roles())
+        }
+    }
+}
 
 impl Gateway {
     /// The problem of a refusal, with the way a browser goes and the challenges of the route.
     pub(super) fn problem(&self, refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
         let leads_to = self.leads_to(&refusal, asked, record);
-        let problem = Problem::from(refusal);
+        let problem = match asked.snapshot.dialect {
+            Dialect::Standard => Problem::from(refusal),
+            Dialect::Flask => shown_at_all(refusal, &asked.shown)
+                .in_flask(rule(asked, record), record.proof.as_ref().map(|proof| &*proof.person)),
+        };
         let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
         // Many clients send Basic only when it is asked for (RFC 7617 section 2).
         let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));

@@ -10,7 +10,6 @@ use super::credentials::{self, Asked};
 use super::{Body, Connection, Gateway, Protocol, Record, Snapshot, address, client, fields, record, upgrade};
 use super::{asked_by_preflight, is_never_served, refused};
 use crate::admission::{Destination, Permit, Refusal};
-use crate::authn;
 use crate::codes::Code;
 use crate::endpoint::forward_auth::{self, Decision, Dialect, Head, Original};
 use crate::headers::Sifted;
@@ -142,7 +141,7 @@ impl Gateway {
             snapshot,
             parts,
             method: &original.method,
-            shown: authn::shown(&context.sifted.authorization),
+            shown: credentials::shown(snapshot, &context.sifted.authorization),
             cookie: credentials::cookie(parts, context.sifted, self.resolver.cookie_name()),
             ticket: target.query().and_then(session::ticket),
             cross_site: (context.sifted.cookie && credentials::may_harm(&original.method, upgrades))

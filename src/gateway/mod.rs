@@ -29,7 +29,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::admission::{Destination, Permit};
 use crate::answer::{self, cors};
-use crate::authn::{self, Authenticator, Resolver};
+use crate::authn::{Authenticator, Resolver};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::endpoint;
@@ -88,6 +88,7 @@ impl Gateway {
         let host = kept(header::HOST, snapshot.access_log);
         let trace = kept(TRACE, snapshot.access_log);
         let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
+        let asked_headers = snapshot.cors.asked_of_any_answer(&method, &parts.headers);
         let mut record = Record::begun(began);
         let exchange = connection.begin();
         let mut message = Message {
@@ -101,7 +102,10 @@ impl Gateway {
             Ok(response) => (response, None),
             Err(problem) => match record.question {
                 Some(question) => (Self::refuse(question, &problem), Some(problem)),
-                None => (Body::whole(answer::problem(&problem)), Some(problem)),
+                None => (
+                    Body::whole(answer::problem_in(&problem, snapshot.dialect)),
+                    Some(problem),
+                ),
             },
         };
         if !matches!(response.body(), Body::Switched) {
@@ -109,6 +113,9 @@ impl Gateway {
         }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
+            if let Some(asked) = &asked_headers {
+                snapshot.cors.allow_asked(asked, response.headers_mut());
+            }
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close)
                 && match record.question {
                     // What stands behind its head may be the next question.
@@ -187,7 +194,7 @@ impl Gateway {
             snapshot,
             parts,
             method: &parts.method,
-            shown: authn::shown(&sifted.authorization),
+            shown: credentials::shown(snapshot, &sifted.authorization),
             cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
             ticket: parts.uri.query().and_then(session::ticket),
             cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.is_some()))

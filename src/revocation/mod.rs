@@ -26,6 +26,8 @@ pub use watch::Watch;
 
 /// Tokens issued up to this long after a census are judged by it: the replicas' clocks may differ by as much.
 const CENSUS_MARGIN_SECONDS: i64 = 10;
+/// Users that are known only because somebody asked who they are: beyond, all of those are asked for again.
+const LEARNED_AT_MOST: usize = 250_000;
 
 /// What became of a verified person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,21 @@ pub enum Standing {
     Changed(Arc<Person>),
     /// The session has ended, or the user is gone or deactivated.
     Ended,
+}
+
+/// Who a token means that names its user by a key alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// This person, with the name and roles in force.
+    Known(Arc<Person>),
+    /// Nobody has asked yet: [`Revocations::learn`] who it is.
+    Unknown(UserId),
+    /// The token was revoked by its own name.
+    TokenRevoked,
+    /// The user may not come in any more, or the token was issued before something that ended all tokens of the user.
+    Revoked,
+    /// There is no such user.
+    Gone,
 }
 
 /// What a caller must do after changes were applied.
@@ -73,12 +90,15 @@ struct Overlay {
     until: i64,
     /// The generation in which it was learned: a census must know what is younger than itself.
     learned: u64,
+    /// Somebody asked who this is: an active user stays known, and is kept up to date by the feed.
+    kept: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Deleted or deactivated.
-    Out,
+    /// Deleted.
+    Gone,
+    Inactive,
     In(Arc<InForce>),
 }
 
@@ -89,6 +109,8 @@ struct InForce {
     /// Without the gateway's own role: an API key never has that.
     plain: Roles,
     email: Option<String>,
+    /// Tokens without a session that were issued up to then (Unix milliseconds) are dead.
+    cut_at: Option<i64>,
 }
 
 /// A census that was taken: users up to this id that it did not meet are gone.
@@ -202,7 +224,7 @@ impl Revocations {
         let shared = &self.0;
         let before = self.len();
         shared.sessions.pin().retain(|_, until| *until > now);
-        shared.users.pin().retain(|_, overlay| overlay.until > now);
+        shared.users.pin().retain(|_, overlay| overlay.is_needed(now));
         shared.bans.pin().retain(|_, (_, until)| *until > now);
         if shared.census.load().as_ref().is_some_and(|taken| taken.until <= now) {
             shared.census.store(None);
@@ -261,19 +283,65 @@ impl Revocations {
         {
             return Standing::Ended;
         }
+        // The name of an API key is none of a token.
+        let by_token = person.credential == CredentialKind::Bearer;
+        if by_token && person.token_id.as_deref().is_some_and(|id| self.is_token_revoked(id)) {
+            return Standing::Ended;
+        }
         let Some(user) = person.user else { return Standing::Good };
         match self.0.users.pin().get(&user).map(|overlay| &overlay.state) {
-            Some(State::Out) => Standing::Ended,
+            Some(State::Gone | State::Inactive) => Standing::Ended,
+            Some(State::In(now)) if now.cuts(person) => Standing::Ended,
             Some(State::In(now)) if now.describes(person) => Standing::Good,
-            Some(State::In(now)) => Standing::Changed(Arc::new(Person {
-                name: now.name.clone(),
-                roles: now.roles_of(person),
-                email: now.email.clone(),
-                ..person.clone()
-            })),
+            Some(State::In(now)) => Standing::Changed(Arc::new(now.person(person))),
             None if self.missed_by_census(user, person.issued_at) => Standing::Ended,
             None => Standing::Good,
         }
+    }
+
+    /// Who a token means that names its user by a key alone, and whether it still counts.
+    pub fn identify(&self, person: &Person) -> Identity {
+        let Some(user) = person.user else { return Identity::Gone };
+        if person.token_id.as_deref().is_some_and(|id| self.is_token_revoked(id)) {
+            return Identity::TokenRevoked;
+        }
+        match self.0.users.pin().get(&user).map(|overlay| &overlay.state) {
+            Some(State::Gone) => Identity::Gone,
+            Some(State::Inactive) => Identity::Revoked,
+            Some(State::In(now)) if now.cuts(person) => Identity::Revoked,
+            Some(State::In(now)) => Identity::Known(Arc::new(now.person(person))),
+            None if self.missed_by_census(user, person.issued_at) => Identity::Gone,
+            None => Identity::Unknown(user),
+        }
+    }
+
+    /// Whether one of our own tokens was revoked by its name (`jti`).
+    pub fn is_token_revoked(&self, id: &str) -> bool {
+        let bans = self.0.bans.pin();
+        !bans.is_empty() && bans.contains_key(&Ban::of_ours(id))
+    }
+
+    /// Takes in who a user is, as the store just said. What the feed has told meanwhile is younger, and stays; what it tells
+    /// from now on keeps this up to date.
+    pub fn learn(&self, user: &User, admin_role: &str, now: i64) {
+        let users = self.0.users.pin();
+        if users.len() >= LEARNED_AT_MOST {
+            users.retain(|_, overlay| overlay.until > now);
+        }
+        let overlay = Overlay {
+            state: State::of(Some(user), admin_role),
+            until: i64::MIN,
+            learned: self.generation(),
+            kept: true,
+        };
+        // Whoever is not active is asked for again when this is swept: nobody is told of a user who comes back.
+        users.get_or_insert(user.id, overlay);
+    }
+
+    /// Refuses one of our own tokens here at once, by its name; the feed tells the other replicas.
+    pub fn revoke_token_now(&self, id: &str, until: i64) {
+        self.remember_ban(&Ban::of_ours(id), 0, until);
+        self.changed();
     }
 
     fn missed_by_census(&self, user: UserId, issued_at: i64) -> bool {
@@ -296,11 +364,13 @@ impl Revocations {
             state: state.clone(),
             until,
             learned,
+            kept: false,
         };
         let merge = |known: &Overlay| Overlay {
             state: state.clone(),
             until: until.max(known.until),
             learned,
+            kept: known.kept,
         };
         self.0.users.pin().update_or_insert(user, merge, overlay);
     }
@@ -328,13 +398,39 @@ impl State {
                 roles: roles_in_force(user, admin_role),
                 plain: plain_roles(user, admin_role),
                 email: user.email.clone().filter(|_| user.email_verified),
+                cut_at: user.cut_at,
             })),
-            Some(_) | None => Self::Out,
+            Some(_) => Self::Inactive,
+            None => Self::Gone,
         }
     }
 }
 
+impl Overlay {
+    fn is_needed(&self, now: i64) -> bool {
+        self.until > now || (self.kept && matches!(self.state, State::In(_)))
+    }
+}
+
 impl InForce {
+    fn person(&self, person: &Person) -> Person {
+        Person {
+            name: self.name.clone(),
+            roles: self.roles_of(person),
+            email: self.email.clone(),
+            ..person.clone()
+        }
+    }
+
+    /// Whether this is a token that stands for itself, and was issued before something that ended all of these.
+    fn cuts(&self, person: &Person) -> bool {
+        person.session.is_none()
+            && person.credential == CredentialKind::Bearer
+            && self
+                .cut_at
+                .is_some_and(|cut| person.issued_at.saturating_mul(1000) <= cut)
+    }
+
     /// What this credential of the user gives.
     fn roles_of(&self, person: &Person) -> Roles {
         let all = match person.credential {
@@ -393,7 +489,7 @@ impl Census {
             .iter()
             .filter(|(id, known)| **id <= highest && known.learned < self.begun);
         for id in not_met.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.revocations.remember_user(id, State::Out, self.until);
+            self.revocations.remember_user(id, State::Gone, self.until);
         }
         drop(users);
         let issued_until = now.div_euclid(1000).saturating_add(CENSUS_MARGIN_SECONDS);

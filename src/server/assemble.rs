@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use super::StartError;
 use super::feed::Feed;
 use super::keys::KeyDesk;
-use crate::account::{Accounts, CodeKind, Mailing};
+use crate::account::{Accounts, CodeKind, MailTokens, Mailing};
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::authz::Rule;
@@ -118,6 +118,7 @@ impl Parts {
             store: Arc::clone(&store),
             office: office.clone(),
             api_keys: api_keys.clone(),
+            revocations: revocations.clone(),
             sealer: sealer.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
@@ -159,7 +160,8 @@ impl Parts {
             keys: KeyDesk::new(self.keeper),
             api_keys: self.authenticator.api_keys().clone(),
             admin_role: config.admin.role.clone(),
-            access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
+            issuer: config.tokens.issuer.clone(),
+            access_ttl: i64::try_from(config.tokens.longest_token().as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
             clock: self.clock,
             metrics: self.metrics,
@@ -169,6 +171,9 @@ impl Parts {
         self.office.spawn(self.services.accounts.send_mails(stopped))
     }
 }
+
+/// How long a browser's cookie counts without a renewal, where access tokens live longer.
+const LONGEST_COOKIE: Duration = Duration::from_secs(15 * 60);
 
 fn mailing(config: &Config) -> Result<Option<Mailing>, StartError> {
     let Some(settings) = config.mail.clone() else {
@@ -181,14 +186,23 @@ fn mailing(config: &Config) -> Result<Option<Mailing>, StartError> {
             "check mail.url, and the system's authorities",
         )
     })?;
-    Ok(Some(Mailing::new(post, CodeKind::Opaque)))
+    // Clients that came from a Flask server show what its library would have sent them.
+    let codes = match MailTokens::new(&config.tokens).filter(|_| config.compat.flask) {
+        Some(tokens) => CodeKind::Praetorian(Arc::new(tokens)),
+        None => CodeKind::Opaque,
+    };
+    Ok(Some(Mailing::new(post, codes)))
 }
 
 fn resolving(config: &Config) -> authn::Settings {
     authn::Settings {
         admin_role: config.admin.role.clone(),
         cookie: CookieName::new(config.cookies.domain.clone()),
-        cookie_life: config.tokens.access_ttl,
+        // Tokens of the other format live for a day or more; a cookie is short-lived by its nature.
+        cookie_life: match config.tokens.praetorian {
+            Some(_) => config.tokens.access_ttl.min(LONGEST_COOKIE),
+            None => config.tokens.access_ttl,
+        },
         idle: config.tokens.refresh_idle,
     }
 }
@@ -258,6 +272,7 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         reserved: Arc::new(Reserved::new(names.into_iter().flatten())),
         identity: identity.clone(),
         cors: config.cors.clone(),
+        dialect: config.endpoints.dialect,
         policy,
         endpoints,
         upstreams,

@@ -106,6 +106,9 @@ pub struct User {
     pub email_verified: bool,
     /// Gateway roles granted by command (`admin.role`), kept apart from the roles column.
     pub grants: Vec<String>,
+    /// Tokens without a session that were issued up to then (Unix milliseconds) are dead: the password was changed, or the
+    /// account closed for a while.
+    pub cut_at: Option<i64>,
 }
 
 /// A user to be made.
@@ -173,6 +176,8 @@ pub trait Users: Send + Sync {
     fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>>;
     /// The user with this key.
     fn user(&self, id: UserId) -> Answer<'_, Option<User>>;
+    /// The same, after every change of the row that is under way: what is not in the answer comes after it.
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>>;
     /// Users in the order of their ids, after `after`, at most `limit`.
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>>;
     /// Makes a user. Of several simultaneous calls with one name key exactly one makes a row.

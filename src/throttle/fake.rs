@@ -54,6 +54,7 @@ impl Fake {
             email: None,
             email_verified: false,
             grants: Vec::new(),
+            cut_at: None,
         };
         state.users.insert(id, (user, name_key(username)));
         id
@@ -105,6 +106,9 @@ impl Users for Fake {
     fn user(&self, id: UserId) -> Answer<'_, Option<User>> {
         self.answer(move |state| state.users.get(&id).map(|(user, _)| user.clone()))
     }
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
+        self.user(id)
+    }
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>> {
         self.answer(move |state| {
             let users = state.users.values().map(|(user, _)| user);
@@ -135,6 +139,7 @@ impl Users for Fake {
                 email: new.email,
                 email_verified: new.email_verified,
                 grants: new.grants,
+                cut_at: None,
             };
             state.users.insert(id, (user.clone(), new.name_key));
             Created::New(user)

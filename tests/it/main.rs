@@ -12,6 +12,7 @@
 mod accounts;
 mod attack;
 mod cli;
+mod compat;
 mod documents;
 mod explain;
 mod forward;

@@ -13,7 +13,9 @@
 )]
 
 pub mod certificates;
+pub mod chromium;
 pub mod client;
+pub mod flask;
 pub mod gateway;
 pub mod h2fields;
 pub mod h2raw;

@@ -78,6 +78,7 @@ fn tokens() -> token::Settings {
         max_length: 8192,
         cache: 100,
         trusted_issuers: Vec::new(),
+        praetorian: None,
     }
 }
 

@@ -50,7 +50,15 @@ pub fn registration(accounts: &file::Accounts, mail: &file::Mail, report: &mut R
 }
 
 /// `[passwords]`.
-pub fn passwords(passwords: &file::Passwords, cores: usize, report: &mut Report<'_>) -> Option<password::Settings> {
+///
+/// Beside a Flask server (`flask`) new hashes are of the kind it makes itself, unless better ones are asked for: it reads
+/// both.
+pub fn passwords(
+    passwords: &file::Passwords,
+    flask: bool,
+    cores: usize,
+    report: &mut Report<'_>,
+) -> Option<password::Settings> {
     let key = KeyPath::of("passwords");
     let max_concurrent = field::number(report, &key.key("max_concurrent"), passwords.max_concurrent, 0..=1024);
     let queue = field::number(report, &key.key("queue"), passwords.queue, 1..=1_000_000);
@@ -81,6 +89,10 @@ pub fn passwords(passwords: &file::Passwords, cores: usize, report: &mut Report<
         queue: NonZeroUsize::new(queue?)?,
         min_length: min_length?,
         upgrade: passwords.upgrade,
+        scheme: match flask && !passwords.upgrade {
+            true => password::Scheme::PraetorianPbkdf2,
+            false => password::Scheme::default(),
+        },
     })
 }
 

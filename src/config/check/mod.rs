@@ -5,6 +5,7 @@
 
 mod accounts;
 mod answers;
+mod compat;
 mod conflicts;
 mod endpoints;
 mod field;
@@ -28,13 +29,15 @@ use std::thread;
 use super::file::{self, Shape};
 use super::key::KeyPath;
 use super::report::{Fault, Report};
-use super::{Config, Limits};
+use super::{Compat, Config, Limits};
+use crate::answer::Dialect;
 use crate::net::{Network, Networks};
 use crate::registry::Deadlines;
 use crate::{telemetry, wire};
 
 /// Checks everything. `data_dir` is what the command line says.
 pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) -> Option<Config> {
+    let shape = &compat::with_its_defaults(shape, report);
     let data_dir = data_dir_of(shape, data_dir, report);
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let workers = field::number(report, &KeyPath::of("workers"), shape.workers, 0..=1024);
@@ -44,7 +47,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let public = listeners.as_deref().is_some_and(listeners::are_public);
     let tls = tls::tls(&shape.tls, &data_dir, listeners.as_deref().unwrap_or_default(), report);
     let store = store::store(&shape.store, &data_dir, report);
-    let endpoints = endpoints::endpoints(&shape.endpoints, report);
+    let endpoints = endpoints::endpoints(&shape.endpoints, dialect(shape), report);
     let hosts = endpoints
         .as_ref()
         .map(|endpoints| endpoints.hosts.as_slice())
@@ -56,6 +59,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
             public,
             admin_role: &shape.admin.role,
         },
+        &shape.compat,
         report,
     );
     let mail = mail::mail(
@@ -69,9 +73,9 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     );
     let accounts = accounts::accounts(&shape.accounts, &shape.admin.role, report);
     accounts::registration(&shape.accounts, &shape.mail, report);
-    let passwords = accounts::passwords(&shape.passwords, cores, report);
+    let passwords = accounts::passwords(&shape.passwords, shape.compat.flask_praetorian, cores, report);
     let throttle = accounts::throttle(&shape.throttle, report);
-    let cors = answers::cors(&shape.cors, report);
+    let cors = answers::cors(&shape.cors, dialect(shape), report);
     let cookies = answers::cookies(&shape.cookies, report);
     let forward_auth = forward_auth::forward_auth(&shape.forward_auth, report);
     let identity = answers::identity(&shape.identity_headers, report);
@@ -103,6 +107,9 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         tls: tls?,
         store: store?,
         tokens: tokens?,
+        compat: Compat {
+            flask: shape.compat.flask_praetorian,
+        },
         endpoints: endpoints?,
         accounts: accounts?,
         passwords: passwords?,
@@ -119,6 +126,14 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         routes: routes?,
         policy_tests: policy_tests?,
     })
+}
+
+/// How the gateway's own answers look.
+fn dialect(shape: &Shape) -> Dialect {
+    match shape.compat.flask_praetorian {
+        true => Dialect::Flask,
+        false => Dialect::Standard,
+    }
 }
 
 /// The data folder. It starts from the working directory wherever it is set, so that writing the default down changes

@@ -304,10 +304,6 @@ fn listeners_of_every_kind() {
 fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
     for (text, key) in [
         ("watch = true", "watch"),
-        ("[tokens]\nformat = \"praetorian\"", "tokens.format"),
-        ("[compat]\nflask_praetorian = true", "compat.flask_praetorian"),
-        ("[compat]\nsecret = \"hunter2\"", "compat.secret"),
-        ("[compat]\naccept_until = 2030-01-01T00:00:00Z", "compat.accept_until"),
         ("[endpoints]\nhealth = \"/up\"", "endpoints.health"),
         ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
         ("[log]\nlogstash = \"tcp://x:1\"", "log.logstash"),

@@ -9,7 +9,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -26,6 +26,12 @@ const MIGRATIONS: [Migration; 3] = [
         version: 3,
         name: "mail, codes",
         sql: include_str!("../../../migrations/postgres/0003_mail.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 4,
+        name: "cuts of tokens without a session",
+        sql: include_str!("../../../migrations/postgres/0004_cuts.sql"),
         min_compatible: 1,
     },
 ];

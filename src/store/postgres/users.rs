@@ -43,6 +43,18 @@ impl Users for Postgres {
         })
     }
 
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
+        Box::pin(async move {
+            let work = self.link.begin().await?;
+            // Waits for whoever is changing the row; the statement after it sees what came of that.
+            work.query("SELECT 1 FROM users WHERE id = $1 FOR SHARE", &[(&id.0, Type::INT8)])
+                .await?;
+            let found = select(&work, id).await?;
+            work.commit().await?;
+            Ok(found)
+        })
+    }
+
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>> {
         Box::pin(async move {
             let after = after.map_or(i64::MIN, |after| after.0);
@@ -261,6 +273,17 @@ async fn insert_grants(work: &Work<'_>, id: UserId, grants: &[String]) -> Result
     Ok(())
 }
 
+/// Ends the user's tokens that have no session, and tells the feed.
+async fn cut(work: &Work<'_>, id: UserId, now: i64) -> Result<(), Failure> {
+    let sql = "INSERT INTO gateway_cuts AS c (user_id, at) VALUES ($1, $2) \
+        ON CONFLICT (user_id) DO UPDATE SET at = GREATEST(c.at, EXCLUDED.at)";
+    work.execute(sql, &[(&id.0, Type::INT8), (&now, Type::INT8)]).await?;
+    let sql = "INSERT INTO gateway_changes (kind, subject, at, until) SELECT 'user', $1::bigint::text, $2, \
+        $2 + 60000 + (SELECT max(value) FROM gateway_settings WHERE name = 'token_lifetime_ms')";
+    work.execute(sql, &[(&id.0, Type::INT8), (&now, Type::INT8)]).await?;
+    Ok(())
+}
+
 pub(super) async fn select(work: &Work<'_>, id: UserId) -> Result<Option<User>, Failure> {
     let sql = format!("{SELECT_USER} WHERE u.id = $1");
     let rows = work.query(&sql, &[(&id.0, Type::INT8)]).await?;
@@ -292,6 +315,7 @@ async fn apply(work: &Work<'_>, id: UserId, change: &UserChange, now: i64) -> Re
     if let Some((_, keep)) = kept {
         forget_rehash(work, id).await?;
         super::sessions::end_others(work, id, keep, now).await?;
+        cut(work, id, now).await?;
     }
     if change.active == Some(false) {
         super::redeem::close(work, id).await?;

@@ -26,6 +26,11 @@ impl Users for Sqlite {
         Box::pin(async move { self.readers.read(move |connection| select_user(connection, id)).await })
     }
 
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
+        // By the writer, of whom there is one at a time: nothing is under way.
+        Box::pin(async move { self.writer.write(move |connection| select_user(connection, id)).await })
+    }
+
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>> {
         Box::pin(async move {
             let after = after.map_or(i64::MIN, |after| after.0);
@@ -208,6 +213,7 @@ fn apply(connection: &Connection, id: UserId, change: &UserChange, now: i64) -> 
     if let Some((_, keep)) = kept {
         forget_rehash(connection, id)?;
         end_others(connection, id, keep, now)?;
+        cut(connection, id, now)?;
     }
     if change.active == Some(false) {
         super::redeem::close(connection, id)?;
@@ -227,6 +233,16 @@ fn end_others(connection: &Connection, user: UserId, keep: SessionId, now: i64) 
     connection.prepare_cached(&sql)?.execute(params![user.0, keep.0, now])?;
     let sql = "UPDATE gateway_sessions SET revoked_at = ?3 WHERE user_id = ?1 AND id <> ?2 AND revoked_at IS NULL";
     connection.prepare_cached(sql)?.execute(params![user.0, keep.0, now])?;
+    Ok(())
+}
+
+/// Ends the user's tokens that have no session, and tells the feed.
+fn cut(connection: &Connection, user: UserId, now: i64) -> Result<(), Error> {
+    let sql = "INSERT INTO gateway_cuts (user_id, at) VALUES (?1, ?2) \
+        ON CONFLICT (user_id) DO UPDATE SET at = max(at, excluded.at)";
+    connection.prepare_cached(sql)?.execute(params![user.0, now])?;
+    let sql = format!("INSERT INTO gateway_changes (kind, subject, at, until) VALUES ('user', ?1, ?2, ?2 + {UNTIL})");
+    connection.prepare_cached(&sql)?.execute(params![user.0, now])?;
     Ok(())
 }
 

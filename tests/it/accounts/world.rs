@@ -75,6 +75,11 @@ impl<'c> World<'c> {
         world
     }
 
+    /// A folder of its own, for files that the configuration names.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Plain SQL by another program; what its queries say, a line a row, values apart by `|`.
     pub fn sql(&self, sql: &str) -> String {
         match &self.place {

@@ -1105,7 +1105,7 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         "{migrated:?}"
     );
     assert!(migrated.iter().all(|migrated| migrated.to == 3 && !migrated.took_over));
-    assert_eq!(place.sql("SELECT version FROM gateway_schema ORDER BY version"), "1\n2");
+    assert_eq!(place.sql("SELECT version FROM gateway_schema ORDER BY version"), "1\n2\n3");
     let store = open(&settings(location)).await.unwrap();
     assert_eq!(store.schema_version().await.unwrap(), 3);
     store.ping().await.unwrap();

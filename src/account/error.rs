@@ -77,6 +77,12 @@ pub enum Error {
     /// The gateway's own role is given by command only.
     #[error("the administrators' role is granted by the command `doorward user roles` only")]
     AdminRole,
+    /// The code from a mail is of no use.
+    #[error("the code is unknown, used or expired")]
+    InvalidCode,
+    /// No mail is sent here.
+    #[error("no mail is sent here")]
+    NoMail,
     /// There is no such account.
     #[error("there is no such account")]
     NoSuchUser,

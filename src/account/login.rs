@@ -262,6 +262,8 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         | Error::InvalidKeyLife
         | Error::RoleNotOwned(_)
         | Error::AdminRole
+        | Error::InvalidCode
+        | Error::NoMail
         | Error::NoSuchUser
         | Error::SeveralUsers(_) => LoginResult::Failure,
     }

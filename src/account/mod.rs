@@ -8,6 +8,7 @@
 //! login:    throttle -> row of the name -> password (a stand-in's, if there is none) -> active? -> session -> tokens
 //! refresh:  session of the token -> judged -> user read anew -> rotated, or the same successor again -> tokens
 //! register: rules of names and passwords -> hash -> exactly one row -> session -> tokens
+//! by mail:  rules, hash, one row and a mail in one transaction -> the sender mints a code -> the code opens the account
 //! ```
 
 mod administration;
@@ -23,9 +24,11 @@ mod issue;
 mod keys;
 mod login;
 mod logout;
+mod mailing;
 mod new_password;
 mod oversight;
 mod profile;
+mod recovery;
 mod refresh;
 mod registration;
 mod roles;
@@ -66,10 +69,13 @@ pub use browser::{Browser, BrowserSession};
 pub use caller::Caller;
 pub use email::InvalidEmail;
 pub use error::Error;
+pub use flask::MailTokens;
 pub use introspection::{Active, TokenKind};
 pub use issue::Tokens;
 pub use keys::{MadeKey, WantedKey};
+pub use mailing::{CONFIRMATION_LIFE, CodeKind, Mailing, MintsMailTokens, RESET_LIFE};
 pub use profile::Profile;
+pub use recovery::{Enrolment, MAILS_PER_ADDRESS, MAILS_PER_CLIENT, ResetRequest, Shown};
 pub use registration::Registrant;
 pub use roles::InvalidRole;
 pub use settings::*;
@@ -99,6 +105,8 @@ pub struct Tools {
     pub throttle: throttle::Settings,
     /// `[tokens]`.
     pub tokens: token::Settings,
+    /// What mail is sent with; `None`: there is none.
+    pub mailing: Option<Mailing>,
 }
 
 /// The service.
@@ -114,6 +122,7 @@ pub struct Accounts {
     clock: Clock,
     metrics: Arc<Metrics>,
     settings: Settings,
+    mailing: Option<Arc<Mailing>>,
     random: SystemRandom,
     upgrades: Arc<Semaphore>,
 }
@@ -142,6 +151,7 @@ impl Accounts {
             clock: tools.clock,
             metrics: tools.metrics,
             settings: tools.settings,
+            mailing: tools.mailing.map(Arc::new),
             random: SystemRandom::new(),
             upgrades: Arc::new(Semaphore::new(UPGRADES)),
         })
@@ -158,10 +168,14 @@ impl Accounts {
     }
 
     /// What is due now and then (every minute is often enough): failures that have left the window are forgotten, the
-    /// stand-ins for unknown names follow the table.
+    /// stand-ins for unknown names follow the table, mails and codes that are done with go, and so do accounts that were not
+    /// confirmed in time.
     pub async fn upkeep(&self) -> Result<(), Error> {
         self.stand_ins.current().await?;
         self.books.count("forget_failures", self.throttle.forget().await)?;
+        let now = self.clock.unix_millis();
+        let forgotten = self.books.store().forget_mail(recovery::counts_since(now), now);
+        self.books.ask("forget_mail", forgotten).await?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use crate::password::policy;
 use crate::secret::Secret;
-use crate::store::{Created, NewUser, name_key};
+use crate::store::{Created, NewUser, User, name_key};
 
 use super::{Accounts, Caller, Error, Registration, Tokens, audit, email, roles, username};
 
@@ -29,18 +29,34 @@ pub(super) enum Rules {
 impl Accounts {
     /// Makes an account and logs in. Of several simultaneous registrations of one name exactly one makes the row.
     pub async fn register(&self, registrant: Registrant, caller: impl Into<Caller>) -> Result<Tokens, Error> {
-        self.register_by(Rules::All, registrant, caller.into()).await
+        let caller = caller.into();
+        let user = self.register_only(registrant, &caller).await?;
+        self.open_registered(&user, &caller).await
+    }
+
+    /// Makes an account, and no session.
+    pub async fn register_only(&self, registrant: Registrant, caller: &Caller) -> Result<User, Error> {
+        self.register_by(Rules::All, registrant, caller).await
+    }
+
+    /// The first session of an account that was just made.
+    pub(super) async fn open_registered(&self, user: &User, caller: &Caller) -> Result<Tokens, Error> {
+        // `None`: an administrator was faster than this line.
+        let tokens = self.open_session(user, caller).await?;
+        tokens.ok_or(Error::InvalidCredentials)
     }
 
     pub(super) async fn register_by(
         &self,
         rules: Rules,
         registrant: Registrant,
-        caller: Caller,
-    ) -> Result<Tokens, Error> {
+        caller: &Caller,
+    ) -> Result<User, Error> {
         match self.settings.registration {
-            Registration::Closed | Registration::VerifyEmail => return Err(Error::RegistrationClosed),
+            Registration::Closed => return Err(Error::RegistrationClosed),
             Registration::Open => {}
+            // Who has to confirm an address is not logged in yet: `enrol`.
+            Registration::VerifyEmail => return Err(Error::EmailRequired),
         }
         let Registrant {
             username,
@@ -74,12 +90,10 @@ impl Accounts {
             Created::EmailRequired => return Err(Error::EmailRequired),
         };
         audit::registered(&user, caller.address);
-        // `None`: an administrator was faster than this line.
-        let tokens = self.open_session(&user, &caller).await?;
-        tokens.ok_or(Error::InvalidCredentials)
+        Ok(user)
     }
 
-    fn judge(
+    pub(super) fn judge(
         &self,
         rules: Rules,
         username: &str,
@@ -100,7 +114,7 @@ impl Accounts {
 }
 
 impl Rules {
-    fn ask_for(self, reason: policy::Reason) -> bool {
+    pub(super) fn ask_for(self, reason: policy::Reason) -> bool {
         match (self, reason) {
             (Self::All, _) | (Self::Lengths, policy::Reason::TooShort(_) | policy::Reason::TooLong) => true,
             (Self::Lengths, policy::Reason::Common | policy::Reason::LikeUsername) => false,

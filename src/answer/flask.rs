@@ -78,6 +78,7 @@ fn words(code: Code) -> (&'static str, Option<&'static str>) {
             Some("The user is not valid or has had access revoked"),
         ),
         Code::InvalidGrant => ("ExpiredRefreshError", Some("refresh permission for token has expired")),
+        Code::InvalidCode => ("InvalidTokenHeader", None),
         Code::InvalidToken => ("InvalidTokenHeader", None),
         Code::InsufficientRole => ("MissingRoleError", None),
         Code::InvalidRequest

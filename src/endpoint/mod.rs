@@ -10,6 +10,7 @@ mod account;
 mod admin;
 mod body;
 mod flask;
+mod mail;
 mod oauth;
 mod own;
 mod pages;
@@ -187,6 +188,9 @@ enum Page {
     Key,
     Introspect,
     Revoke,
+    Finalize,
+    Reset,
+    ResetFinalize,
     Admin,
     Jwks,
     Metadata,
@@ -272,6 +276,10 @@ impl Endpoints {
             (Page::Keys, "/keys", both, Authenticated),
             // The token that is sent is what lets one in.
             (Page::Revoke, "/revoke", post, Public),
+            // So is the code.
+            (Page::Finalize, "/finalize", get, Public),
+            (Page::Reset, "/reset", post, Public),
+            (Page::ResetFinalize, "/reset_finalize", post, Public),
         ] {
             self.add(page, format!("{api}{path}"), methods, access);
         }
@@ -341,6 +349,7 @@ impl Endpoints {
             Page::Api => Ok(status::running()),
             Page::Login if flask => flask::login(asked, services).await,
             Page::Login => account::login(asked, services).await,
+            Page::Refresh if flask => flask::refresh(asked, services).await,
             Page::Refresh => account::refresh(asked, services).await,
             Page::Registration if flask => flask::register(asked, services).await,
             Page::Registration => account::register(asked, services).await,
@@ -356,6 +365,12 @@ impl Endpoints {
             Page::Key => own::revoke_key(proof, below, asked, services).await,
             Page::Introspect => oauth::introspect(proof, asked, services).await,
             Page::Revoke => oauth::revoke(asked, services).await,
+            Page::Finalize if flask => flask::mail::finalize(asked, services).await,
+            Page::Finalize => mail::finalize(asked, services).await,
+            Page::Reset if flask => flask::mail::reset(asked, services).await,
+            Page::Reset => mail::reset(asked, services).await,
+            Page::ResetFinalize if flask => flask::mail::reset_finalize(asked, services).await,
+            Page::ResetFinalize => mail::reset_finalize(asked, services).await,
             Page::Admin => admin::serve(proof, below, asked, services).await,
             Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),

@@ -8,6 +8,7 @@ use super::Record;
 use super::credentials::Asked;
 use crate::admission::Refusal;
 use crate::answer::Dialect;
+use crate::authn::{Fault, Shown};
 use crate::authz::Rule;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
@@ -17,7 +18,8 @@ pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> P
     let leads_to = leads_to(&refusal, asked, record);
     let problem = match asked.snapshot.dialect {
         Dialect::Standard => Problem::from(refusal),
-        Dialect::Flask => refusal.in_flask(rule(asked, record), record.proof.as_ref().map(|proof| &*proof.person)),
+        Dialect::Flask => shown_at_all(refusal, &asked.shown)
+            .in_flask(rule(asked, record), record.proof.as_ref().map(|proof| &*proof.person)),
     };
     let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
     // Many clients send Basic only when it is asked for (RFC 7617 section 2).
@@ -29,6 +31,16 @@ pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> P
     match leads_to {
         Some(location) => problem.leading_to(location),
         None => problem,
+    }
+}
+
+/// To that server's library an Authorization field without a bearer token is a broken one, whatever it may be to others.
+fn shown_at_all(refusal: Refusal, shown: &Shown<'_>) -> Refusal {
+    match (refusal, shown) {
+        (Refusal::CredentialsRequired, Shown::Basic(_) | Shown::OtherScheme) => {
+            Refusal::BadCredential(Fault::Malformed)
+        }
+        (refusal, _) => refusal,
     }
 }
 

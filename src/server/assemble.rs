@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
 use super::StartError;
 use super::feed::Feed;
 use super::keys::KeyDesk;
-use crate::account::Accounts;
+use crate::account::{Accounts, CodeKind, MailTokens, Mailing};
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::authz::Rule;
@@ -16,6 +19,7 @@ use crate::endpoint::{self, Endpoints, Places, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
 use crate::keyring::{Keeper, KeyRing, SealingKeys};
+use crate::mail::Post;
 use crate::office::Office;
 use crate::password;
 use crate::revocation::Revocations;
@@ -106,6 +110,7 @@ impl Parts {
             settings: config.accounts.clone(),
             throttle: config.throttle.clone(),
             tokens: config.tokens.clone(),
+            mailing: mailing(config)?,
         })
         .map_err(|error| StartError::new("accounts cannot be served", error, "the system must give randomness"))?;
         let sealer = Sealer::new(sealing);
@@ -144,7 +149,9 @@ impl Parts {
     }
 
     /// Starts to follow the store's changes, and those of other issuers' keys.
-    pub fn follow(self, config: &Config) {
+    ///
+    /// What comes back is the sender of mails: it ends with the mail under way when `stopped` says so.
+    pub fn follow(self, config: &Config, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
         self.fetched
             .follow(&config.tokens.trusted_issuers, &self.office, &self.metrics);
         let feed = Feed {
@@ -160,12 +167,32 @@ impl Parts {
             metrics: self.metrics,
         };
         self.office.spawn(feed.run());
-        self.office.spawn(upkeep(self.services.accounts));
+        self.office.spawn(upkeep(Arc::clone(&self.services.accounts)));
+        self.office.spawn(self.services.accounts.send_mails(stopped))
     }
 }
 
 /// How long a browser's cookie counts without a renewal, where access tokens live longer.
 const LONGEST_COOKIE: Duration = Duration::from_secs(15 * 60);
+
+fn mailing(config: &Config) -> Result<Option<Mailing>, StartError> {
+    let Some(settings) = config.mail.clone() else {
+        return Ok(None);
+    };
+    let post = Post::over_smtp(settings).map_err(|error| {
+        StartError::new(
+            "mail cannot be sent",
+            error,
+            "check mail.url, and the system's authorities",
+        )
+    })?;
+    // Clients that came from a Flask server show what its library would have sent them.
+    let codes = match MailTokens::new(&config.tokens).filter(|_| config.compat.flask) {
+        Some(tokens) => CodeKind::Praetorian(Arc::new(tokens)),
+        None => CodeKind::Opaque,
+    };
+    Ok(Some(Mailing::new(post, codes)))
+}
 
 fn resolving(config: &Config) -> authn::Settings {
     authn::Settings {

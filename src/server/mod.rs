@@ -93,6 +93,8 @@ pub struct Server {
     accepting: Option<oneshot::Receiver<()>>,
     admin: admin::Admin,
     logging: Option<Arc<Logging>>,
+    /// Sends mails.
+    mails: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -158,9 +160,10 @@ impl Server {
             accepting: None,
             admin,
             logging,
+            mails: None,
         };
-        server.start_threads(bound, stopped)?;
-        parts.follow(&server.config);
+        server.start_threads(bound, stopped.clone())?;
+        server.mails = Some(parts.follow(&server.config, stopped));
         server.watch_upstreams();
         server.tell_figures();
         Ok(server)

@@ -97,6 +97,7 @@ fn reloadable(running: &Config, new: Config) -> Config {
         accounts: running.accounts,
         passwords: running.passwords,
         throttle: running.throttle,
+        mail: running.mail,
         log: running.log,
         cookies: running.cookies,
         compat: running.compat,
@@ -123,7 +124,7 @@ fn certificates(running: Certificates, new: Certificates) -> Certificates {
 /// Sections in which something changed that only a restart brings into force.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
-    let sections: [(&'static str, bool); 12] = [
+    let sections: [(&'static str, bool); 13] = [
         ("listeners", old.listeners != new.listeners),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
@@ -131,6 +132,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store", differs(&old.store, &new.store)),
         ("passwords", differs(&old.passwords, &new.passwords)),
         ("throttle", old.throttle != new.throttle),
+        ("mail", old.mail != new.mail),
         ("accounts", old.accounts != new.accounts),
         ("log", old.log != new.log),
         ("cookies", old.cookies != new.cookies),

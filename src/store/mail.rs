@@ -235,7 +235,10 @@ pub(super) fn recipient(address: &str) -> [u8; 32] {
 fn digest(context: Context) -> [u8; 32] {
     let mut digest = [0; 32];
     let finished = context.finish();
-    digest.iter_mut().zip(finished.as_ref()).for_each(|(to, from)| *to = *from);
+    digest
+        .iter_mut()
+        .zip(finished.as_ref())
+        .for_each(|(to, from)| *to = *from);
     digest
 }
 
@@ -247,7 +250,12 @@ pub(super) fn data(mail: &NewMail) -> String {
 /// Address and name in the template data of a row; what is not there is empty.
 pub(super) fn read_data(text: &str) -> (String, String) {
     let data: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
-    let member = |name: &str| data.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let member = |name: &str| {
+        data.get(name)
+            .and_then(|value| value.as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
     (member("to"), member("name"))
 }
 
@@ -267,7 +275,7 @@ pub(super) fn mail_for(found: &Found, enrolment: &Enrolment) -> NewMail {
             owner.email.clone(),
             &owner.username,
         ),
-        Found::Name(_) => (
+        Found::Name => (
             MailKind::NameTaken,
             None,
             enrolment.user.email.clone(),
@@ -290,5 +298,5 @@ pub(super) enum Found {
     /// The owner of the address.
     Email(Box<User>),
     /// The owner of the name, while nobody has the address.
-    Name(UserId),
+    Name,
 }

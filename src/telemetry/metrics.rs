@@ -111,6 +111,20 @@ result_label! {
     }
 }
 
+result_label! {
+    /// What came of an attempt to send a mail.
+    MailResult {
+        /// A server took it.
+        Sent = "sent",
+        /// It will be tried again.
+        Retried = "retried",
+        /// It never will.
+        GivenUp = "given_up",
+        /// There was nobody to write to any more.
+        Dropped = "dropped",
+    }
+}
+
 /// Every figure the gateway keeps.
 pub struct Metrics {
     workers: usize,
@@ -286,6 +300,20 @@ impl Metrics {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!("doorward_jwks_fetches_total", "issuer" => issuer.to_owned(), "result" => result.as_str())
                 .increment(1);
+        });
+    }
+
+    /// An attempt to send a mail of this kind ended.
+    pub fn mail(&self, kind: &'static str, result: MailResult) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!("doorward_mails_total", "kind" => kind, "result" => result.as_str()).increment(1);
+        });
+    }
+
+    /// Mails that wait in the outbox.
+    pub fn mail_outbox(&self, waiting: u64) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::gauge!("doorward_mail_outbox").set(u32::try_from(waiting).unwrap_or(u32::MAX));
         });
     }
 

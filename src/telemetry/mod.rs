@@ -9,6 +9,8 @@ mod settings;
 
 pub use access::{Access, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
-pub use metrics::{FetchResult, LoginResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
+pub use metrics::{
+    FetchResult, LoginResult, MailResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult,
+};
 pub use series::{RouteSeries, UpstreamSeries, WorkerIndex};
 pub use settings::Settings;

@@ -122,6 +122,7 @@ fn bench_over(store: Arc<dyn Store>, wish: Wish) -> Bench {
         settings: settings(wish.registration),
         throttle: wish.throttle,
         tokens: tokens(),
+        mailing: None,
     });
     let (verifier, _) = Verifier::new(&tokens(), keys.clone(), ADMIN).unwrap();
     Bench {

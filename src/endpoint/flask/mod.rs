@@ -5,6 +5,7 @@
 //! nothing.
 
 mod input;
+pub(super) mod mail;
 
 use std::sync::Arc;
 
@@ -13,13 +14,14 @@ use http::StatusCode;
 use http_body::Body;
 use serde::Serialize;
 
-use super::account::{HASHING, bounded};
-use super::{Asked, Services, refusal};
-use crate::account::{Error, Registrant, Tokens};
+use super::account::{HASHING, STORE, bounded};
+use super::{Asked, Services, body, refusal};
+use crate::account::{Error, Registrant, Registration, Tokens};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::problem::Problem;
 use crate::secret::Secret;
+use crate::token::praetorian::Fault;
 
 use input::{Input, Member};
 
@@ -59,6 +61,26 @@ where
     }
 }
 
+/// `POST /api/refresh`: the body is the token as it is. Who came here from this gateway's own form sends its refresh token, and
+/// goes on so.
+pub(super) async fn refresh<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: std::error::Error + 'static,
+{
+    let sent = body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
+    let input = input::parse(sent.expose()).unwrap_or_default();
+    let accounts = Arc::clone(&services.accounts);
+    let job = async move {
+        match input.refresh_token {
+            Member::Text(token) => accounts.refresh(&token, asked.client).await,
+            Member::Missing | Member::Other => accounts.refresh_praetorian(sent.expose(), asked.client).await,
+        }
+    };
+    let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;
+    Ok(token_answer(&tokens.map_err(Problem::from)?))
+}
+
 /// `POST /api/registration` where everybody may register: whoever shows the name and the password of an account that there
 /// is logs in.
 pub(super) async fn register<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
@@ -66,6 +88,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    if services.accounts.registration() == Registration::VerifyEmail {
+        return mail::register(asked, services).await;
+    }
     let caller = asked.caller();
     let input = input::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let registrant = Registrant {
@@ -132,7 +157,7 @@ fn new_account(error: Error) -> Problem {
 
 /// A login that failed. The later revision of that server says so by an empty token.
 fn failed(problem: Problem, services: &Services) -> Result<Answer, Problem> {
-    match problem.code == Code::InvalidCredentials && services.accounts.confirms_addresses() {
+    match problem.code == Code::InvalidCredentials && services.accounts.registration() == Registration::VerifyEmail {
         true => Ok(answer::json(
             StatusCode::UNAUTHORIZED,
             &AccessToken { access_token: "" },
@@ -144,6 +169,11 @@ fn failed(problem: Problem, services: &Services) -> Result<Answer, Problem> {
 fn token_answer(tokens: &Tokens) -> Answer {
     let access_token = tokens.access_token.expose();
     answer::json(StatusCode::OK, &AccessToken { access_token })
+}
+
+/// A credential that is no good, in the library's words.
+fn praetorian(fault: Fault) -> Problem {
+    Error::Praetorian(fault).into()
 }
 
 /// Input that nobody can use.

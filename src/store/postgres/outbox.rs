@@ -119,11 +119,7 @@ impl Outbox for Postgres {
                     at,
                 ),
             };
-            let params: Params<'_> = &[
-                (&mail.id, Type::TEXT),
-                (&mail.attempt, Type::INT8),
-                (&at, Type::INT8),
-            ];
+            let params: Params<'_> = &[(&mail.id, Type::TEXT), (&mail.attempt, Type::INT8), (&at, Type::INT8)];
             let work = self.link.begin().await?;
             let changed = work.execute(sql, params).await?;
             work.commit().await?;
@@ -218,7 +214,7 @@ async fn enrol(work: &Work<'_>, enrolment: &Enrolment, now: i64) -> Result<Enrol
         Some(Created::NameTaken(id)) => {
             let found = match find_email(work, &address).await? {
                 Some(owner) => Found::Email(Box::new(select(work, owner).await?.ok_or_else(gone)?)),
-                None => Found::Name(id),
+                None => Found::Name,
             };
             (found, Enrolled::NameTaken(id))
         }

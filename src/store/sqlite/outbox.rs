@@ -31,10 +31,12 @@ impl Outbox for Sqlite {
     fn user_with_email<'a>(&'a self, email: &'a str) -> Answer<'a, Option<User>> {
         let email = email.to_owned();
         Box::pin(async move {
-            let found = self.readers.read(move |connection| match find_email(connection, &email)? {
-                Some(id) => select_user(connection, id),
-                None => Ok(None),
-            });
+            let found = self
+                .readers
+                .read(move |connection| match find_email(connection, &email)? {
+                    Some(id) => select_user(connection, id),
+                    None => Ok(None),
+                });
             found.await
         })
     }
@@ -212,7 +214,7 @@ fn enrol(connection: &Connection, enrolment: &Enrolment, now: i64) -> Result<Enr
             let owner = find_email(connection, email)?.map(|id| select_user(connection, id));
             let found = match owner.transpose()?.flatten() {
                 Some(owner) => Found::Email(Box::new(owner)),
-                None => Found::Name(id),
+                None => Found::Name,
             };
             (found, Enrolled::NameTaken(id))
         }

@@ -83,12 +83,14 @@ fn words(code: Code) -> (&'static str, Option<&'static str>) {
         Code::InsufficientRole => ("MissingRoleError", None),
         Code::InvalidRequest
         | Code::InvalidTarget
+        | Code::InvalidQuestion
         | Code::AmbiguousTarget
         | Code::InvalidHost
         | Code::InvalidFraming => ("BadRequest", None),
         Code::InvalidUsername => ("InvalidUsername", None),
         Code::WeakPassword => ("WeakPassword", None),
         Code::InvalidRoles => ("InvalidRoles", None),
+        Code::UntrustedProxy => ("UntrustedProxy", None),
         Code::AccessDenied => ("Forbidden", None),
         Code::NetworkNotAllowed => ("NetworkNotAllowed", None),
         Code::ClientUnknown => ("ClientUnknown", None),

@@ -81,12 +81,7 @@ fn document(problem: &Problem) -> Answer {
 /// What a client's program goes by, whatever the body looks like.
 fn add_fields(problem: &Problem, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, NO_STORE);
-    if let Some(value) = problem.challenge.map(challenge) {
-        headers.insert(header::WWW_AUTHENTICATE, value);
-    }
-    if problem.basic || problem.challenge == Some(Challenge::ApiKey) {
-        headers.append(header::WWW_AUTHENTICATE, BASIC);
-    }
+    add_challenges(problem, headers);
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -96,6 +91,16 @@ fn add_fields(problem: &Problem, headers: &mut HeaderMap) {
     }
     if problem.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// What a refusal says in `WWW-Authenticate`.
+pub fn add_challenges(problem: &Problem, headers: &mut HeaderMap) {
+    if let Some(value) = problem.challenge.map(challenge) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    if problem.basic || problem.challenge == Some(Challenge::ApiKey) {
+        headers.append(header::WWW_AUTHENTICATE, BASIC);
     }
 }
 

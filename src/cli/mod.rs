@@ -7,6 +7,7 @@ mod demo;
 mod desk;
 mod hash;
 mod healthcheck;
+mod import;
 mod key;
 mod migrate;
 mod serve;

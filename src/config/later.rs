@@ -30,7 +30,6 @@ const LATER: &[Later] = &[
         &[],
         "a health path on the public listeners; use /healthz on admin.address",
     ),
-    later("forward_auth", &[], "forward-auth"),
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.format", &[], "the log as JSON"),
     later("log.logstash", &[], "shipping the log"),

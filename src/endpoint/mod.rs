@@ -10,6 +10,7 @@ mod account;
 mod admin;
 mod body;
 mod flask;
+pub mod forward_auth;
 mod mail;
 mod oauth;
 mod own;
@@ -34,7 +35,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::account::{self as accounts, Accounts, Caller};
-use crate::answer::{Answer, Dialect};
+use crate::answer::{self, Answer};
 use crate::authn::{Counts, Proof, Resolver};
 use crate::authz::{Access, Rule};
 use crate::clock::Clock;
@@ -49,6 +50,7 @@ use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
 pub use pages::{Places, Wanted, lies_below};
+use forward_auth::Dialect;
 pub use settings::*;
 
 /// What the endpoints work with.
@@ -146,7 +148,7 @@ const MACHINES: Counts = Counts {
 #[derive(Debug)]
 pub struct Endpoints {
     rows: Vec<Row>,
-    dialect: Dialect,
+    dialect: answer::Dialect,
     api: Option<String>,
     places: Places,
 }
@@ -218,8 +220,8 @@ impl Endpoints {
             endpoints.add(Page::Metadata, metadata, &[Method::GET], Access::Public);
         }
         match settings.dialect {
-            Dialect::Standard => {}
-            Dialect::Flask => endpoints.answer_options(),
+            answer::Dialect::Standard => {}
+            answer::Dialect::Flask => endpoints.answer_options(),
         }
         if let Some(prefix) = &settings.pages {
             for (page, path, method, access) in pages::rows() {
@@ -320,6 +322,16 @@ impl Endpoints {
         &self.places
     }
 
+    /// The forward-auth endpoint that a target is addressed to, and what of the target stands behind its path. Such a
+    /// question is no request for the table: who may ask does not depend on a credential, and what is decided is about
+    /// another request.
+    pub fn question<'t>(&self, target: &'t str) -> Option<(Dialect, &'t str)> {
+        match self.places.prefix() {
+            "" => None,
+            pages => Dialect::of_target(pages, target),
+        }
+    }
+
     /// The rows, in the order of their indices.
     pub fn rules(&self) -> &[Row] {
         &self.rows
@@ -343,7 +355,7 @@ impl Endpoints {
         // What follows the prefix; empty where the row is one URL.
         let path = asked.parts.uri.path().to_owned();
         let below = path.strip_prefix(&row.path).unwrap_or_default();
-        let flask = self.dialect == Dialect::Flask;
+        let flask = self.dialect == answer::Dialect::Flask;
         match row.page {
             Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked, self.dialect)),
             Page::Api => Ok(status::running()),

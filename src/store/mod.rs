@@ -12,6 +12,7 @@ use crate::principal::{SessionId, UserId};
 
 mod credentials;
 mod feed;
+mod imports;
 mod lives;
 mod mail;
 mod migration;
@@ -22,6 +23,7 @@ mod settings;
 mod sqlite;
 
 pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
+pub use imports::{ForeignRow, ForeignTable, Imported, ImportedUser, Imports};
 pub use lives::{Lasting, Life, Lives};
 pub use mail::{
     Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewMail, Outbox, Proof, Purpose, Redeemed, Settled,
@@ -365,8 +367,8 @@ pub trait Upkeep: Send + Sync {
 
 /// A complete store.
 pub trait Store:
-    Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep
+    Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep
 {
 }
 
-impl<S: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep> Store for S {}
+impl<S: Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep> Store for S {}

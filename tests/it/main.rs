@@ -13,6 +13,7 @@ mod accounts;
 mod attack;
 mod cli;
 mod compat;
+mod forward;
 mod harness;
 mod hostile;
 mod path;

@@ -66,6 +66,7 @@ where
 
 /// `GET /api/finalize`
 pub(in crate::endpoint) async fn finalize<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem> {
+    served(services)?;
     let token = bearer(&asked.parts.headers)?;
     let (accounts, caller) = (Arc::clone(&services.accounts), asked.caller());
     let job = async move {
@@ -118,6 +119,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    served(services)?;
     let (caller, token) = (asked.caller(), bearer(&asked.parts.headers));
     let sent = body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let shown = services
@@ -134,6 +136,14 @@ where
     let done = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     let (user, tokens) = done.map_err(unknown_owner)?;
     Ok(logged_in(&user, &tokens))
+}
+
+/// Where no mail is sent, the revision of that server is meant that knows nothing of it.
+fn served(services: &Services) -> Result<(), Problem> {
+    match services.accounts.sends_mail() {
+        true => Ok(()),
+        false => Err(Error::NoMail.into()),
+    }
 }
 
 /// Why a token for a new password gives none.

@@ -4,6 +4,7 @@ mod form;
 mod html;
 mod mail;
 mod places;
+mod sign_in;
 
 use std::net::IpAddr;
 use std::sync::Arc;

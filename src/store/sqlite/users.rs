@@ -167,7 +167,7 @@ pub(super) fn find_email(connection: &Connection, email: &str) -> Result<Option<
     Ok(found.map(UserId))
 }
 
-fn email_required(connection: &Connection) -> Result<bool, Error> {
+pub(super) fn email_required(connection: &Connection) -> Result<bool, Error> {
     let sql = "SELECT \"notnull\" FROM pragma_table_info('users') WHERE name = 'email'";
     Ok(connection
         .query_row(sql, [], |row| row.get(0))

@@ -99,7 +99,10 @@ impl Gateway {
             Ok(response) => (response, None),
             Err(problem) => match record.question {
                 Some(question) => (Self::refuse(question, &problem), Some(problem)),
-                None => (Body::whole(answer::problem_in(&problem, snapshot.dialect)), Some(problem)),
+                None => (
+                    Body::whole(answer::problem_in(&problem, snapshot.dialect)),
+                    Some(problem),
+                ),
             },
         };
         if !matches!(response.body(), Body::Switched) {
@@ -351,7 +354,7 @@ impl Message {
 fn refused(code: Code, detail: &'static str) -> Problem {
     let mut problem = Problem::new(code, detail);
     if code == Code::MethodNotAllowed {
-        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
     }
     problem
 }

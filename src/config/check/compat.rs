@@ -166,7 +166,7 @@ fn secret(compat: &file::Compat, report: &mut Report<'_>) -> Option<Option<Secre
 fn usable(report: &mut Report<'_>, key: &KeyPath, secret: Secret<Vec<u8>>) -> Option<Secret<Vec<u8>>> {
     let bytes = secret.expose();
     let holds = |part: &&[u8]| memchr::memmem::find(bytes, part).is_some();
-    if NO_SECRETS.iter().any(|part| holds(part)) {
+    if NO_SECRETS.iter().any(holds) {
         report.error(
             Fault::at(key, "a secret, not a public key or certificate")
                 .found("what is not shown")

@@ -61,6 +61,7 @@ pub fn fuzz_token(data: &[u8]) -> Result<(), &'static str> {
         let _ = claims::Claims::parse(&parts.payload);
     }
     let _ = claims::Claims::parse(data);
+    praetorian::fuzz(data)?;
     if let Ok(text) = std::str::from_utf8(data)
         && let Some(presented) = Presented::parse(text)
         && presented.token().expose().as_str() != text

@@ -8,6 +8,7 @@ mod login;
 mod own;
 mod refresh;
 mod registration;
+mod stateless;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};

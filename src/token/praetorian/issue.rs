@@ -80,7 +80,7 @@ impl Praetorian {
         self.sign(&claims, expires_at.saturating_sub(issued_at))
     }
 
-    fn sign(&self, claims: &str, expires_in: i64) -> Result<AccessToken, IssueError> {
+    pub(super) fn sign(&self, claims: &str, expires_in: i64) -> Result<AccessToken, IssueError> {
         let key = self.signing.as_ref().ok_or(IssueError::NoKey)?;
         let mut token = URL_SAFE_NO_PAD.encode(HEADER);
         token.push('.');

@@ -138,3 +138,45 @@ impl Praetorian {
 fn seconds(span: Duration) -> i64 {
     i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
 }
+
+/// For fuzzing: the bytes as a token, and as the claims of one that was signed. An error is a broken promise.
+pub(super) fn fuzz(data: &[u8]) -> Result<(), &'static str> {
+    let key = || hmac::Key::new(hmac::HMAC_SHA256, b"fuzz");
+    let praetorian = Praetorian {
+        signing: Some(key()),
+        verifying: vec![(key(), i64::MAX)],
+        access_ttl: 1,
+        refresh_ttl: 2,
+        leeway: 0,
+        max_length: 8192,
+        flask: true,
+    };
+    let now = 1_800_000_000_000;
+    let none = |_: &str| false;
+    if praetorian.read_access(data, now, &none).is_ok() {
+        return Err("a token that nobody signed");
+    }
+    let Some(signed) = std::str::from_utf8(data)
+        .ok()
+        .and_then(|claims| praetorian.sign(claims, 1).ok())
+    else {
+        return Ok(());
+    };
+    let token = signed.token.expose().as_bytes();
+    let _ = praetorian.read_access(token, now, &none);
+    for purpose in [MailPurpose::Registration, MailPurpose::Reset] {
+        let _ = praetorian.read_mail_token(purpose, token, now, &none);
+    }
+    let Ok(old) = praetorian.read_refreshable(token, now, &none) else {
+        return Ok(());
+    };
+    // Whatever was kept, what comes of it means the same user and token, and can be refreshed in its turn.
+    let fresh = praetorian.refreshed(&old, "user", now).map_err(|_| "no fresh token")?;
+    let later = old.refresh_until().saturating_mul(1000);
+    match praetorian.read_refreshable(fresh.token.expose().as_bytes(), later, &none) {
+        Ok(again) if (again.user, &again.token_id) == (old.user, &old.token_id) => Ok(()),
+        Ok(_) => Err("a refresh changed whose token it is"),
+        Err(Fault::ExpiredRefresh | Fault::EarlyRefresh | Fault::Undecodable(Undecodable::TooLong)) => Ok(()),
+        Err(_) => Err("a fresh token is no good"),
+    }
+}

@@ -36,6 +36,7 @@ mod refresh;
 mod registration;
 mod secrets;
 mod sessions;
+mod stateless;
 mod signing_keys;
 pub mod sudden_death;
 mod takeover;

@@ -50,7 +50,7 @@ pub struct Problem {
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
     /// `Allow`, with a 405.
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
     /// Further members of the document, for example the reasons a password was refused.
     pub reasons: Vec<Cow<'static, str>>,
     /// Whether the connection cannot go on after this answer (HTTP/1.1).

@@ -78,7 +78,7 @@ impl From<Refusal> for Problem {
             Refusal::NotFound => problem("Nothing is served at this address."),
             Refusal::MethodNotAllowed { allow } => {
                 let mut problem = problem("This address does not know the method; see Allow.");
-                problem.allow = Some(allow.clone());
+                problem.allow = Some(allow.as_str().into());
                 problem
             }
             Refusal::Ambiguous => problem(

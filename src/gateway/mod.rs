@@ -358,7 +358,7 @@ impl Message {
 fn refused(code: Code, detail: &'static str) -> Problem {
     let mut problem = Problem::new(code, detail);
     if code == Code::MethodNotAllowed {
-        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
     }
     problem
 }

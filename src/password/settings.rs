@@ -20,6 +20,8 @@ pub struct Settings {
     pub upgrade: bool,
     /// The kind of new hashes.
     pub scheme: Scheme,
+    /// Whether only hashes verify that flask-praetorian's passlib accepts by default: in its place, others let nobody in.
+    pub only_praetorian: bool,
 }
 
 impl Default for Settings {
@@ -31,6 +33,7 @@ impl Default for Settings {
             min_length: MinLength::default(),
             upgrade: true,
             scheme: Scheme::default(),
+            only_praetorian: false,
         }
     }
 }

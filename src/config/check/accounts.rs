@@ -93,6 +93,7 @@ pub fn passwords(
             true => password::Scheme::PraetorianPbkdf2,
             false => password::Scheme::default(),
         },
+        only_praetorian: flask,
     })
 }
 

@@ -9,7 +9,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -32,6 +32,12 @@ const MIGRATIONS: [Migration; 4] = [
         version: 4,
         name: "cuts of tokens without a session",
         sql: include_str!("../../../migrations/postgres/0004_cuts.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 5,
+        name: "one row for a name",
+        sql: include_str!("../../../migrations/postgres/0005_one_row_for_a_name.sql"),
         min_compatible: 1,
     },
 ];

@@ -122,10 +122,16 @@ fn whoever_made_a_row_or_a_token_the_other_takes_it() {
         let refused = login(client, "byFlask", PASSWORD).expect(403);
         assert_eq!(class(&refused), "InvalidUserError", "{whose}");
     }
+    // Active again: the tokens of before stay ended here, new ones of either count.
     both.world.sql("UPDATE users SET is_active = true");
-    soon("access", || {
-        get(&both.gateway.client, "/api/protected", &issued).status == 200
+    soon("access with a new token", || {
+        let fresh = token(login(&both.flask.client, "byFlask", PASSWORD));
+        get(&both.gateway.client, "/api/protected", &fresh).status == 200
     });
+    for (_, client) in both.clients() {
+        let fresh = token(login(&both.gateway.client, "byFlask", PASSWORD));
+        get(client, "/api/protected", &fresh).expect(200);
+    }
 }
 
 #[test]
@@ -217,7 +223,7 @@ fn each_refreshes_what_the_other_issued() {
     let brief = Flask::start_with(Edition::Mended, &url(&both.world), &[("ACCESS_SECONDS", "1")]);
     let brief_gateway = both.world.gateway(&with_secret(
         &both.world,
-        &format!("{SERVED}[tokens]\naccess_ttl = \"1s\""),
+        &format!("{SERVED}[tokens]\naccess_ttl = \"1s\"\n"),
     ));
     for (whose, client) in [("Doorward", &brief_gateway.client), ("Flask", &brief.client)] {
         let issued = token(login(client, "alice", PASSWORD));

@@ -30,7 +30,7 @@ fn a_log_that_a_gateway_has_written_is_decided_again() {
     ]
     .concat();
     let base = format!(
-        "[log]\nformat = \"json\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n[[listeners]]\naddress = \"127.0.0.1:{port}\"\nprotocol = \"http\"\n\
+        "workers = 1\n[log]\nformat = \"json\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n[[listeners]]\naddress = \"127.0.0.1:{port}\"\nprotocol = \"http\"\n\
         [[tokens.trusted_issuers]]\nissuer = \"https://idp.test\"\njwks_file = {:?}\nalgorithms = [\"ES256\"]\naudience = [{AUDIENCE:?}]\nusers = \"as_is\"\nroles_claim = \"roles\"\nroles = \"as_is\"\n{}",
         issuer.jwks_file(),
         upstream("app", &backend.url(), ""),

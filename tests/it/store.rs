@@ -1161,13 +1161,13 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == 4 && !migrated.took_over));
+    assert!(migrated.iter().all(|migrated| migrated.to == 5 && !migrated.took_over));
     assert_eq!(
         place.sql("SELECT version FROM gateway_schema ORDER BY version"),
-        "1\n2\n3\n4"
+        "1\n2\n3\n4\n5"
     );
     let store = open(&settings(location)).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 4);
+    assert_eq!(store.schema_version().await.unwrap(), 5);
     store.ping().await.unwrap();
 }
 

@@ -2,6 +2,8 @@
 //! over; a token of another issuer with a key that is not known yet; a token that names its user by a key alone. Each is put once, to the store or to the issuer, however
 //! many requests wait for the answer, and not for longer than [`PATIENCE`].
 
+mod users;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,7 +24,7 @@ use crate::revocation::{Revocations, plain_roles, roles_in_force};
 use crate::session::{self, Claims, CookieName, Found, Sealer};
 use crate::store::{ApiKey, Store, Ticket, User};
 use crate::telemetry::{Metrics, StoreResult};
-use crate::token::{IssuerKeys, praetorian};
+use crate::token::IssuerKeys;
 
 /// How long a request waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -35,8 +37,6 @@ const RENEWED_FOR_MS: i64 = 30_000;
 /// How long nothing is renewed ahead of time after the store did not answer: every cookie that is still good would have its
 /// request wait for nothing.
 const PAUSE_MS: i64 = 2_000;
-/// How long a user who is not there is not asked for again. Nobody tells of a new row under a key that was never known.
-const STRANGE_FOR_MS: i64 = 2_000;
 /// Renewed cookies, and users who are not there, that are remembered at once.
 const RENEWED_AT_MOST: usize = 16_384;
 
@@ -293,32 +293,6 @@ impl Resolver {
         self.0.keys.share(flight, ask).await
     }
 
-    /// Who a user is goes where every worker finds it, and the token is looked at again; the answer here is for what is not
-    /// to be found there.
-    async fn identify(&self, id: UserId) -> Resolved {
-        let unknown = || Resolved::fault(Fault::Praetorian(praetorian::Fault::UnknownId));
-        let now = self.0.tools.clock.unix_millis();
-        if self.0.strangers.pin().get(&id).is_some_and(|until| now < *until) {
-            return unknown();
-        }
-        let ask = self.ask("user", move |inner| async move {
-            let found = inner.tools.store.user(id).await?;
-            let now = inner.tools.clock.unix_millis();
-            Ok(match found {
-                Some(user) => {
-                    let tools = &inner.tools;
-                    tools.revocations.learn(&user, &tools.settings.admin_role, now);
-                    Resolved::fault(Fault::Unresolved)
-                }
-                None => {
-                    inner.remember_stranger(id, now);
-                    unknown()
-                }
-            })
-        });
-        self.0.users.share(id, ask).await
-    }
-
     async fn ticket(&self, hash: [u8; 32]) -> Resolved {
         self.ask("take_ticket", move |inner| async move {
             let now = inner.tools.clock.unix_millis();
@@ -444,16 +418,6 @@ impl Inner {
             outcome: Outcome::Known(Arc::new(Proof::of(Arc::new(person)))),
             as_kind: Some(ticket.credential),
             cookie: None,
-        }
-    }
-
-    fn remember_stranger(&self, id: UserId, now: i64) {
-        let strangers = self.strangers.pin();
-        if strangers.len() >= RENEWED_AT_MOST {
-            strangers.retain(|_, until| now < *until);
-        }
-        if strangers.len() < RENEWED_AT_MOST {
-            strangers.insert(id, now.saturating_add(STRANGE_FOR_MS));
         }
     }
 

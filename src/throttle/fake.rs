@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::principal::{SessionId, UserId};
 use crate::store::*;
+use ending::end;
+mod ending;
 mod lives;
 mod outbox;
 mod tickets;
@@ -77,19 +79,6 @@ impl Fake {
             Ok(answer)
         })
     }
-}
-
-fn end(state: &mut State, now: i64, which: impl Fn(&Session) -> bool) -> bool {
-    let mut some = false;
-    for session in state
-        .sessions
-        .values_mut()
-        .filter(|session| which(session) && session.revoked_at.is_none())
-    {
-        session.revoked_at = Some(now);
-        some = true;
-    }
-    some
 }
 
 impl Users for Fake {

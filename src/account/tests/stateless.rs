@@ -28,6 +28,7 @@ fn flask() -> (Bench, Arc<Fake>) {
         settings: super::settings(Registration::Open),
         throttle: Wish::default().throttle,
         tokens: settings,
+        mailing: None,
     });
     let bench = Bench {
         accounts: Arc::new(accounts.unwrap()),

@@ -2,12 +2,13 @@
 -- refused as a UNIQUE constraint would refuse it, if another transaction inserted that name while its own was under way. Two rows of
 -- one name made one after the other, knowingly, are nobody's race and stay possible.
 
--- The names of the last minute, hashed; `xact` is the transaction that inserted them.
+-- The names of the last minute, hashed; `xact` is the transaction that inserted them, `pid` the process it ran in.
 CREATE TABLE gateway_new_names (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name bigint NOT NULL,
     at timestamptz NOT NULL,
-    xact bigint NOT NULL
+    xact bigint NOT NULL,
+    pid int NOT NULL
 );
 CREATE INDEX gateway_new_names_name ON gateway_new_names (name);
 CREATE INDEX gateway_new_names_at ON gateway_new_names (at);
@@ -27,7 +28,12 @@ BEGIN
     END IF;
     IF EXISTS (
             SELECT FROM gateway_new_names n
-            WHERE n.name = key AND n.xact <> own AND (waited OR n.at >= transaction_timestamp())
+            WHERE n.name = key AND n.xact <> own AND (
+                waited
+                -- What a transaction that has just begun may not have seen: the row was on its way to the disk. One process does
+                -- one thing after the other, so its own rows are no race.
+                OR (n.pid <> pg_backend_pid() AND n.at >= transaction_timestamp() - interval '10 milliseconds')
+            )
         ) AND EXISTS (SELECT FROM users u WHERE u.username = NEW.username) THEN
         RAISE unique_violation USING MESSAGE = 'this name was inserted by another transaction a moment ago';
     END IF;
@@ -35,7 +41,7 @@ BEGIN
         SELECT id FROM gateway_new_names WHERE at < transaction_timestamp() - interval '1 minute'
         ORDER BY at LIMIT 4 FOR UPDATE SKIP LOCKED
     );
-    INSERT INTO gateway_new_names (name, at, xact) VALUES (key, clock_timestamp(), own);
+    INSERT INTO gateway_new_names (name, at, xact, pid) VALUES (key, clock_timestamp(), own, pg_backend_pid());
     RETURN NEW;
 END $$;
 REVOKE ALL ON FUNCTION gateway_name_inserted() FROM PUBLIC;

@@ -12,6 +12,7 @@
 mod accounts;
 mod attack;
 mod cli;
+mod consumers;
 mod harness;
 mod hostile;
 mod path;

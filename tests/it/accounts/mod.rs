@@ -25,7 +25,7 @@ macro_rules! on_both {
 mod admin;
 pub mod answers;
 mod bans;
-mod browser;
+pub mod browser;
 mod endpoints;
 mod feed;
 mod keys;

@@ -14,7 +14,7 @@ use crate::support::upstream::Upstream;
 use crate::support::{PATIENCE, until};
 
 /// Chromium without a window, steered by the protocol of its developer tools.
-struct Chromium {
+pub struct Chromium {
     process: Process,
     page: WebSocket<TcpStream>,
     asked: u64,
@@ -22,7 +22,7 @@ struct Chromium {
 }
 
 impl Chromium {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut command = Command::new("chromium");
         command.arg(format!("--user-data-dir={}", profile.path().display()));
@@ -64,7 +64,7 @@ impl Chromium {
         }
     }
 
-    fn call(&mut self, method: &str, parameters: &Value) -> Value {
+    pub fn call(&mut self, method: &str, parameters: &Value) -> Value {
         self.asked += 1;
         let call = json!({ "id": self.asked, "method": method, "params": parameters });
         self.page.send(Message::text(call.to_string())).unwrap();
@@ -80,22 +80,22 @@ impl Chromium {
     }
 
     /// What a script in the page gives; nothing while one page makes way for the next.
-    fn evaluate(&mut self, script: &str) -> Value {
+    pub fn evaluate(&mut self, script: &str) -> Value {
         let told = self.call("Runtime.evaluate", &json!({ "expression": script }));
         told["result"]["value"].clone()
     }
 
-    fn open(&mut self, url: &str) {
+    pub fn open(&mut self, url: &str) {
         self.call("Page.navigate", &json!({ "url": url }));
     }
 
     /// Does it as a person does: the button is clicked, and the form sends itself.
-    fn click(&mut self) {
+    pub fn click(&mut self) {
         self.evaluate("document.querySelector('button').click()");
     }
 
     /// Waits until this is where it is and the page is there as a whole; gives back its text.
-    fn lands_on(&mut self, url: &str) -> String {
+    pub fn lands_on(&mut self, url: &str) -> String {
         until(url, || {
             let state = self.evaluate("document.readyState + ' ' + location.href");
             (state == format!("complete {url}")).then_some(())

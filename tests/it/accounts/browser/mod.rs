@@ -1,6 +1,6 @@
 //! People with browsers: pages, cookies, and what counts beside them.
 
-mod chromium;
+pub mod chromium;
 mod cross_site;
 mod keys;
 mod landing;

@@ -1,0 +1,32 @@
+//! Envoy as `examples/envoy` configures it.
+
+use std::process::Command;
+
+use super::shared::Example;
+use super::{across_hosts, cases};
+use crate::support::venv;
+
+fn command() -> Command {
+    let mut command = Command::new(venv::program("proxies", "envoy"));
+    // Others run beside it here.
+    command.args(["-c", "envoy.yaml", "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"]);
+    command
+}
+
+pub const ENVOY: Example = Example {
+    folder: "envoy",
+    command,
+    asks: true,
+    hides_cookie: true,
+    keeps_connections: true,
+};
+
+#[test]
+fn everything_holds() {
+    cases::play(&mut ENVOY.start());
+}
+
+#[test]
+fn one_login_for_several_hosts() {
+    across_hosts(ENVOY);
+}

@@ -1,0 +1,19 @@
+//! The examples: every consumer as its folder in `examples/` configures it, as a real program, with a real Doorward and a
+//! real backend; one list of cases for all of them.
+
+mod attacks;
+mod caddy;
+mod cases;
+mod envoy;
+mod haproxy;
+mod nginx;
+mod people;
+mod shared;
+mod traefik;
+
+use shared::Example;
+
+/// The same with `examples/several-hosts.toml`.
+fn across_hosts(example: Example) {
+    people::across_hosts(&example.start_with(&["several-hosts.toml"]));
+}

@@ -1,0 +1,31 @@
+//! nginx as `examples/nginx` configures it.
+
+use std::process::Command;
+
+use super::{across_hosts, cases};
+use super::shared::Example;
+
+fn command() -> Command {
+    let mut command = Command::new("nginx");
+    // Its folder is the one it is started in.
+    command.args(["-p", ".", "-c", "nginx.conf", "-e", "stderr"]);
+    command
+}
+
+pub const NGINX: Example = Example {
+    folder: "nginx",
+    command,
+    asks: true,
+    hides_cookie: true,
+    keeps_connections: true,
+};
+
+#[test]
+fn everything_holds() {
+    cases::play(&mut NGINX.start());
+}
+
+#[test]
+fn one_login_for_several_hosts() {
+    across_hosts(NGINX);
+}

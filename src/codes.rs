@@ -72,6 +72,10 @@ codes! {
     RegistrationClosed = "registration_closed", FORBIDDEN, "Registration closed";
     /// This URL is served over https only.
     HttpsRequired = "https_required", FORBIDDEN, "HTTPS required";
+    /// Who asks a forward-auth question is not one of the trusted proxies.
+    UntrustedProxy = "untrusted_proxy", FORBIDDEN, "Untrusted proxy";
+    /// A forward-auth question does not say what it asks about.
+    InvalidQuestion = "invalid_question", FORBIDDEN, "Invalid question";
     /// No route matches.
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The URL exists, not for this method.

@@ -144,6 +144,19 @@ impl Reserved {
     /// Walks over the fields once, keeps aside what is asked for, and takes out what must not go on. With `trusted`, the
     /// forwarding headers are believed (and still taken out: they are written anew).
     pub fn sift(&self, headers: &mut HeaderMap, trusted: bool) -> Sifted {
+        let (sifted, doomed) = self.walk(headers, trusted);
+        for name in doomed {
+            headers.remove(name);
+        }
+        sifted
+    }
+
+    /// Keeps aside the same, and takes nothing out: for a request that goes nowhere.
+    pub fn look(&self, headers: &HeaderMap, trusted: bool) -> Sifted {
+        self.walk(headers, trusted).0
+    }
+
+    fn walk(&self, headers: &HeaderMap, trusted: bool) -> (Sifted, Vec<HeaderName>) {
         let mut sifted = Sifted::default();
         let mut doomed: Vec<HeaderName> = Vec::new();
         for (name, value) in headers.iter() {
@@ -155,10 +168,7 @@ impl Reserved {
         if !(upgrades && names_upgrade(headers)) {
             sifted.upgrade = None;
         }
-        for name in doomed {
-            headers.remove(name);
-        }
-        sifted
+        (sifted, doomed)
     }
 
     fn is_doomed(

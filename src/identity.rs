@@ -84,6 +84,24 @@ impl Values {
     }
 }
 
+/// Sets every header that has a name, also one that has nothing to say: for whoever puts them in the place of what a client
+/// sent under their names.
+pub fn set_all(values: Option<&Values>, names: &Settings, headers: &mut HeaderMap) {
+    let pairs = [
+        (&names.user, values.map(|values| &values.user)),
+        (&names.id, values.map(|values| &values.id)),
+        (&names.roles, values.map(|values| &values.roles)),
+        (&names.email, values.and_then(|values| values.email.as_ref())),
+    ];
+    for (name, value) in pairs {
+        if let Some(name) = name {
+            headers.insert(name.clone(), value.cloned().unwrap_or(EMPTY));
+        }
+    }
+}
+
+const EMPTY: HeaderValue = HeaderValue::from_static("");
+
 /// The text as a field value (RFC 9110 section 5.5), in UTF-8, if a recipient gets exactly it.
 fn exactly(text: &str, what: &'static str) -> Result<HeaderValue, NotRepresentable> {
     let trimmed = text.trim_matches([' ', '\t']) != text;

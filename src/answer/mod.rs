@@ -50,12 +50,7 @@ pub fn problem(problem: &Problem) -> Answer {
     let mut answer = with_body(problem.status(), PROBLEM_JSON, encode(&document));
     let headers = answer.headers_mut();
     headers.insert(header::CACHE_CONTROL, NO_STORE);
-    if let Some(value) = problem.challenge.map(challenge) {
-        headers.insert(header::WWW_AUTHENTICATE, value);
-    }
-    if problem.basic || problem.challenge == Some(Challenge::ApiKey) {
-        headers.append(header::WWW_AUTHENTICATE, BASIC);
-    }
+    add_challenges(problem, headers);
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -70,6 +65,16 @@ pub fn problem(problem: &Problem) -> Answer {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
+}
+
+/// What a refusal says in `WWW-Authenticate`.
+pub fn add_challenges(problem: &Problem, headers: &mut HeaderMap) {
+    if let Some(value) = problem.challenge.map(challenge) {
+        headers.insert(header::WWW_AUTHENTICATE, value);
+    }
+    if problem.basic || problem.challenge == Some(Challenge::ApiKey) {
+        headers.append(header::WWW_AUTHENTICATE, BASIC);
+    }
 }
 
 /// A JSON answer that may carry a credential or say something about a person: never stored.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use foldhash::fast::RandomState;
@@ -15,6 +14,7 @@ use papaya::HashMap;
 
 use super::Proof;
 use crate::principal::UserId;
+use crate::secret::sha256;
 
 /// How every key begins: secret scanners and people know it by that.
 const PREFIX: &str = "dwk_";
@@ -59,15 +59,6 @@ pub fn write(random: &[u8; 41]) -> (String, ShownKey) {
     let text = format!("{PREFIX}{id}{}", URL_SAFE_NO_PAD.encode(secret));
     let hash = sha256(secret);
     (text, ShownKey { id, hash })
-}
-
-/// SHA-256, as secrets of 256 random bits are kept: there is nothing to guess, so nothing slower is needed.
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    for (to, from) in hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
-        *to = *from;
-    }
-    hash
 }
 
 /// What is known; one for all workers.

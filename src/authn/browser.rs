@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::api_key::sha256;
 use super::{Fault, Outcome, Pending, Proof, check};
 use crate::revocation::Revocations;
+use crate::secret::sha256;
 use crate::session::{Found, Sealer};
 
 /// How many characters a ticket has: `dwt_` and 32 random bytes in base64url.

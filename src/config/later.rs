@@ -38,7 +38,6 @@ const LATER: &[Later] = &[
         "registration with a confirmed address",
     ),
     later("mail", &[], "mail"),
-    later("forward_auth", &[], "forward-auth"),
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.format", &[], "the log as JSON"),
     later("log.logstash", &[], "shipping the log"),

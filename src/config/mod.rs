@@ -108,6 +108,8 @@ pub struct Config {
     pub cors: answer::cors::Settings,
     /// `[cookies]`.
     pub cookies: session::Settings,
+    /// `[forward_auth]`.
+    pub forward_auth: endpoint::forward_auth::Settings,
     /// `[identity_headers]`.
     pub identity: identity::Settings,
     /// `[log]`.

@@ -9,6 +9,7 @@
 mod account;
 mod admin;
 mod body;
+pub mod forward_auth;
 mod oauth;
 mod own;
 mod pages;
@@ -47,6 +48,7 @@ use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
 pub use pages::{Places, Wanted, lies_below};
+use forward_auth::Dialect;
 pub use settings::*;
 
 /// What the endpoints work with.
@@ -277,6 +279,16 @@ impl Endpoints {
     /// Where browsers are sent.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// The forward-auth endpoint that a target is addressed to, and what of the target stands behind its path. Such a
+    /// question is no request for the table: who may ask does not depend on a credential, and what is decided is about
+    /// another request.
+    pub fn question<'t>(&self, target: &'t str) -> Option<(Dialect, &'t str)> {
+        match self.places.prefix() {
+            "" => None,
+            pages => Dialect::of_target(pages, target),
+        }
     }
 
     /// The rows, in the order of their indices.

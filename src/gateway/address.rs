@@ -39,7 +39,11 @@ pub(super) fn host(value: &HeaderValue) -> Result<Host<'_>, Problem> {
 }
 
 pub(super) fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem> {
-    let text = uri.path_and_query().map_or("/", |target| target.as_str());
+    read_target(method, uri.path_and_query().map_or("/", |target| target.as_str()))
+}
+
+/// Reads a target as it was received.
+pub(super) fn read_target<'a>(method: &Method, text: &'a str) -> Result<Target<'a>, Problem> {
     if text == "*" && method != Method::OPTIONS {
         return Err(Problem::new(Code::InvalidTarget, "The target `*` is for OPTIONS only."));
     }

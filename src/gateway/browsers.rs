@@ -4,59 +4,77 @@ use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 
-use super::Record;
+use super::complaints::Complaint;
 use super::credentials::Asked;
+use super::{Gateway, Record};
 use crate::admission::Refusal;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
 
-/// The problem of a refusal, with the way a browser goes and the challenges of the route.
-pub(super) fn problem(refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
-    let leads_to = leads_to(&refusal, asked, record);
-    let problem = Problem::from(refusal);
-    let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
-    // Many clients send Basic only when it is asked for (RFC 7617 section 2).
-    let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
-    let problem = match basic && wants_credentials {
-        true => problem.offering_basic(),
-        false => problem,
-    };
-    match leads_to {
-        Some(location) => problem.leading_to(location),
-        None => problem,
-    }
-}
-
-fn leads_to(refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<HeaderValue> {
-    let reads = asked.parts.method == Method::GET || asked.parts.method == Method::HEAD;
-    if !reads || record.preflight.is_some() {
-        return None;
-    }
-    let places = asked.snapshot.endpoints.places();
-    match refusal {
-        Refusal::NotFound if asked.parts.uri.path() == "/" => places.home_for(asked.host),
-        // A session would count here, and there is none that lives.
-        Refusal::CredentialsRequired if counts_session(record) && is_browser(asked.parts) => {
-            places.login_for(&Wanted {
-                host: asked.host,
-                secure: asked.client.secure,
-                path: asked.parts.uri.path(),
-                query: asked.parts.uri.query(),
-            })
+impl Gateway {
+    /// The problem of a refusal, with the way a browser goes and the challenges of the route.
+    pub(super) fn problem(&self, refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
+        let leads_to = self.leads_to(&refusal, asked, record);
+        let problem = Problem::from(refusal);
+        let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
+        // Many clients send Basic only when it is asked for (RFC 7617 section 2).
+        let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
+        let problem = match basic && wants_credentials {
+            true => problem.offering_basic(),
+            false => problem,
+        };
+        match leads_to {
+            Some(location) => problem.leading_to(location),
+            None => problem,
         }
-        Refusal::NotFound
-        | Refusal::CredentialsRequired
-        | Refusal::MethodNotAllowed { .. }
-        | Refusal::Ambiguous
-        | Refusal::BadCredential(_)
-        | Refusal::MissingRole
-        | Refusal::NetworkNotAllowed
-        | Refusal::ClientUnknown
-        | Refusal::CertificateRequired
-        | Refusal::RateLimited { .. }
-        | Refusal::Denied
-        | Refusal::CrossSite
-        | Refusal::NotRepresentable(_) => None,
+    }
+
+    fn leads_to(&self, refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<HeaderValue> {
+        let reads = *asked.method == Method::GET || *asked.method == Method::HEAD;
+        // Another proxy leads whatever a browser asks for; here, what was sent would be lost on the way.
+        if !(reads || asked.is_question) || record.preflight.is_some() {
+            return None;
+        }
+        let places = asked.snapshot.endpoints.places();
+        match refusal {
+            Refusal::NotFound if asked.target.path() == "/" && !asked.is_question => places.home_for(asked.host),
+            // A session would count here, and there is none that lives.
+            Refusal::CredentialsRequired if counts_session(record) && is_browser(asked.parts) => {
+                let wanted = Wanted {
+                    host: asked.host,
+                    secure: asked.secure,
+                    path: asked.target.path(),
+                    query: asked.target.query(),
+                };
+                match asked.is_question {
+                    true => self.sign_in_for(&wanted, asked),
+                    false => places.login_for(&wanted),
+                }
+            }
+            Refusal::NotFound
+            | Refusal::CredentialsRequired
+            | Refusal::MethodNotAllowed { .. }
+            | Refusal::Ambiguous
+            | Refusal::BadCredential(_)
+            | Refusal::MissingRole
+            | Refusal::NetworkNotAllowed
+            | Refusal::ClientUnknown
+            | Refusal::CertificateRequired
+            | Refusal::RateLimited { .. }
+            | Refusal::Denied
+            | Refusal::CrossSite
+            | Refusal::NotRepresentable(_) => None,
+        }
+    }
+
+    /// Where another proxy sends a browser to log in. Not from the login page itself, which would come back here for ever.
+    fn sign_in_for(&self, wanted: &Wanted<'_>, asked: &Asked<'_>) -> Option<HeaderValue> {
+        let places = asked.snapshot.endpoints.places();
+        if places.is_login(wanted.host, wanted.path) {
+            let peer = asked.connection.peer().ip();
+            self.complaints.make(&Complaint::LoginLoop, peer, self.clock.unix_millis());
+        }
+        places.sign_in_for(wanted)
     }
 }
 

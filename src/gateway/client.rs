@@ -127,7 +127,7 @@ fn chain(sent: &Forwarded, own: &ConnectionValues) -> Option<HeaderValue> {
 
 /// What is left of a chain of forwarding proxies: from the right, the first address that is not a trusted one. What
 /// cannot be read ends the walk at the last address that could (an attacker writes on the left).
-fn walk(lines: &[HeaderValue], trusted: &Networks) -> Option<IpAddr> {
+pub(super) fn walk(lines: &[HeaderValue], trusted: &Networks) -> Option<IpAddr> {
     let mut client = None;
     for line in lines.iter().rev() {
         for member in line.to_str().ok()?.rsplit(',') {

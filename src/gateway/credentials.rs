@@ -1,36 +1,43 @@
 //! The credentials of a request on their way through admission: what is shown, who asks the store where memory cannot tell,
 //! and what of it a backend may see.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Uri};
 
-use super::{Client, Connection, Gateway, Record, Snapshot, browsers};
+use super::{Connection, Gateway, Record, Snapshot};
 use crate::admission::{Credentials, Destination, Permit, Question, Refusal};
 use crate::answer::cors;
 use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
 use crate::headers::Sifted;
 use crate::principal::CredentialKind;
 use crate::problem::Problem;
-use crate::proxy::Upgrade;
-
 use crate::route::{Host, Target};
 use crate::session::{self, CookieName, Found};
 
 /// What is decided about, with everything the decision goes by.
 pub(super) struct Asked<'a> {
     pub(super) snapshot: &'a Snapshot,
+    /// The fields count, and nothing else of it.
     pub(super) parts: &'a Parts,
+    pub(super) method: &'a Method,
     pub(super) shown: Shown<'a>,
     pub(super) cookie: Found<'a>,
     pub(super) ticket: Option<&'a str>,
     pub(super) cross_site: bool,
     pub(super) host: Option<&'a Host<'a>>,
     pub(super) target: &'a Target<'a>,
-    pub(super) client: &'a Client,
-    pub(super) certificate: bool,
+    /// The client's address, if something trustworthy tells.
+    pub(super) client: Option<IpAddr>,
+    /// Whether it came by https, as far as anybody knows.
+    pub(super) secure: bool,
+    /// Whether the client showed a certificate that counts, if something trustworthy tells.
+    pub(super) certificate: Option<bool>,
+    /// Whether another proxy asks.
+    pub(super) is_question: bool,
     pub(super) connection: &'a Connection,
 }
 
@@ -44,7 +51,7 @@ impl Gateway {
             (decision, _) = self.admit(asked, Some(&resolved), record);
             record.cookie = resolved.cookie;
         }
-        let permit = decision.map_err(|refusal| browsers::problem(refusal, asked, record))?;
+        let permit = decision.map_err(|refusal| self.problem(refusal, asked, record))?;
         if let Some(proof) = permit.proof()
             && proof.person.credential == CredentialKind::Session
             && record.cookie.is_none()
@@ -65,11 +72,11 @@ impl Gateway {
         let question = Question {
             host: asked.host,
             target: asked.target,
-            method: preflight.as_ref().unwrap_or(&asked.parts.method),
+            method: preflight.as_ref().unwrap_or(asked.method),
             preflight: preflight.is_some(),
-            client: Some(asked.client.address),
+            client: asked.client,
             cross_site: asked.cross_site,
-            certificate: Some(asked.certificate),
+            certificate: asked.certificate,
             at: Some(record.began),
             again: resolved.is_some(),
         };
@@ -131,17 +138,17 @@ pub(super) fn cookie<'a>(parts: &'a Parts, sifted: &Sifted, name: &CookieName) -
 }
 
 /// Whether a request changes something or opens a tunnel: then it matters which page set it off.
-pub(super) fn may_harm(method: &Method, upgrade: Option<&Upgrade>) -> bool {
+pub(super) fn may_harm(method: &Method, upgrades: bool) -> bool {
     let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
-    upgrade.is_some() || !safe.contains(method)
+    upgrades || !safe.contains(method)
 }
 
 /// Whether a page of another site may have set this request off: neither `Sec-Fetch-Site` (Fetch Metadata) nor `Origin` (RFC
 /// 6454) says that it comes from here or from an origin that we allow.
 pub(super) fn is_cross_site(
     parts: &Parts,
-    authority: Option<&HeaderValue>,
-    client: &Client,
+    authority: Option<&str>,
+    secure: Option<bool>,
     cors: &cors::Settings,
 ) -> bool {
     let mut sites = parts.headers.get_all("sec-fetch-site").iter();
@@ -154,17 +161,18 @@ pub(super) fn is_cross_site(
     let (Some(origin), None) = (origins.next(), origins.next()) else {
         return true;
     };
-    !(cors.lists(origin) || authority.is_some_and(|authority| is_origin_of(origin, authority, client.secure)))
+    let own = authority.zip(secure);
+    !(cors.lists(origin) || own.is_some_and(|(authority, secure)| is_origin_of(origin, authority, secure)))
 }
 
 /// Whether an origin is that of the target itself.
-fn is_origin_of(origin: &HeaderValue, authority: &HeaderValue, secure: bool) -> bool {
+fn is_origin_of(origin: &HeaderValue, authority: &str, secure: bool) -> bool {
     let scheme = if secure { "https" } else { "http" };
     let default = if secure { 443 } else { 80 };
-    let parsed = |value: &HeaderValue| value.to_str().ok().map(str::to_ascii_lowercase);
-    let (Some(origin), Some(authority)) = (parsed(origin), parsed(authority)) else {
+    let Ok(origin) = origin.to_str().map(str::to_ascii_lowercase) else {
         return false;
     };
+    let authority = authority.to_ascii_lowercase();
     let Ok(origin) = origin.parse::<Uri>() else {
         return false;
     };
@@ -227,12 +235,9 @@ mod tests {
             ("null", "null", true, false),
             ("", "app.example.com", true, false),
         ] {
-            let (origin, authority) = (
-                HeaderValue::from_str(origin).unwrap(),
-                HeaderValue::from_str(authority).unwrap(),
-            );
+            let origin = HeaderValue::from_str(origin).unwrap();
             assert_eq!(
-                is_origin_of(&origin, &authority, secure),
+                is_origin_of(&origin, authority, secure),
                 same,
                 "{origin:?} {authority:?}"
             );

@@ -4,10 +4,12 @@ mod address;
 mod body;
 mod browsers;
 mod client;
+mod complaints;
 mod connection;
 mod credentials;
 mod direction;
 mod fields;
+mod forward_auth;
 mod record;
 mod rest;
 mod snapshot;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, Version};
 use hyper::body::Incoming;
@@ -41,6 +43,7 @@ use crate::tls::ServerTls;
 pub use body::Body;
 pub use client::Client;
 use client::ConnectionValues;
+pub use complaints::Complaints;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use credentials::Asked;
 use record::{Record, Seen};
@@ -61,6 +64,8 @@ pub struct Gateway {
     pub services: endpoint::Services,
     /// Judges the certificates of clients.
     pub tls: Arc<ServerTls>,
+    /// What was said of late about forward-auth questions that are wired wrong.
+    pub complaints: Complaints,
     /// The figures.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -91,14 +96,22 @@ impl Gateway {
             .await;
         let (mut response, problem) = match outcome {
             Ok(response) => (response, None),
-            Err(problem) => (Body::whole(answer::problem(&problem)), Some(problem)),
+            Err(problem) => match record.question {
+                Some(question) => (Self::refuse(question, &problem), Some(problem)),
+                None => (Body::whole(answer::problem(&problem)), Some(problem)),
+            },
         };
         if !matches!(response.body(), Body::Switched) {
             connection.stay_with_http();
         }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
-            let go_on = problem.as_ref().is_none_or(|problem| !problem.close) && rest::read(message, connection).await;
+            let go_on = problem.as_ref().is_none_or(|problem| !problem.close)
+                && match record.question {
+                    // What stands behind its head may be the next question.
+                    Some(_) => rest::is_read(&message, connection),
+                    None => rest::read(message, connection).await,
+                };
             rest::mark(&mut response, go_on, connection);
         }
         // A login or logout has just set its own: a renewed one must not undo that.
@@ -108,7 +121,7 @@ impl Gateway {
             browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {
-            method: &method,
+            method: record.original.as_ref().map_or(&method, |original| &original.method),
             uri: uri.as_ref(),
             host: host.as_ref(),
             took: record.answered.unwrap_or_else(Instant::now).duration_since(began),
@@ -130,6 +143,9 @@ impl Gateway {
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
+        if let Some(found) = forward_auth::found(snapshot, parts, connection, record) {
+            return self.question(snapshot, parts, found, connection, record).await;
+        }
         let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
             return Err(refused(
@@ -157,20 +173,26 @@ impl Gateway {
         let target = address::target(&parts.method, &parts.uri)?;
         let is_extended = extended.is_some();
         let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
-        record.preflight = asked_by_preflight(parts, &sifted, message.body.as_ref());
+        let bodiless = message.body.as_ref().is_none_or(http_body::Body::is_end_stream);
+        record.preflight = (sifted.upgrade.is_none() && bodiless)
+            .then(|| asked_by_preflight(&parts.method, &parts.headers))
+            .flatten();
         // Admission: the one decision.
         let asked = Asked {
             snapshot,
             parts,
+            method: &parts.method,
             shown: authn::shown(&sifted.authorization),
             cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
             ticket: parts.uri.query().and_then(session::ticket),
-            cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.as_ref()))
-                && credentials::is_cross_site(parts, authority.as_ref(), &client, &snapshot.cors),
+            cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.is_some()))
+                && credentials::is_cross_site(parts, named(&authority), Some(client.secure), &snapshot.cors),
             host: host.as_ref(),
             target: &target,
-            client: &client,
-            certificate,
+            client: Some(client.address),
+            secure: client.secure,
+            certificate: Some(certificate),
+            is_question: false,
             connection,
         };
         let permit = self.admit_asking(&asked, record).await?;
@@ -182,8 +204,8 @@ impl Gateway {
             }
             Destination::Endpoint(index) => {
                 record.endpoint = true;
-                let cross_site = credentials::may_harm(&message.parts.method, None)
-                    && credentials::is_cross_site(&message.parts, authority.as_ref(), &client, &snapshot.cors);
+                let cross_site = credentials::may_harm(&message.parts.method, false)
+                    && credentials::is_cross_site(&message.parts, named(&authority), Some(client.secure), &snapshot.cors);
                 let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,
@@ -334,17 +356,19 @@ fn is_never_served(method: &Method) -> bool {
         .any(|one| method.as_str().eq_ignore_ascii_case(one.as_str()))
 }
 
+/// What the client names as host, as text; what is no text was refused as a host.
+fn named(authority: &Option<HeaderValue>) -> Option<&str> {
+    authority.as_ref().and_then(|authority| authority.to_str().ok())
+}
+
 /// The method that a preflight asks about. A preflight is OPTIONS with Origin and Access-Control-Request-Method, no body, no
-/// Upgrade; any other OPTIONS is a request like all. The body itself is asked whether it is there: of the headers that would
-/// say so, one was taken out as hop-by-hop, and HTTP/2 needs none.
-fn asked_by_preflight(parts: &Parts, sifted: &Sifted, body: Option<&Incoming>) -> Option<Method> {
-    let preflight = cors::is_preflight(&parts.method, &parts.headers)
-        && sifted.upgrade.is_none()
-        && body.is_none_or(http_body::Body::is_end_stream);
-    if !preflight {
+/// Upgrade; any other OPTIONS is a request like all. The last two the caller looks at: the body itself is asked whether it is
+/// there, for of the headers that would say so, one was taken out as hop-by-hop, and HTTP/2 needs none.
+fn asked_by_preflight(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if !cors::is_preflight(method, headers) {
         return None;
     }
-    let mut asked = parts.headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
+    let mut asked = headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
     // Of two methods, nobody knows which one the backend is asked about.
     asked
         .next()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderValue, Method, Response};
 
+use super::forward_auth::Question;
 use super::{Body, Connection, Gateway, RequestId, Snapshot};
 use crate::admission::RouteEntry;
 use crate::authn::Proof;
@@ -29,6 +30,17 @@ pub(super) struct Record {
     pub(super) id: RequestId,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
+    /// It is a question of another proxy's …
+    pub(super) question: Option<Question>,
+    /// … about this request.
+    pub(super) original: Option<Asked>,
+}
+
+/// The request that another proxy asks about, as the log and the figures have it.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    /// Host and path, where the access log wants to know.
+    pub(super) at: Option<(String, String)>,
 }
 
 impl Record {
@@ -46,6 +58,8 @@ impl Record {
             client: None,
             id: RequestId::default(),
             cookie: None,
+            question: None,
+            original: None,
         }
     }
 }
@@ -91,17 +105,18 @@ impl Gateway {
             }
             return;
         }
+        let original = record.original.as_ref().and_then(|original| original.at.as_ref());
         connection.worker().log(&Access {
             at: self.clock.unix_millis(),
             client: record.client.unwrap_or_else(|| connection.peer().ip()),
             user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
             method: seen.method.as_str(),
-            host: seen
-                .host
-                .and_then(|host| host.to_str().ok())
+            host: original
+                .map(|(host, _)| host.as_str())
+                .or(seen.host.and_then(|host| host.to_str().ok()))
                 .or(seen.uri.and_then(http::Uri::host))
                 .unwrap_or_default(),
-            path: seen.uri.map_or("", http::Uri::path),
+            path: original.map_or_else(|| seen.uri.map_or("", http::Uri::path), |(_, path)| path),
             status: response.status().as_u16(),
             took: seen.took,
             route: series.name(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Response;
 use http::header::{self, HeaderValue};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -23,6 +24,12 @@ pub(super) async fn read(message: Message, connection: &Connection) -> bool {
             .await
             .unwrap_or(false),
     }
+}
+
+/// Whether there is nothing left to read, without a wait. Who asks a question for another may announce the body of that
+/// request and not send it: what comes then is the next question, and must not be read as a body.
+pub(super) fn is_read(message: &Message, connection: &Connection) -> bool {
+    connection.is_http2() || message.body.as_ref().is_none_or(Incoming::is_end_stream) || connection.is_read()
 }
 
 enum Plan {

@@ -197,7 +197,8 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
 pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snapshot>) -> Result<Snapshot, StartError> {
     let wrong = |what: &str, error: &dyn std::fmt::Display| StartError::new(what, error, "`doorward check` says more");
     let hosts = config.routes.iter().flat_map(|route| &route.hosts);
-    let places = Places::new(&config.endpoints, &config.cookies, hosts);
+    let places = Places::new(&config.endpoints, &config.cookies, hosts)
+        .with_forward_auth(&config.forward_auth, &config.tokens.issuer);
     let endpoints = Endpoints::new(&config.endpoints, config.admin.rule()).leading(places);
     let policy = policy(config, &endpoints, standing.metrics, old.map(|old| &old.policy))?;
     let (verifier, notes) = Verifier::with_fetched(

@@ -24,7 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::authn::Remembered;
 use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::gateway::{self, Gateway, Protocol};
+use crate::gateway::{self, Complaints, Gateway, Protocol};
 use crate::office::Office;
 use crate::registry::Registry;
 use crate::revocation::Revocations;
@@ -115,6 +115,7 @@ impl Server {
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             authenticator: parts.authenticator.clone(),
+            complaints: Complaints::default(),
             resolver: parts.services.resolver.clone(),
             services: parts.services.clone(),
             tls: Arc::clone(&tls),

@@ -6,7 +6,6 @@
 //! session (somebody has stolen one: the session ends) from an invented one (whoever sees an access token knows its `sid`,
 //! and must not be able to end the session with it).
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SecureRandom;
 use base64::Engine as _;
@@ -14,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
 use crate::principal::SessionId;
-use crate::secret::Secret;
+use crate::secret::{Secret, sha256};
 use crate::store::{Rotation, Session};
 
 /// How long a spent token still gives the same successor, in milliseconds: for a client that lost the answer.
@@ -203,14 +202,6 @@ pub fn rotate(
 pub fn repeat(session: &Session, presented: &Presented) -> Option<Secret<String>> {
     let next = presented.successor(&session.previous_salt?);
     (next.generation == session.generation && same(&next.hash(), &session.current_hash)).then(|| next.token())
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.iter_mut()
-        .zip(digest(&SHA256, bytes).as_ref())
-        .for_each(|(to, from)| *to = *from);
-    hash
 }
 
 fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {

@@ -13,6 +13,7 @@ mod accounts;
 mod attack;
 mod cli;
 mod consumers;
+mod forward;
 mod harness;
 mod hostile;
 mod path;

@@ -8,6 +8,7 @@ mod answers;
 mod conflicts;
 mod endpoints;
 mod field;
+mod forward_auth;
 mod headers;
 mod issuers;
 mod keys;
@@ -60,6 +61,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let throttle = accounts::throttle(&shape.throttle, report);
     let cors = answers::cors(&shape.cors, report);
     let cookies = answers::cookies(&shape.cookies, report);
+    let forward_auth = forward_auth::forward_auth(&shape.forward_auth, report);
     let identity = answers::identity(&shape.identity_headers, report);
     let log = log(&shape.log, report);
     let timeouts = timeouts(&shape.timeouts, report);
@@ -68,6 +70,10 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
     if let (Some(cookies), Some(endpoints)) = (&cookies, &endpoints) {
         answers::reach_of_cookies(cookies, endpoints, routes.as_deref().unwrap_or_default(), report);
+    }
+    if let (Some(forward_auth), Some(cookies)) = (&forward_auth, &cookies) {
+        let routes = routes.as_deref().unwrap_or_default();
+        forward_auth::reach_of_login(forward_auth, cookies, routes, report);
     }
     tls::client_auth(shape, report);
     listeners::proxy_protocol(shape, report);
@@ -90,6 +96,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         throttle: throttle?,
         cors: cors?,
         cookies: cookies?,
+        forward_auth: forward_auth?,
         identity: identity?,
         log: log?,
         timeouts: timeouts?,

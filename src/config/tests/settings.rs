@@ -311,7 +311,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         ("[endpoints]\nhealth = \"/up\"", "endpoints.health"),
         ("[accounts]\nregistration = \"verify_email\"", "accounts.registration"),
         ("[mail]\nurl = \"smtp://u:hunter2@h\"", "mail.url"),
-        ("[forward_auth]\nlogin_url = \"https://x\"", "forward_auth.login_url"),
         ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
         ("[log]\nformat = \"json\"", "log.format"),
         ("[log]\nlogstash = \"tcp://x:1\"", "log.logstash"),

@@ -3,6 +3,7 @@
 mod form;
 mod html;
 mod places;
+mod sign_in;
 
 use std::net::IpAddr;
 use std::sync::Arc;

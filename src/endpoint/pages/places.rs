@@ -5,6 +5,7 @@ use http::HeaderValue;
 use url::{Position, Url, form_urlencoded};
 
 use crate::endpoint::Settings;
+use crate::endpoint::forward_auth::Login;
 use crate::route::Host;
 use crate::session;
 
@@ -15,13 +16,17 @@ const TARGET_AT_MOST: usize = 2048;
 #[derive(Debug, Default)]
 pub struct Places {
     /// The prefix of the pages as it stands in a URL; `None`: there are none.
-    prefix: Option<String>,
+    pub(super) prefix: Option<String>,
     /// The only hosts with pages; none: every host.
-    hosts: Vec<String>,
+    pub(super) hosts: Vec<String>,
     /// One login for all hosts below this domain.
-    domain: Option<String>,
+    pub(super) domain: Option<String>,
     /// The hosts to which an absolute URL may lead.
-    landing_hosts: Vec<String>,
+    pub(super) landing_hosts: Vec<String>,
+    /// Where browsers of forward-auth log in, if not at the page here.
+    pub(super) login: Option<Login>,
+    /// What browsers call the gateway, if something says.
+    pub(super) origin: Option<Url>,
 }
 
 /// Where to go after a login or logout: checked, and written anew.
@@ -59,6 +64,8 @@ impl Places {
             hosts: settings.hosts.clone(),
             domain: cookies.domain.clone(),
             landing_hosts: literal.cloned().collect(),
+            login: None,
+            origin: None,
         }
     }
 
@@ -122,7 +129,7 @@ impl Places {
         HeaderValue::try_from(format!("{prefix}/")).ok()
     }
 
-    fn are_on(&self, host: Option<&Host<'_>>) -> bool {
+    pub(super) fn are_on(&self, host: Option<&Host<'_>>) -> bool {
         self.hosts.is_empty() || host.is_some_and(|host| self.hosts.iter().any(|own| own == host.name()))
     }
 }
@@ -145,7 +152,7 @@ fn is_rooted(path: &str) -> bool {
 }
 
 /// The path and query that were asked for. A ticket was good once, and has no place in another URL.
-fn target(wanted: &Wanted<'_>) -> String {
+pub(super) fn target(wanted: &Wanted<'_>) -> String {
     let query = wanted.query.and_then(session::without_ticket);
     query.map_or_else(|| wanted.path.to_owned(), |query| format!("{}?{query}", wanted.path))
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
 use http::Method;
 use rustls::{ClientConfig, HandshakeKind};
@@ -311,6 +313,56 @@ fn authorities_that_change_are_taken_up_by_themselves_and_bad_ones_are_not() {
     assert_eq!((status(&ann), status(&bob)), (0, 200));
     assert!(!house.gate.reload());
     assert_eq!((status(&ann), status(&bob)), (0, 200));
+}
+
+#[test]
+fn nobody_is_cut_off_while_authorities_are_replaced_twenty_times() {
+    let house = House::new("client_auth = \"required\"", &public("all", "/", ""));
+    let ann = house.clients.client("ann");
+    let (done, served) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let busy = || !done.load(Ordering::Relaxed);
+    let count = || served.fetch_add(1, Ordering::Relaxed);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while busy() {
+                assert_eq!(house.status("localhost", Some(&ann), "localhost", "/"), 200);
+                count();
+            }
+        });
+        scope.spawn(|| {
+            let mut open = house.connect("localhost", Some(&ann));
+            while busy() {
+                let response = open.send(get("localhost", "/")).response();
+                assert!(response.status == 200 && response.keeps_alive());
+                count();
+            }
+        });
+        scope.spawn(|| {
+            let client = house.http2("localhost", Some(&ann));
+            while busy() {
+                client.get("/").expect(200);
+                count();
+            }
+        });
+        let replacing = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            // Ann's authority stays; the one beside it is another each time.
+            for _ in 0..20 {
+                let others = Authority::new();
+                let bob = others.client("bob");
+                house.trust(&[&house.clients, &others]);
+                until("bob is let in", || {
+                    (house.status("localhost", Some(&bob), "localhost", "/") == 200).then_some(())
+                });
+                let so_far = served.load(Ordering::Relaxed);
+                until("requests between two changes", || {
+                    (served.load(Ordering::Relaxed) > so_far).then_some(())
+                });
+            }
+        }));
+        done.store(true, Ordering::Relaxed);
+        replacing.unwrap();
+    });
+    assert!(served.load(Ordering::Relaxed) > 60);
 }
 
 /// A connection whose session is remembered by its configuration.

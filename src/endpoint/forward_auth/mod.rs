@@ -1,0 +1,144 @@
+//! Forward-auth: other proxies ask whether a request of theirs may pass. Nothing is proxied, only decided, and the decision
+//! is admission's own.
+//!
+//! A dialect is one small file that says where the original request is in a question and how a question of its program is
+//! wired; [`answer()`] says what the answer looks like in each. A dialect reads exactly its own headers, never another's, and
+//! never takes the question's own path for the original one.
+
+mod answer;
+mod caddy;
+mod envoy;
+mod fields;
+mod nginx;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod traefik;
+
+use http::{HeaderMap, Method};
+
+use crate::codes::Code;
+use crate::problem::Problem;
+use crate::route::Host;
+
+pub use answer::{Decision, REASON, answer};
+pub use fields::{Fault, FaultKind};
+pub use settings::{InvalidLogin, Login, Settings};
+
+/// The programs that ask, by how they do it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// nginx's `auth_request`, and ingress-nginx.
+    Nginx,
+    /// Traefik's `ForwardAuth`; HAProxy's auth-request.
+    Traefik,
+    /// Caddy's `forward_auth`.
+    Caddy,
+    /// Envoy's `ext_authz` over HTTP.
+    Envoy,
+}
+
+/// What a question is read from.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Its own method.
+    pub method: &'a Method,
+    /// Its own Host.
+    pub authority: Option<&'a str>,
+    /// What of its own target stands behind the endpoint's path.
+    pub rest: &'a str,
+    /// Its fields, as received.
+    pub headers: &'a HeaderMap,
+}
+
+/// The request that is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Original<'a> {
+    /// The method.
+    pub method: Method,
+    /// Whether its scheme is https, if the question says.
+    pub secure: Option<bool>,
+    /// Whether the scheme is that of a WebSocket.
+    pub web_socket: bool,
+    /// The host; `None`: HTTP/1.0 without one.
+    pub host: Option<Host<'a>>,
+    /// The host as received.
+    pub authority: &'a str,
+    /// Path and query as received, still to be looked at.
+    pub target: &'a str,
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Nginx, Self::Traefik, Self::Caddy, Self::Envoy];
+
+    /// The word in log lines, and the endpoint's place below `endpoints.pages`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
+            Self::Envoy => "envoy",
+        }
+    }
+
+    /// Whether the original path follows the endpoint's own.
+    pub fn is_prefix(self) -> bool {
+        match self {
+            Self::Envoy => true,
+            Self::Nginx | Self::Traefik | Self::Caddy => false,
+        }
+    }
+
+    /// The endpoint that a target is addressed to, below this prefix of the pages, and what stands behind its path.
+    pub fn of_target<'a>(pages: &str, target: &'a str) -> Option<(Self, &'a str)> {
+        let below = target.strip_prefix(pages)?.strip_prefix('/')?;
+        Self::ALL.into_iter().find_map(|dialect| {
+            let rest = below.strip_prefix(dialect.as_str())?;
+            let ends = match dialect.is_prefix() {
+                true => rest.starts_with(['/', '?']) || rest.is_empty(),
+                false => rest.starts_with('?') || rest.is_empty(),
+            };
+            ends.then_some((dialect, rest))
+        })
+    }
+
+    /// The original request in a question.
+    pub fn read<'a>(self, head: &Head<'a>) -> Result<Original<'a>, Fault> {
+        match self {
+            Self::Nginx => nginx::read(head),
+            Self::Traefik => traefik::read(head),
+            Self::Caddy => caddy::read(head),
+            Self::Envoy => envoy::read(head),
+        }
+    }
+
+    /// What to change where, so that this field is as it should be.
+    pub fn advice(self, fault: &Fault) -> &'static str {
+        match self {
+            Self::Nginx => nginx::advice(fault),
+            Self::Traefik => traefik::advice(fault),
+            Self::Caddy => caddy::advice(fault),
+            Self::Envoy => envoy::advice(fault),
+        }
+    }
+
+    /// Another program's endpoint that a question like this one may have been meant for.
+    pub fn likely(self, headers: &HeaderMap) -> Option<&'static str> {
+        let holds = |name: &http::HeaderName| headers.contains_key(name);
+        match self {
+            Self::Nginx => (holds(&fields::URI) && holds(&fields::HOST) && !holds(&fields::ORIGINAL_URL))
+                .then_some("the question looks like one of Traefik's or Caddy's: ask /traefik or /caddy instead"),
+            Self::Traefik | Self::Caddy => (holds(&fields::ORIGINAL_URL) && !holds(&fields::URI))
+                .then_some("the question looks like one of nginx's: ask /nginx instead"),
+            Self::Envoy => None,
+        }
+    }
+}
+
+impl Fault {
+    /// The problem that a question with this fault gets, whatever it asks for.
+    pub fn problem(&self) -> Problem {
+        Problem::new(Code::InvalidQuestion, "The question does not say what it asks about.").because(self)
+    }
+}

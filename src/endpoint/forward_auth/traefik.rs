@@ -1,0 +1,26 @@
+//! Traefik's `ForwardAuth`, and HAProxy's auth-request. Traefik says everything by itself, and deletes what a client said
+//! under these names unless `trustForwardHeader` or an entry point's `forwardedHeaders` tell it otherwise.
+
+use super::fields::forwarded;
+use super::{Fault, Head, Original};
+
+pub(super) fn read<'a>(head: &Head<'a>) -> Result<Original<'a>, Fault> {
+    forwarded(head)
+}
+
+pub(super) fn advice(fault: &Fault) -> &'static str {
+    match fault.field {
+        "X-Forwarded-Method" => {
+            "Traefik sends it by itself: list X-Forwarded-Method in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Method %[method]` and name it in the headers that are sent"
+        }
+        "X-Forwarded-Proto" => {
+            "Traefik sends it by itself: list X-Forwarded-Proto in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Proto https` and name it in the headers that are sent"
+        }
+        "X-Forwarded-Host" => {
+            "Traefik sends it by itself: list X-Forwarded-Host in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Host %[req.hdr(Host)]` and name it in the headers that are sent"
+        }
+        _ => {
+            "Traefik sends it by itself: list X-Forwarded-Uri in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Uri %[pathq]` and name it in the headers that are sent"
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! What is said about questions that are wired wrong: one line that says what to change where, and not again for each of the
+//! thousand questions that follow.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::endpoint::forward_auth::{Dialect, Fault, FaultKind};
+
+/// The same is said once in this time, in milliseconds.
+const AGAIN_AFTER: i64 = 10_000;
+/// So many different complaints are told apart; two that share a place wait for one another.
+const PLACES: usize = 64;
+
+/// What is complained about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Complaint<'a> {
+    /// Who asks is not one of the trusted proxies.
+    Stranger(Dialect),
+    /// The question does not say what it asks about; and what it may be instead.
+    Miswired(Dialect, Fault, Option<&'a str>),
+    /// Whoever has to log in is sent to a page that lets nobody in who has not.
+    LoginLoop,
+}
+
+/// When what was last said.
+#[derive(Debug)]
+pub struct Complaints {
+    said: [AtomicI64; PLACES],
+    unsaid: AtomicU64,
+}
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self {
+            said: std::array::from_fn(|_| AtomicI64::new(i64::MIN)),
+            unsaid: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Complaints {
+    /// Says it, unless it was said of late; `now`: Unix milliseconds.
+    pub(super) fn make(&self, complaint: &Complaint<'_>, peer: IpAddr, now: i64) {
+        if !self.is_due(place(complaint, peer), now) {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let unsaid = self.unsaid.swap(0, Ordering::Relaxed);
+        match complaint {
+            Complaint::Stranger(dialect) => tracing::warn!(
+                reason = "untrusted_proxy",
+                dialect = dialect.as_str(),
+                %peer,
+                unsaid,
+                hint = "if this is a proxy of yours, add its address to trusted_proxies",
+                "a forward-auth question came from a peer that is not in trusted_proxies"
+            ),
+            Complaint::Miswired(dialect, fault, likely) => tracing::warn!(
+                reason = "invalid_question",
+                dialect = dialect.as_str(),
+                %peer,
+                unsaid,
+                fault = %fault,
+                hint = likely.unwrap_or(dialect.advice(fault)),
+                "a forward-auth question does not say what it asks about"
+            ),
+            Complaint::LoginLoop => tracing::warn!(
+                reason = "login_protected",
+                %peer,
+                unsaid,
+                hint = "give the page of forward_auth.login_url a route with access = \"public\"",
+                "the login page itself asks for a login"
+            ),
+        }
+    }
+
+    fn is_due(&self, place: usize, now: i64) -> bool {
+        let Some(said) = self.said.get(place) else { return true };
+        let last = said.load(Ordering::Relaxed);
+        // A clock that was set back must not silence what there is to say.
+        let due = last == i64::MIN || now < last || now - last >= AGAIN_AFTER;
+        due && said.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
+
+fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
+    let dialect = |dialect: &Dialect| Dialect::ALL.iter().position(|one| one == dialect).unwrap_or_default();
+    let number = match complaint {
+        // Several strangers are told apart, as far as there is room.
+        Complaint::Stranger(_) => {
+            let last = match peer.to_canonical() {
+                IpAddr::V4(address) => address.octets()[3],
+                IpAddr::V6(address) => address.octets()[15],
+            };
+            48 + usize::from(last % 15)
+        }
+        Complaint::LoginLoop => PLACES - 1,
+        Complaint::Miswired(one, fault, _) => {
+            let kind = match fault.kind {
+                FaultKind::Missing => 0,
+                FaultKind::Repeated => 1,
+                FaultKind::Malformed => 2,
+            };
+            let field = match fault.field.bytes().last() {
+                Some(b'd') => 0,
+                Some(b'L' | b'i') => 1,
+                Some(b'o') => 2,
+                Some(_) | None => 3,
+            };
+            dialect(one) * 12 + kind * 4 + field
+        }
+    };
+    number % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_is_said_once_in_a_while() {
+        let complaints = Complaints::default();
+        assert!(complaints.is_due(1, 5));
+        assert!(!complaints.is_due(1, 6) && complaints.is_due(2, 6));
+        assert!(!complaints.is_due(1, AGAIN_AFTER + 4) && complaints.is_due(1, AGAIN_AFTER + 5));
+        assert!(complaints.is_due(1, 1), "the clock was set back");
+    }
+
+    #[test]
+    fn different_faults_have_different_places() {
+        let mut places = std::collections::HashSet::new();
+        let peer = IpAddr::from([127, 0, 0, 1]);
+        let fields = ["X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri"];
+        for dialect in [Dialect::Nginx, Dialect::Traefik, Dialect::Caddy, Dialect::Envoy] {
+            for kind in [FaultKind::Missing, FaultKind::Repeated, FaultKind::Malformed] {
+                for field in fields {
+                    let fault = Fault { field, kind };
+                    assert!(places.insert(place(&Complaint::Miswired(dialect, fault, None), peer)));
+                }
+            }
+        }
+        assert!(places.insert(place(&Complaint::LoginLoop, peer)));
+        assert!(places.insert(place(&Complaint::Stranger(Dialect::Nginx), peer)));
+        assert!(places.iter().all(|place| *place < PLACES));
+    }
+}

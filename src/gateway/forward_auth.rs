@@ -1,0 +1,199 @@
+//! The way of a question: another proxy asks whether a request of its own may pass. What is decided about is the original
+//! request, by the same function and from the same memory as every other; of the question itself nothing counts but who asks.
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response};
+
+use super::complaints::Complaint;
+use super::credentials::{self, Asked};
+use super::{Body, Connection, Gateway, Protocol, Record, Snapshot, address, client, fields, record, upgrade};
+use super::{asked_by_preflight, is_never_served, refused};
+use crate::admission::{Destination, Permit, Refusal};
+use crate::authn;
+use crate::codes::Code;
+use crate::endpoint::forward_auth::{self, Decision, Dialect, Head, Original};
+use crate::headers::Sifted;
+use crate::problem::Problem;
+use crate::session;
+
+/// A question, as far as its answer depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    pub(super) dialect: Dialect,
+    /// Whether the original request only reads.
+    pub(super) reads: bool,
+}
+
+/// The endpoint that this is a question for, and how much of the target stands behind its path. Not where everything is led
+/// to https.
+pub(super) fn found(
+    snapshot: &Snapshot,
+    parts: &Parts,
+    connection: &Connection,
+    record: &mut Record,
+) -> Option<(Dialect, usize)> {
+    let (dialect, rest) = snapshot.endpoints.question(parts.uri.path_and_query()?.as_str())?;
+    if connection.protocol() == Protocol::Redirect {
+        return None;
+    }
+    record.question = Some(Question { dialect, reads: true });
+    Some((dialect, rest.len()))
+}
+
+impl Gateway {
+    /// Answers a question whose target has this much behind the endpoint's path.
+    pub(super) async fn question(
+        &self,
+        snapshot: &Snapshot,
+        parts: &mut Parts,
+        (dialect, length): (Dialect, usize),
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Problem> {
+        // Until it is known which route it is about, it counts as one of our own URLs.
+        (record.endpoint, record.decided) = (true, true);
+        self.from_proxy(snapshot, dialect, connection)?;
+        if connection.is_http2() {
+            fields::check(&parts.headers)?;
+        }
+        if upgrade::extended_connect(parts)?.is_some() {
+            // Every 2xx would mean a tunnel (RFC 9110 section 9.3.6).
+            return Err(Problem::new(Code::NotImplemented, "This address serves no WebSocket."));
+        }
+        let parts = &*parts;
+        let sifted = snapshot.reserved.look(&parts.headers, true);
+        record.id = Self::request_id(&sifted, connection);
+        let client = client::walk(&sifted.forwarded.client, &snapshot.trusted_proxies);
+        record.client = client;
+        let authority = address::authority(parts)?;
+        let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+        let head = Head {
+            method: &parts.method,
+            authority: authority.as_ref().map(|host| host.to_str().unwrap_or("\u{fffd}")),
+            rest: target.len().checked_sub(length).and_then(|at| target.get(at..)).unwrap_or_default(),
+            headers: &parts.headers,
+        };
+        let original = dialect.read(&head).map_err(|fault| {
+            let complaint = Complaint::Miswired(dialect, fault, dialect.likely(&parts.headers));
+            self.complaints.make(&complaint, connection.peer().ip(), self.clock.unix_millis());
+            fault.problem()
+        })?;
+        record.asked_about(&original, snapshot.access_log);
+        let context = Context {
+            snapshot,
+            parts,
+            sifted: &sifted,
+            client,
+            connection,
+        };
+        let permit = self.decide(&context, &original, record).await?;
+        let values = permit.proof().map(|proof| proof.values.as_ref()).transpose();
+        let values = values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?;
+        let decision = Decision::Allowed {
+            names: &snapshot.identity,
+            values,
+        };
+        Ok(Body::whole(forward_auth::answer(dialect, &decision)))
+    }
+
+    /// Only who may say where a client comes from may say what it asks for.
+    fn from_proxy(&self, snapshot: &Snapshot, dialect: Dialect, connection: &Connection) -> Result<(), Problem> {
+        if connection.is_from(&snapshot.trusted_proxies) {
+            return Ok(());
+        }
+        let peer = connection.peer().ip().to_canonical();
+        let complaint = Complaint::Stranger(dialect);
+        self.complaints.make(&complaint, peer, self.clock.unix_millis());
+        let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
+        Err(problem.because(format_args!("{peer} is not in trusted_proxies")))
+    }
+
+    /// Admission's decision about the original request.
+    async fn decide(
+        &self,
+        context: &Context<'_>,
+        original: &Original<'_>,
+        record: &mut Record,
+    ) -> Result<Permit, Problem> {
+        let Context { snapshot, parts, .. } = *context;
+        if is_never_served(&original.method) {
+            return Err(refused(Code::MethodNotAllowed, "The gateway does not serve this method."));
+        }
+        let target = address::read_target(&original.method, original.target)?;
+        if snapshot.endpoints.question(original.target).is_some() {
+            // Behind the proxy that asks, nothing is served at our own place for its questions.
+            return Err(Problem::from(Refusal::NotFound));
+        }
+        let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);
+        record.endpoint = false;
+        record.preflight = (!upgrades)
+            .then(|| asked_by_preflight(&original.method, &parts.headers))
+            .flatten();
+        let asked = Asked {
+            snapshot,
+            parts,
+            method: &original.method,
+            shown: authn::shown(&context.sifted.authorization),
+            cookie: credentials::cookie(parts, context.sifted, self.resolver.cookie_name()),
+            ticket: target.query().and_then(session::ticket),
+            cross_site: (context.sifted.cookie && credentials::may_harm(&original.method, upgrades))
+                && credentials::is_cross_site(parts, Some(original.authority), original.secure, &snapshot.cors),
+            host: original.host.as_ref(),
+            target: &target,
+            client: context.client,
+            secure: original.secure.unwrap_or(true),
+            // The handshake was with whoever asks.
+            certificate: None,
+            is_question: true,
+            connection: context.connection,
+        };
+        let permit = self.admit_asking(&asked, record).await?;
+        record.endpoint = matches!(permit.destination(), Destination::Endpoint(_));
+        Ok(permit)
+    }
+
+    /// The answer to a question that was refused, in its dialect.
+    pub(super) fn refuse(question: Question, problem: &Problem) -> Response<Body> {
+        let decision = Decision::Refused {
+            problem,
+            reads: question.reads,
+        };
+        Body::whole(forward_auth::answer(question.dialect, &decision))
+    }
+}
+
+/// What a decision about an original request goes by, beside that request.
+struct Context<'a> {
+    snapshot: &'a Snapshot,
+    parts: &'a Parts,
+    sifted: &'a Sifted,
+    client: Option<std::net::IpAddr>,
+    connection: &'a Connection,
+}
+
+impl Record {
+    /// It is about this request, not about the one that came.
+    fn asked_about(&mut self, original: &Original<'_>, logged: bool) {
+        if let Some(question) = &mut self.question {
+            question.reads = original.method == Method::GET || original.method == Method::HEAD;
+        }
+        let path = original.target.split('?').next().unwrap_or_default();
+        self.original = Some(record::Asked {
+            method: original.method.clone(),
+            // Only what the log will ask for is kept.
+            at: logged.then(|| (original.authority.to_owned(), path.to_owned())),
+        });
+    }
+}
+
+/// Whether the original request opens a WebSocket. Proxies take `Upgrade` out before they ask; what stays are fields that no
+/// script can set or leave out (RFC 6455 section 4.1, Fetch Metadata).
+fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
+    let mode = |mode: &HeaderValue| mode.as_bytes() == b"websocket";
+    original.method == Method::GET
+        && (sifted.upgrade.is_some()
+            || parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
+            || parts.headers.contains_key(header::SEC_WEBSOCKET_VERSION)
+            || parts.headers.get_all("sec-fetch-mode").iter().any(mode))
+}

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -127,7 +127,7 @@ impl Example {
             running.add_user(name, roles, more);
         }
         running.start_gateway(more);
-        running.listens().then_some(running)
+        running.serves().then_some(running)
     }
 }
 
@@ -182,18 +182,19 @@ impl Running {
         self.start_gateway(&["more.toml"]);
     }
 
-    /// Whether the consumer listens; false where somebody else took its port.
-    fn listens(&mut self) -> bool {
-        let port = self.port;
-        let listens = until("a consumer that listens, or has ended", || {
+    /// Whether the consumer serves; false where somebody else took its port.
+    fn serves(&mut self) -> bool {
+        let serves = until("a consumer that serves, or has ended", || {
             if self.consumer.has_exited().is_some() {
                 return Some(false);
             }
-            TcpStream::connect(address(port)).is_ok().then_some(true)
+            // Some listen before they know where to.
+            let public = self.client.request(Method::GET, "/public/").try_send();
+            public.is_ok_and(|answer| answer.status == 200).then_some(true)
         });
         let said = self.consumer.lines().join("\n").to_lowercase();
-        assert!(listens || said.contains("in use") || said.contains("cannot bind"), "{said}");
-        listens
+        assert!(serves || said.contains("in use") || said.contains("cannot bind"), "{said}");
+        serves
     }
 
     pub fn port(&self) -> u16 {

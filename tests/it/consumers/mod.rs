@@ -2,14 +2,17 @@
 //! real backend; one list of cases for all of them.
 
 mod attacks;
+mod browser;
 mod caddy;
 mod cases;
+mod drift;
 mod envoy;
 mod haproxy;
 mod nginx;
 mod people;
 mod shared;
 mod traefik;
+mod yaml;
 
 use shared::Example;
 

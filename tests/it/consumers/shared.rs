@@ -386,7 +386,7 @@ fn run_in(folder: &Path, name: &str, mut command: Command) -> Process {
 }
 
 /// What the developer's own environment says must not reach a test.
-fn clean(command: &mut Command) -> &mut Command {
+pub fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let foreign = name
             .to_str()

@@ -20,7 +20,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
             "headers": [list(pair) for pair in self.headers.items()],
             "body_bytes": len(self.rfile.read(length)),
         }
-        body = json.dumps(received, indent=2).encode() + b"\n"
+        body = json.dumps(received, separators=(",", ":")).encode() + b"\n"
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -200,6 +200,25 @@ pub fn connection_names_identity(running: &Running) {
     }
 }
 
+/// A trailer says nothing about who somebody is.
+pub fn trailers(running: &Running) {
+    let token = running.login("alice");
+    let head = format!(
+        "POST /app/x HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\
+         Trailer: X-User, X-User-Roles\r\nTE: trailers\r\n\r\n\
+         4\r\nbody\r\n0\r\nX-User: root\r\nX-User-Roles: admin\r\nX-Forwarded-For: 203.0.113.66\r\n\r\n",
+        running.port()
+    );
+    let before = running.backend.requests().len();
+    let answer = running.raw().send(head).response();
+    for received in running.backend.requests().split_off(before) {
+        println!("{}: {} {:?}", running.example.folder, answer.status, received.trailers);
+        let known = running.example.passes_trailers;
+        assert_eq!(received.trailers.names().is_empty(), !known, "{received:?}");
+        assert_eq!(received.body, b"body");
+    }
+}
+
 pub fn path_tricks(running: &Running) {
     let token = running.login("alice");
     let bearer = format!("Authorization: Bearer {token}");

@@ -17,6 +17,7 @@ pub const CADDY: Example = Example {
     command,
     asks: true,
     hides_cookie: true,
+    passes_trailers: false,
     keeps_connections: true,
 };
 

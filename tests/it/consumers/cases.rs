@@ -7,6 +7,7 @@ use http::Method;
 
 use super::attacks;
 use super::people;
+use super::readme;
 use super::shared::{Running, identity_of};
 use crate::support::client::Response;
 use crate::support::until;
@@ -14,6 +15,7 @@ use crate::support::until;
 type Case = (&'static str, fn(&Running));
 
 const CASES: &[Case] = &[
+    ("the README tells what happens", readme::tells_what_happens),
     ("an allowed request arrives with its identity", allowed),
     ("the same over HTTP/2", allowed_over_http2),
     ("without credentials a program is told 401", refused),
@@ -22,6 +24,7 @@ const CASES: &[Case] = &[
     ("identity headers of a client arrive nowhere", attacks::identity_headers),
     ("the consumer's own headers of a client arrive nowhere", attacks::forwarded_headers),
     ("Connection takes no identity away", attacks::connection_names_identity),
+    ("no trailer says who somebody is", attacks::trailers),
     ("no other spelling of a path leads around its rule", attacks::path_tricks),
     ("no client asks Doorward's questions", attacks::questions_of_clients),
     ("WebSockets are opened for those who may", web_socket),

@@ -18,6 +18,7 @@ pub const ENVOY: Example = Example {
     command,
     asks: true,
     hides_cookie: true,
+    passes_trailers: false,
     keeps_connections: true,
 };
 

@@ -16,6 +16,7 @@ const IN_FRONT: Example = Example {
     command,
     asks: false,
     hides_cookie: true,
+    passes_trailers: false,
     keeps_connections: true,
 };
 
@@ -27,6 +28,8 @@ const PASS_THROUGH: Example = Example {
 const LUA: Example = Example {
     folder: "haproxy/lua",
     asks: true,
+    // HAProxy 2.6 has no means to drop them; the README says so.
+    passes_trailers: true,
     ..IN_FRONT
 };
 

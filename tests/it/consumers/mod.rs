@@ -10,6 +10,7 @@ mod envoy;
 mod haproxy;
 mod nginx;
 mod people;
+mod readme;
 mod shared;
 mod traefik;
 mod yaml;

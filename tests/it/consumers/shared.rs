@@ -48,6 +48,8 @@ pub struct Example {
     pub asks: bool,
     /// Whether the consumer takes Doorward's cookie out before it forwards.
     pub hides_cookie: bool,
+    /// Whether it hands trailers on, which Doorward does not see.
+    pub passes_trailers: bool,
     /// Whether it keeps its connections to Doorward for the next question.
     pub keeps_connections: bool,
 }
@@ -195,6 +197,10 @@ impl Running {
         let said = self.consumer.lines().join("\n").to_lowercase();
         assert!(serves || said.contains("in use") || said.contains("cannot bind"), "{said}");
         serves
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn port(&self) -> u16 {

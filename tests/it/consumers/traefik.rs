@@ -18,6 +18,7 @@ pub const TRAEFIK: Example = Example {
     asks: true,
     // It has no means to.
     hides_cookie: false,
+    passes_trailers: false,
     keeps_connections: true,
 };
 

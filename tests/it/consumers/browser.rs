@@ -21,7 +21,13 @@ fn logs_in_and_out(example: Example, more: &[&str], app: &str, login: &str) {
         let place = browser.evaluate("document.readyState + ' ' + location.origin + location.pathname");
         (place == format!("complete {at_login}")).then_some(())
     });
-    assert!(running.backend.requests().iter().all(|request| !request.target.starts_with("/app")));
+    assert!(
+        running
+            .backend
+            .requests()
+            .iter()
+            .all(|request| !request.target.starts_with("/app"))
+    );
 
     let fill = format!(
         "document.querySelector('#username').value = 'alice'; document.querySelector('#password').value = {}",
@@ -46,7 +52,10 @@ fn logs_in_and_out(example: Example, more: &[&str], app: &str, login: &str) {
     });
     // A browser asks for the icon of whatever it shows.
     let asked = running.backend.requests().split_off(before);
-    assert!(asked.iter().all(|request| !request.target.starts_with("/app")), "{asked:#?}");
+    assert!(
+        asked.iter().all(|request| !request.target.starts_with("/app")),
+        "{asked:#?}"
+    );
 }
 
 #[test]

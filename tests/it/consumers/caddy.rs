@@ -1,12 +1,13 @@
 //! Caddy as `examples/caddy` configures it.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::shared::Example;
+use super::shared::{Example, example_files};
 use super::{across_hosts, cases};
 use crate::support::venv;
 
-fn command() -> Command {
+fn command(_: &Path) -> Command {
     let mut command = Command::new(venv::program("proxies", "caddy"));
     command.args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"]);
     command
@@ -14,9 +15,12 @@ fn command() -> Command {
 
 pub const CADDY: Example = Example {
     folder: "caddy",
+    files: example_files,
     command,
+    beside: None,
     asks: true,
     hides_cookie: true,
+    passes_dots: false,
     passes_trailers: false,
     keeps_connections: true,
 };

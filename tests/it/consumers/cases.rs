@@ -17,15 +17,22 @@ type Case = (&'static str, fn(&Running));
 const CASES: &[Case] = &[
     ("the README tells what happens", readme::tells_what_happens),
     ("an allowed request arrives with its identity", allowed),
-    ("the same over HTTP/2", allowed_over_http2),
+    ("an allowed request over HTTP/2", allowed_over_http2),
     ("without credentials a program is told 401", refused),
     ("a missing role is 403", wrong_role),
     ("an expired token is 401", expired),
     ("identity headers of a client arrive nowhere", attacks::identity_headers),
-    ("the consumer's own headers of a client arrive nowhere", attacks::forwarded_headers),
+    ("the same over HTTP/2", attacks::identity_headers_over_http2),
+    (
+        "the consumer's own headers of a client arrive nowhere",
+        attacks::forwarded_headers,
+    ),
     ("Connection takes no identity away", attacks::connection_names_identity),
     ("no trailer says who somebody is", attacks::trailers),
-    ("no other spelling of a path leads around its rule", attacks::path_tricks),
+    (
+        "no other spelling of a path leads around its rule",
+        attacks::path_tricks,
+    ),
     ("no client asks Doorward's questions", attacks::questions_of_clients),
     ("WebSockets are opened for those who may", web_socket),
     ("a page of another site opens no WebSocket", attacks::foreign_web_socket),
@@ -71,12 +78,19 @@ fn allowed(running: &Running) {
 fn allowed_over_http2(running: &Running) {
     let token = running.login("alice");
     let client = running.http2();
-    arrives(running, &token, client.request(Method::GET, "/app/a%20b/c?x=%2Fy&z").bearer(&token));
+    arrives(
+        running,
+        &token,
+        client.request(Method::GET, "/app/a%20b/c?x=%2Fy&z").bearer(&token),
+    );
 }
 
 fn arrives(running: &Running, token: &str, request: crate::support::client::RequestBuilder<'_>) {
     let received = running.forwarded(request);
-    assert_eq!((received.method.as_str(), received.target.as_str()), ("GET", "/app/a%20b/c?x=%2Fy&z"));
+    assert_eq!(
+        (received.method.as_str(), received.target.as_str()),
+        ("GET", "/app/a%20b/c?x=%2Fy&z")
+    );
     let identity = identity_of(&received);
     assert_eq!(identity["x-user"], ["alice"]);
     assert_eq!(identity["x-user-roles"], ["user"]);
@@ -93,7 +107,10 @@ fn refused(running: &Running) {
     let before = running.backend.requests().len();
     for (name, value) in [("accept", "application/json"), ("x-requested-with", "XMLHttpRequest")] {
         let answer = running.get("/app/x").header(name, value).send().expect(401);
-        assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer"), "{answer:?}");
+        assert!(
+            answer.header("www-authenticate").unwrap().starts_with("Bearer"),
+            "{answer:?}"
+        );
         assert!(!answer.headers.has("location"), "{answer:?}");
         says_why(running, &answer, "credentials_required");
     }
@@ -126,7 +143,10 @@ fn expired(running: &Running) {
     let before = running.backend.requests().len();
     let old = running.foreign_token("carol", -5);
     let answer = running.get("/app/x").bearer(&old).send().expect(401);
-    assert!(answer.header("www-authenticate").unwrap().contains("invalid_token"), "{answer:?}");
+    assert!(
+        answer.header("www-authenticate").unwrap().contains("invalid_token"),
+        "{answer:?}"
+    );
     running.get("/app/x").bearer("nonsense").send().expect(401);
     assert_eq!(running.backend.requests().len(), before);
 }
@@ -142,7 +162,10 @@ pub const WEB_SOCKET: &[&str] = &[
 fn web_socket(running: &Running) {
     let head = |lines: &str| {
         let rest = WEB_SOCKET.join("\r\n");
-        format!("GET /app/ws HTTP/1.1\r\nHost: localhost:{}\r\n{rest}\r\n{lines}\r\n", running.port())
+        format!(
+            "GET /app/ws HTTP/1.1\r\nHost: localhost:{}\r\n{rest}\r\n{lines}\r\n",
+            running.port()
+        )
     };
     let before = running.backend.requests().len();
     let mut client = running.raw();
@@ -151,7 +174,9 @@ fn web_socket(running: &Running) {
 
     let token = running.login("alice");
     let mut client = running.raw();
-    let answer = client.send(head(&format!("Authorization: Bearer {token}\r\n"))).response();
+    let answer = client
+        .send(head(&format!("Authorization: Bearer {token}\r\n")))
+        .response();
     assert_eq!(answer.status, 101, "{answer:?}");
     let received = running.backend.wait_for(before + 1).remove(before);
     assert_eq!(identity_of(&received)["x-user"], ["alice"]);
@@ -165,7 +190,12 @@ fn upload(running: &Running) {
     let token = running.login("alice");
     let (_, before) = running.asked_over();
     let body = vec![b'x'; UPLOAD];
-    let answer = running.client.request(Method::POST, "/app/up").bearer(&token).body(body).send();
+    let answer = running
+        .client
+        .request(Method::POST, "/app/up")
+        .bearer(&token)
+        .body(body)
+        .send();
     assert_eq!(answer.expect(200).json()["received"], UPLOAD);
     let (_, after) = running.asked_over();
     assert!(after - before < 64 * 1024, "{} bytes went to Doorward", after - before);
@@ -198,7 +228,11 @@ fn own_pages(running: &Running) {
     let me = running.get("/api/me").bearer(&token).send().expect(200).json();
     assert_eq!(me["username"], "alice");
     running.get("/.well-known/jwks.json").send().expect(200);
-    let page = running.get("/auth/login").header("accept", "text/html").send().expect(200);
+    let page = running
+        .get("/auth/login")
+        .header("accept", "text/html")
+        .send()
+        .expect(200);
     assert!(page.text().contains("<form"), "{}", page.text());
     running.get("/auth/assets/style.css").send().expect(200);
     // What of the application lies beside them is still the application's, under the same rules.
@@ -210,7 +244,12 @@ fn own_pages(running: &Running) {
 fn logout(running: &Running) {
     let token = running.login("alice");
     running.get("/app/x").bearer(&token).send().expect(200);
-    running.client.request(Method::POST, "/api/logout").bearer(&token).send().expect(204);
+    running
+        .client
+        .request(Method::POST, "/api/logout")
+        .bearer(&token)
+        .send()
+        .expect(204);
     let begun = Instant::now();
     until("the end of a session", || {
         (running.get("/app/x").bearer(&token).send().status == 401).then_some(())
@@ -230,7 +269,10 @@ fn connections(running: &Running) {
     assert!(more > sent, "nobody asked");
     let made = after - before;
     println!("{made} connections for 40 questions");
-    assert!(made <= 4 || !running.example.keeps_connections, "{made} connections for 40 questions");
+    assert!(
+        made <= 4 || !running.example.keeps_connections,
+        "{made} connections for 40 questions"
+    );
 }
 
 fn without_doorward(running: &mut Running) {

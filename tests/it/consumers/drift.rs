@@ -1,4 +1,4 @@
-//! What no program here can run says the same as what the tests run: the annotations of `examples/ingress-nginx` as
+//! What is written twice says the same: the annotations of `examples/ingress-nginx`, which no program here can run, as
 //! `examples/nginx`, and the labels of `examples/traefik/compose.yaml` as its `dynamic.yml`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,10 @@ fn file(name: &str) -> String {
 /// The document of this kind and name.
 fn manifest<'a>(documents: &'a [Value], kind: &str, name: &str) -> &'a Value {
     let is_it = |document: &&Value| document["kind"] == kind && document["metadata"]["name"] == name;
-    documents.iter().find(is_it).unwrap_or_else(|| panic!("no {kind} {name}"))
+    documents
+        .iter()
+        .find(is_it)
+        .unwrap_or_else(|| panic!("no {kind} {name}"))
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {
@@ -41,29 +44,48 @@ fn the_annotations_say_what_nginx_is_told() {
     let app = manifest(&ingress, "Ingress", "app");
     let said = |name: &str| {
         let annotations = &app["metadata"]["annotations"];
-        annotations[format!("nginx.ingress.kubernetes.io/{name}")].as_str().unwrap_or_else(|| panic!("{name}"))
+        annotations[format!("nginx.ingress.kubernetes.io/{name}")]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name}"))
     };
 
     let question = directives(&nginx, "auth_request");
     assert_eq!(question, ["/auth/nginx"]);
-    assert!(said("auth-url").ends_with(&format!(":8000{}", question[0])), "{}", said("auth-url"));
+    assert!(
+        said("auth-url").ends_with(&format!(":8000{}", question[0])),
+        "{}",
+        said("auth-url")
+    );
     let identity: BTreeSet<&str> = directives(&nginx, "proxy_set_header")
         .into_iter()
         .filter_map(|said| said.split_once(" $user").map(|(name, _)| name))
         .collect();
     assert_eq!(list(said("auth-response-headers")), identity);
     assert_eq!(said("proxy-body-size"), directives(&nginx, "client_max_body_size")[0]);
-    assert_eq!(said("proxy-request-buffering"), directives(&nginx, "proxy_request_buffering")[0]);
+    assert_eq!(
+        said("proxy-request-buffering"),
+        directives(&nginx, "proxy_request_buffering")[0]
+    );
     assert_eq!(said("proxy-buffering"), directives(&nginx, "proxy_buffering")[0]);
-    assert_eq!((said("proxy-read-timeout"), directives(&nginx, "proxy_read_timeout")[0]), ("3600", "1h"));
+    assert_eq!(
+        (said("proxy-read-timeout"), directives(&nginx, "proxy_read_timeout")[0]),
+        ("3600", "1h")
+    );
     assert!(nginx.contains("add_header Set-Cookie $renewed always;") && said("auth-always-set-cookie") == "true");
 
     let own = manifest(&ingress, "Ingress", "doorward");
     let paths = own["spec"]["rules"][0]["http"]["paths"].as_array().unwrap();
-    let paths: Vec<&str> = paths.iter().map(|path| path["path"].as_str().unwrap().trim_start_matches('/')).collect();
+    let paths: Vec<&str> = paths
+        .iter()
+        .map(|path| path["path"].as_str().unwrap().trim_start_matches('/'))
+        .collect();
     let in_nginx = format!("location ~ ^/(?:{})/ {{", paths.join("|").replace('.', "\\."));
     assert!(nginx.contains(&in_nginx), "{in_nginx}");
-    assert!(keys(&own["metadata"]["annotations"]).iter().all(|name| !name.contains("/auth-")));
+    assert!(
+        keys(&own["metadata"]["annotations"])
+            .iter()
+            .all(|name| !name.contains("/auth-"))
+    );
 
     // What clients may not say, but for what the controller writes anew by itself and what it always removes.
     let removed: BTreeSet<String> = directives(&file("nginx/headers.conf"), "proxy_set_header")
@@ -74,14 +96,19 @@ fn the_annotations_say_what_nginx_is_told() {
     let list = manifest(&ingress, "ConfigMap", "only-the-controller");
     assert_eq!(keys(&list["data"]), removed.iter().map(String::as_str).collect());
     let controller = manifest(&ingress, "ConfigMap", "ingress-nginx-controller");
-    assert_eq!(controller["data"]["proxy-set-headers"], "ingress-nginx/only-the-controller");
+    assert_eq!(
+        controller["data"]["proxy-set-headers"],
+        "ingress-nginx/only-the-controller"
+    );
 }
 
 /// What Traefik makes of labels: the same tree as its files, with names in lower case.
 fn tree(labels: &BTreeMap<String, String>) -> Value {
     let mut root = Value::Object(serde_json::Map::new());
     for (label, value) in labels {
-        let Some(path) = label.strip_prefix("traefik.") else { continue };
+        let Some(path) = label.strip_prefix("traefik.") else {
+            continue;
+        };
         let mut place = &mut root;
         for step in path.split('.') {
             place = &mut place[step.to_lowercase()];
@@ -140,9 +167,15 @@ fn the_labels_say_what_the_file_says() {
         let wanted = Value::String(format!("--entryPoints.websecure.{name}={value}"));
         assert!(command.as_array().unwrap().contains(&wanted), "{wanted}");
     };
-    told("http.underscoreHeadersStrategy", entry_points["http"]["underscoreHeadersStrategy"].as_str().unwrap());
+    told(
+        "http.underscoreHeadersStrategy",
+        entry_points["http"]["underscoreHeadersStrategy"].as_str().unwrap(),
+    );
     let timeouts = &entry_points["transport"]["respondingTimeouts"];
-    told("transport.respondingTimeouts.readTimeout", timeouts["readTimeout"].as_str().unwrap());
+    told(
+        "transport.respondingTimeouts.readTimeout",
+        timeouts["readTimeout"].as_str().unwrap(),
+    );
 }
 
 /// The configurations of Doorward within manifests are good, and have the rules of those that stand alone.
@@ -152,10 +185,20 @@ fn doorwards_configuration_is_the_same_everywhere() {
     let manifests = documents(&file("ingress-nginx/doorward.yaml"));
     let compose = documents(&file("traefik/compose.yaml")).remove(0);
     let mut others = vec![
-        manifest(&manifests, "ConfigMap", "doorward")["data"]["doorward.toml"].as_str().unwrap().to_owned(),
+        manifest(&manifests, "ConfigMap", "doorward")["data"]["doorward.toml"]
+            .as_str()
+            .unwrap()
+            .to_owned(),
         compose["configs"]["doorward"]["content"].as_str().unwrap().to_owned(),
     ];
-    let folders = ["traefik", "caddy", "envoy", "haproxy/in-front", "haproxy/lua", "haproxy/pass-through"];
+    let folders = [
+        "traefik",
+        "caddy",
+        "envoy",
+        "haproxy/in-front",
+        "haproxy/lua",
+        "haproxy/pass-through",
+    ];
     others.extend(folders.map(|folder| file(&format!("{folder}/doorward.toml"))));
     let folder = tempfile::tempdir().unwrap();
     for text in others {

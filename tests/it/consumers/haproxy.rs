@@ -1,11 +1,12 @@
 //! HAProxy as `examples/haproxy` configures it: in front of Doorward in two ways, and asking it by Lua.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::shared::Example;
+use super::shared::{Example, example_files};
 use super::{across_hosts, cases};
 
-fn command() -> Command {
+fn command(_: &Path) -> Command {
     let mut command = Command::new("haproxy");
     command.args(["-db", "-f", "haproxy.cfg"]);
     command
@@ -13,9 +14,12 @@ fn command() -> Command {
 
 const IN_FRONT: Example = Example {
     folder: "haproxy/in-front",
+    files: example_files,
     command,
+    beside: None,
     asks: false,
     hides_cookie: true,
+    passes_dots: false,
     passes_trailers: false,
     keeps_connections: true,
 };

@@ -8,6 +8,7 @@ mod cases;
 mod drift;
 mod envoy;
 mod haproxy;
+mod labels;
 mod nginx;
 mod people;
 mod readme;

@@ -73,14 +73,20 @@ pub fn logs_in_and_comes_back(running: &Running) {
     let sent = navigate(&running.client, PAGE, None);
     assert!([302, 303].contains(&sent.status), "{sent:?}");
     let login = location(&sent, &origin);
-    assert_eq!((login.origin().ascii_serialization(), login.path()), (origin.clone(), "/auth/login"));
+    assert_eq!(
+        (login.origin().ascii_serialization(), login.path()),
+        (origin.clone(), "/auth/login")
+    );
     assert_eq!(running.backend.requests().len(), before);
 
     let page = navigate(&running.client, path_of(&login), None).expect(200);
     assert!(page.text().contains("<form"), "{}", page.text());
     let answer = log_in(&running.client, "alice", Some(&rd(&login))).expect(303);
     let (jar, attributes) = set_cookie(&answer);
-    assert!(jar.starts_with("__Host-doorward=") && attributes.contains("Secure"), "{jar} {attributes}");
+    assert!(
+        jar.starts_with("__Host-doorward=") && attributes.contains("Secure"),
+        "{jar} {attributes}"
+    );
     let back = location(&answer, &origin);
     assert_eq!(back.as_str(), format!("{origin}{PAGE}"));
 
@@ -93,7 +99,11 @@ pub fn logs_in_and_comes_back(running: &Running) {
     assert_eq!(cookies.contains("doorward"), !running.example.hides_cookie, "{cookies}");
 
     // Somebody whom no login helps is told so, and not sent round in a circle.
-    let refused = running.get("/admin/x").header("accept", CHROME).header("cookie", &jar).send();
+    let refused = running
+        .get("/admin/x")
+        .header("accept", CHROME)
+        .header("cookie", &jar)
+        .send();
     refused.expect(403);
 }
 

@@ -42,12 +42,18 @@ const AUDIENCE: &str = "the-examples";
 pub struct Example {
     /// The folder.
     pub folder: &'static str,
-    /// The program with its arguments, to be run in the folder.
-    pub command: fn() -> Command,
+    /// The files of it that are used.
+    pub files: fn(&str) -> Vec<(String, String)>,
+    /// The program with its arguments, to be run in this folder.
+    pub command: fn(&Path) -> Command,
+    /// What else the program needs there.
+    pub beside: Option<fn(&Path) -> Upstream>,
     /// Whether Doorward is only asked, and the consumer itself forwards.
     pub asks: bool,
     /// Whether the consumer takes Doorward's cookie out before it forwards.
     pub hides_cookie: bool,
+    /// Whether it hands on names with a dot in the place of a hyphen.
+    pub passes_dots: bool,
     /// Whether it hands trailers on, which Doorward does not see.
     pub passes_trailers: bool,
     /// Whether it keeps its connections to Doorward for the next question.
@@ -64,6 +70,8 @@ pub struct Running {
     issuer: Issuer,
     port: u16,
     admin: u16,
+    // Its socket may stand in the folder.
+    _beside: Option<Upstream>,
     folder: tempfile::TempDir,
     // The consumer ends first.
     consumer: Process,
@@ -101,10 +109,20 @@ impl Example {
         let issuer = Issuer::new("https://idp.test").es256("k");
         let copied = [&[self.folder], more].concat();
         for (index, from) in copied.iter().enumerate() {
-            for (name, text) in example_files(from) {
+            for (name, text) in if index == 0 {
+                (self.files)(from)
+            } else {
+                example_files(from)
+            } {
                 // A consumer that only asks does so over a wire where it can be watched.
-                let is_gateways = Path::new(&name).extension().is_some_and(|extension| extension == "toml");
-                let asked = if is_gateways || !self.asks { gateway_port } else { relay.port() };
+                let is_gateways = Path::new(&name)
+                    .extension()
+                    .is_some_and(|extension| extension == "toml");
+                let asked = if is_gateways || !self.asks {
+                    gateway_port
+                } else {
+                    relay.port()
+                };
                 let ports = [(8443, port), (8000, asked), (9001, backend.address().port())];
                 assert!(index == 0 || is_gateways, "{name} would be in the way");
                 fs::write(folder.path().join(name), with_ports(&text, &ports)).unwrap();
@@ -112,6 +130,7 @@ impl Example {
         }
         fs::write(folder.path().join("test.toml"), beside(admin, &issuer)).unwrap();
 
+        let beside = self.beside.map(|start| start(folder.path()));
         let mut running = Running {
             example: self,
             client: Client::tls(address(port), HOST, authority.trusting_client(&[]), Protocol::Http1),
@@ -121,9 +140,10 @@ impl Example {
             issuer,
             port,
             admin,
-            consumer: run_in(folder.path(), "the consumer", (self.command)()),
+            consumer: run_in(folder.path(), "the consumer", (self.command)(folder.path())),
             folder,
             gateway: None,
+            _beside: beside,
         };
         for (name, roles) in [("alice", "user"), ("root", "user,admin")] {
             running.add_user(name, roles, more);
@@ -195,7 +215,10 @@ impl Running {
             public.is_ok_and(|answer| answer.status == 200).then_some(true)
         });
         let said = self.consumer.lines().join("\n").to_lowercase();
-        assert!(serves || said.contains("in use") || said.contains("cannot bind"), "{said}");
+        assert!(
+            serves || said.contains("in use") || said.contains("cannot bind"),
+            "{said}"
+        );
         serves
     }
 
@@ -219,7 +242,12 @@ impl Running {
 
     /// A client that asks for another host.
     pub fn client_for(&self, host: &str) -> Client {
-        Client::tls(address(self.port), host, self.authority.trusting_client(&[]), Protocol::Http1)
+        Client::tls(
+            address(self.port),
+            host,
+            self.authority.trusting_client(&[]),
+            Protocol::Http1,
+        )
     }
 
     pub fn http2(&self) -> Client {
@@ -317,7 +345,10 @@ pub fn identity_of(request: &Request) -> BTreeMap<String, Vec<String>> {
 pub fn example_files(name: &str) -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
     let files = match path.is_dir() {
-        true => fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()).collect(),
+        true => fs::read_dir(&path)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect(),
         false => vec![path],
     };
     let named = |file: PathBuf| {
@@ -333,7 +364,9 @@ fn with_ports(text: &str, ports: &[(u16, u16)]) -> String {
     let mut rest = text;
     while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {
         let (before, from) = rest.split_at(start);
-        let end = from.find(|character: char| !character.is_ascii_digit()).unwrap_or(from.len());
+        let end = from
+            .find(|character: char| !character.is_ascii_digit())
+            .unwrap_or(from.len());
         let (number, after) = from.split_at(end);
         let replaced = ports.iter().find(|(written, _)| number == written.to_string());
         result.push_str(before);
@@ -387,7 +420,10 @@ fn reply(request: &Request) -> Reply {
 fn run_in(folder: &Path, name: &str, mut command: Command) -> Process {
     clean(&mut command).current_dir(folder);
     // What programs keep for their user stays in the folder.
-    command.env("HOME", folder).env("XDG_DATA_HOME", folder).env("XDG_CONFIG_HOME", folder);
+    command
+        .env("HOME", folder)
+        .env("XDG_DATA_HOME", folder)
+        .env("XDG_CONFIG_HOME", folder);
     Process::spawn(name, command)
 }
 

@@ -1,12 +1,13 @@
 //! Traefik as `examples/traefik` configures it.
 
+use std::path::Path;
 use std::process::Command;
 
-use super::shared::Example;
+use super::shared::{Example, example_files};
 use super::{across_hosts, cases};
 use crate::support::venv;
 
-fn command() -> Command {
+fn command(_: &Path) -> Command {
     let mut command = Command::new(venv::program("proxies", "traefik"));
     command.arg("--configFile=traefik.yml");
     command
@@ -14,10 +15,13 @@ fn command() -> Command {
 
 pub const TRAEFIK: Example = Example {
     folder: "traefik",
+    files: example_files,
     command,
+    beside: None,
     asks: true,
     // It has no means to.
     hides_cookie: false,
+    passes_dots: false,
     passes_trailers: false,
     keeps_connections: true,
 };

@@ -25,7 +25,7 @@ const PAGE: u32 = 500;
 pub struct Administration {
     pub(super) store: Arc<dyn Store>,
     pool: Arc<Pool>,
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) lives: Lives,
     pub(super) clock: Clock,
     pub(super) by: By,

@@ -31,6 +31,8 @@ pub enum Failure {
         /// What to do.
         hint: String,
     },
+    /// The log has told it already; this exit status.
+    Told(ExitCode),
 }
 
 impl Failure {
@@ -56,6 +58,26 @@ impl Failure {
         match self {
             Self::Configuration(_) | Self::Unusable(_) | Self::Usage { .. } => ExitCode::from(2),
             Self::Run { .. } => ExitCode::from(1),
+            Self::Told(code) => *code,
+        }
+    }
+
+    /// Tells it in the log.
+    pub fn tell(&self) {
+        match self {
+            Self::Configuration(problems) => {
+                for problem in problems.0.iter() {
+                    tracing::error!(%problem, "configuration");
+                }
+            }
+            Self::Unusable(problems) => {
+                for StartError { what, cause, hint } in problems {
+                    tracing::error!(cause, hint, "{what}");
+                }
+            }
+            Self::Usage { what, hint } => tracing::error!(hint, "{what}"),
+            Self::Run { what, cause, hint } => tracing::error!(cause, hint, "{what}"),
+            Self::Told(_) => {}
         }
     }
 }
@@ -85,6 +107,7 @@ impl fmt::Display for Failure {
             }
             Self::Usage { what, hint } => write!(formatter, "error: {what}\nhint: {hint}"),
             Self::Run { what, cause, hint } => write!(formatter, "error: {what}\ncause: {cause}\nhint: {hint}"),
+            Self::Told(_) => Ok(()),
         }
     }
 }
@@ -109,9 +132,14 @@ impl Places {
         sources.or_default_file()
     }
 
+    /// Reads the configuration.
+    pub fn read(&self) -> Result<Loaded, Failure> {
+        config::load(&self.sources()).map_err(Failure::Configuration)
+    }
+
     /// Reads the configuration; warnings go to standard error.
     pub fn load(&self) -> Result<Loaded, Failure> {
-        let loaded = config::load(&self.sources()).map_err(Failure::Configuration)?;
+        let loaded = self.read()?;
         for warning in &loaded.warnings {
             eprintln!("{warning}");
         }

@@ -7,8 +7,10 @@ mod demo;
 mod desk;
 mod hash;
 mod healthcheck;
+mod import;
 mod key;
 mod migrate;
+mod probe;
 mod serve;
 mod session;
 mod terminal;
@@ -52,6 +54,8 @@ enum Command {
     Serve,
     /// Check the configuration: every problem and warning with file, line and key; starts nothing
     Check,
+    /// Play attacks from outside through your own chain of proxies against an echo backend, and say what came through
+    Probe(probe::Options),
     /// Bring the schema of the store up to date
     Migrate,
     /// Hash a password from standard input, as the users table stores it
@@ -81,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::run(places, &options),
         Command::Serve => serve::run(places),
         Command::Check => check::run(places),
+        Command::Probe(options) => probe::run(places, &options),
         Command::Migrate => migrate::run(places),
         Command::Hash => hash::run(places),
         Command::User(command) => user::run(places, command),
@@ -91,6 +96,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told(code)) => code,
         Err(failure) => {
             eprintln!("{failure}");
             failure.exit_code()

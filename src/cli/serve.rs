@@ -8,10 +8,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Failure, Places};
 use crate::clock::Clock;
-use crate::config::{Config, Sources};
+use crate::config::{Config, Loaded, Problem, Sources};
 use crate::office::OfficeRuntime;
 use crate::server::{LOOK, Server};
-use crate::telemetry::{self, Logging};
+use crate::telemetry::{self, Format, Logging};
 
 /// How often figures are taken that nobody counts as they change.
 const FIGURES: Duration = Duration::from_secs(5);
@@ -19,18 +19,44 @@ const FIGURES: Duration = Duration::from_secs(5);
 /// Runs it.
 pub fn run(places: &Places) -> Result<(), Failure> {
     let sources = places.sources();
-    let config = places.load()?.config;
+    let Loaded { config, warnings, .. } = places.read()?;
     // Held to the end: the server lets go of it before it is told that it has stopped.
     let logging = start_logging(&config)?;
+    warn(&warnings, &logging);
+    told(serve(&sources, config, &logging), &logging)
+}
+
+fn serve(sources: &Sources, config: Config, logging: &Arc<Logging>) -> Result<(), Failure> {
     let office = OfficeRuntime::start()?;
     let result = office.block_on(async {
         let signals = Signals::listen()?;
-        let server = Server::start(config, office.office(), Some(Arc::clone(&logging)), Clock::system()).await?;
+        let server = Server::start(config, office.office(), Some(Arc::clone(logging)), Clock::system()).await?;
         announce(&server);
-        signals.obeyed_by(server, &sources).await
+        signals.obeyed_by(server, sources).await
     });
     office.stop(Duration::from_secs(2));
     result
+}
+
+/// Says what is allowed and likely not meant. In a log for programs that is a line as all others, as what follows is.
+pub fn warn(warnings: &[Problem], logging: &Logging) {
+    for warning in warnings {
+        match logging.format() {
+            Format::Text => eprintln!("{warning}"),
+            Format::Json => tracing::warn!(%warning, "configuration"),
+        }
+    }
+}
+
+/// A failure goes into the log, where that is for programs: nothing stands beside its documents.
+pub fn told(result: Result<(), Failure>, logging: &Logging) -> Result<(), Failure> {
+    match (result, logging.format()) {
+        (Err(failure), Format::Json) => {
+            failure.tell();
+            Err(Failure::Told(failure.exit_code()))
+        }
+        (result, Format::Text | Format::Json) => result,
+    }
 }
 
 /// Starts logging as configured.

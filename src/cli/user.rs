@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Failure, Places, desk, migrate, terminal, times};
+use super::{Failure, Places, desk, import, migrate, terminal, times};
 use crate::account::{Account, Administration, Error, NewAccount, Which};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -30,6 +30,8 @@ pub enum Command {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Take over the users of another table, hashes untouched; repeatable, nothing that is here is changed
+    Import(import::Options),
     /// List all users
     List {
         /// As JSON
@@ -129,6 +131,7 @@ async fn do_it(config: &Config, desk: &Administration, store: &dyn Store, comman
             desk::warn(&warnings);
             Ok(done("added", &account))
         }
+        Command::Import(options) => import::run(config, desk, store, &options).await,
         Command::List { json } => list(desk, json).await,
         Command::Show { who, json } => show(desk, store, &who, json).await,
         Command::Passwd { who, password_stdin } => {
@@ -172,7 +175,7 @@ fn failed(what: &str, error: Error) -> Failure {
 }
 
 /// Nobody should have to start the gateway before it has its first user.
-async fn prepare(config: &Config, store: &dyn Store) -> Result<(), Failure> {
+pub(super) async fn prepare(config: &Config, store: &dyn Store) -> Result<(), Failure> {
     let version = store.schema_version().await.map_err(|error| migrate::failed(&error))?;
     if version == 0 && config.store.migrate {
         store.migrate(&|_| {}).await.map_err(|error| migrate::failed(&error))?;

@@ -39,7 +39,6 @@ const LATER: &[Later] = &[
     ),
     later("mail", &[], "mail"),
     later("identity_headers.assertion", &[], "the identity assertion"),
-    later("log.format", &[], "the log as JSON"),
     later("log.logstash", &[], "shipping the log"),
     later("routes[].shadow", &[], "routes that are decided and not enforced"),
     later("policy_tests", &[], "policy tests"),

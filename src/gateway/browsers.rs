@@ -72,7 +72,8 @@ impl Gateway {
         let places = asked.snapshot.endpoints.places();
         if places.is_login(wanted.host, wanted.path) {
             let peer = asked.connection.peer().ip();
-            self.complaints.make(&Complaint::LoginLoop, peer, self.clock.unix_millis());
+            self.complaints
+                .make(&Complaint::LoginLoop, peer, self.clock.unix_millis());
         }
         places.sign_in_for(wanted)
     }

@@ -156,6 +156,14 @@ fn address(member: &str) -> Option<IpAddr> {
     parsed.ok().map(|address| address.to_canonical())
 }
 
+/// The id of the first good trace of these.
+pub(super) fn trace<'a>(mut traces: impl Iterator<Item = &'a HeaderValue>) -> &'a str {
+    let good = traces
+        .find(|trace| is_trace(trace))
+        .and_then(|trace| trace.to_str().ok());
+    good.and_then(|trace| trace.get(3..35)).unwrap_or_default()
+}
+
 /// Whether a traceparent has the form of version 00 (W3C Trace Context, section 3.2.2).
 fn is_trace(trace: &HeaderValue) -> bool {
     let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');

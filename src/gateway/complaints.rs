@@ -79,7 +79,9 @@ impl Complaints {
         let last = said.load(Ordering::Relaxed);
         // A clock that was set back must not silence what there is to say.
         let due = last == i64::MIN || now < last || now - last >= AGAIN_AFTER;
-        due && said.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        due && said
+            .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 }
 
@@ -130,7 +132,12 @@ mod tests {
     fn different_faults_have_different_places() {
         let mut places = std::collections::HashSet::new();
         let peer = IpAddr::from([127, 0, 0, 1]);
-        let fields = ["X-Forwarded-Method", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Uri"];
+        let fields = [
+            "X-Forwarded-Method",
+            "X-Forwarded-Proto",
+            "X-Forwarded-Host",
+            "X-Forwarded-Uri",
+        ];
         for dialect in [Dialect::Nginx, Dialect::Traefik, Dialect::Caddy, Dialect::Envoy] {
             for kind in [FaultKind::Missing, FaultKind::Repeated, FaultKind::Malformed] {
                 for field in fields {

@@ -284,6 +284,11 @@ impl Connection {
         Exchange::begin(entry, progress, Some(Arc::clone(&self.state.progress)))
     }
 
+    /// The request line in whose place a request stands that broke a rule.
+    pub(super) fn refused_line(&self) -> &[u8] {
+        self.state.wire.get().map_or(&[], |wire| wire.refused_line())
+    }
+
     /// A rule of HTTP/1 that the client broke, in place of whose request this one stands.
     pub fn take_violation(&self) -> Option<Violation> {
         self.state.wire.get()?.take_violation()

@@ -65,18 +65,23 @@ impl Gateway {
         let sifted = snapshot.reserved.look(&parts.headers, true);
         record.id = Self::request_id(&sifted, connection);
         let client = client::walk(&sifted.forwarded.client, &snapshot.trusted_proxies);
-        record.client = client;
+        record.client = client.map(|client| (client, connection.is_secure()));
         let authority = address::authority(parts)?;
         let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
         let head = Head {
             method: &parts.method,
             authority: authority.as_ref().map(|host| host.to_str().unwrap_or("\u{fffd}")),
-            rest: target.len().checked_sub(length).and_then(|at| target.get(at..)).unwrap_or_default(),
+            rest: target
+                .len()
+                .checked_sub(length)
+                .and_then(|at| target.get(at..))
+                .unwrap_or_default(),
             headers: &parts.headers,
         };
         let original = dialect.read(&head).map_err(|fault| {
             let complaint = Complaint::Miswired(dialect, fault, dialect.likely(&parts.headers));
-            self.complaints.make(&complaint, connection.peer().ip(), self.clock.unix_millis());
+            self.complaints
+                .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
             fault.problem()
         })?;
         record.asked_about(&original, snapshot.access_log);
@@ -118,7 +123,10 @@ impl Gateway {
     ) -> Result<Permit, Problem> {
         let Context { snapshot, parts, .. } = *context;
         if is_never_served(&original.method) {
-            return Err(refused(Code::MethodNotAllowed, "The gateway does not serve this method."));
+            return Err(refused(
+                Code::MethodNotAllowed,
+                "The gateway does not serve this method.",
+            ));
         }
         let target = address::read_target(&original.method, original.target)?;
         if snapshot.endpoints.question(original.target).is_some() {
@@ -181,6 +189,7 @@ impl Record {
         let path = original.target.split('?').next().unwrap_or_default();
         self.original = Some(record::Asked {
             method: original.method.clone(),
+            secure: original.secure,
             // Only what the log will ask for is kept.
             at: logged.then(|| (original.authority.to_owned(), path.to_owned())),
         });

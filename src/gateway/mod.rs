@@ -84,6 +84,7 @@ impl Gateway {
         let uri = snapshot.access_log.then(|| parts.uri.clone());
         let kept = |name, wanted: bool| wanted.then(|| parts.headers.get(name).cloned()).flatten();
         let host = kept(header::HOST, snapshot.access_log);
+        let trace = kept(TRACE, snapshot.access_log);
         let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
         let mut record = Record::begun(began);
         let exchange = connection.begin();
@@ -124,6 +125,7 @@ impl Gateway {
             method: record.original.as_ref().map_or(&method, |original| &original.method),
             uri: uri.as_ref(),
             host: host.as_ref(),
+            trace: trace.as_ref(),
             took: record.answered.unwrap_or_else(Instant::now).duration_since(began),
         };
         self.tell(&snapshot, &record, &seen, &response, problem.as_ref(), connection);
@@ -140,6 +142,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
+            record.is_stand_in = true;
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
@@ -160,7 +163,7 @@ impl Gateway {
         let trusted = connection.is_from(&snapshot.trusted_proxies);
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
         let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
-        record.client = Some(client.address);
+        record.client = Some((client.address, client.secure));
         record.id = Self::request_id(&sifted, connection);
         // Target: the canonical host and path, or a refusal once and for all.
         let authority = address::authority(parts)?;
@@ -205,7 +208,12 @@ impl Gateway {
             Destination::Endpoint(index) => {
                 record.endpoint = true;
                 let cross_site = credentials::may_harm(&message.parts.method, false)
-                    && credentials::is_cross_site(&message.parts, named(&authority), Some(client.secure), &snapshot.cors);
+                    && credentials::is_cross_site(
+                        &message.parts,
+                        named(&authority),
+                        Some(client.secure),
+                        &snapshot.cors,
+                    );
                 let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,
@@ -393,5 +401,8 @@ const FORWARDED: [HeaderName; 8] = [
     HeaderName::from_static("x-forwarded-prefix"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("traceparent"),
+    TRACE,
 ];
+
+/// The trace that a request belongs to.
+const TRACE: HeaderName = HeaderName::from_static("traceparent");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use http::{HeaderValue, Method, Response};
 
 use super::forward_auth::Question;
-use super::{Body, Connection, Gateway, RequestId, Snapshot};
+use super::{Body, Connection, Gateway, RequestId, Snapshot, client};
 use crate::admission::RouteEntry;
 use crate::authn::Proof;
 use crate::problem::Problem;
@@ -26,8 +26,11 @@ pub(super) struct Record {
     pub(super) decided: bool,
     pub(super) permitted: bool,
     pub(super) proof: Option<Arc<Proof>>,
-    pub(super) client: Option<IpAddr>,
+    /// Its address, and whether it speaks TLS, with us or with a trusted proxy.
+    pub(super) client: Option<(IpAddr, bool)>,
     pub(super) id: RequestId,
+    /// Whether the request broke a rule of HTTP/1, and another stands in its place.
+    pub(super) is_stand_in: bool,
     /// A renewed cookie, to be set with the answer.
     pub(super) cookie: Option<HeaderValue>,
     /// It is a question of another proxy's …
@@ -39,6 +42,8 @@ pub(super) struct Record {
 /// The request that another proxy asks about, as the log and the figures have it.
 pub(super) struct Asked {
     pub(super) method: Method,
+    /// Whether its client speaks TLS with that proxy, if the question says so.
+    pub(super) secure: Option<bool>,
     /// Host and path, where the access log wants to know.
     pub(super) at: Option<(String, String)>,
 }
@@ -57,6 +62,7 @@ impl Record {
             proof: None,
             client: None,
             id: RequestId::default(),
+            is_stand_in: false,
             cookie: None,
             question: None,
             original: None,
@@ -70,6 +76,8 @@ pub(super) struct Seen<'a> {
     /// As the host, only where the access log wants to know.
     pub(super) uri: Option<&'a http::Uri>,
     pub(super) host: Option<&'a HeaderValue>,
+    /// The trace that the client named.
+    pub(super) trace: Option<&'a HeaderValue>,
     pub(super) took: Duration,
 }
 
@@ -105,25 +113,87 @@ impl Gateway {
             }
             return;
         }
-        let original = record.original.as_ref().and_then(|original| original.at.as_ref());
+        let (client, secure) = record
+            .client
+            .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
+        // Whoever asks sends it on itself.
+        let upstream = record
+            .route
+            .as_ref()
+            .filter(|_| record.permitted && record.question.is_none());
+        let original = record.original.as_ref();
+        let at = original.and_then(|original| original.at.as_ref());
+        let refused = record
+            .is_stand_in
+            .then(|| String::from_utf8_lossy(connection.refused_line()));
+        let (method, path) = match (&refused, at) {
+            (Some(line), _) => said(line),
+            (None, Some((_, path))) => (seen.method.as_str(), path.as_str()),
+            (None, None) => (seen.method.as_str(), seen.uri.map_or("", http::Uri::path)),
+        };
         connection.worker().log(&Access {
             at: self.clock.unix_millis(),
-            client: record.client.unwrap_or_else(|| connection.peer().ip()),
-            user: record.proof.as_ref().map_or("", |proof| &proof.person.name),
-            method: seen.method.as_str(),
-            host: original
+            action: match record.question {
+                Some(_) => "forward_auth",
+                None => "request",
+            },
+            client,
+            person: record.proof.as_ref().map(|proof| &*proof.person),
+            secure: original.and_then(|original| original.secure).unwrap_or(secure),
+            method,
+            host: at
                 .map(|(host, _)| host.as_str())
                 .or(seen.host.and_then(|host| host.to_str().ok()))
                 .or(seen.uri.and_then(http::Uri::host))
                 .unwrap_or_default(),
-            path: original.map_or_else(|| seen.uri.map_or("", http::Uri::path), |(_, path)| path),
+            path,
             status: response.status().as_u16(),
             took: seen.took,
             route: series.name(),
+            upstream: upstream
+                .and_then(|entry| entry.route.upstream.as_deref())
+                .unwrap_or_default(),
             decision: if record.permitted { "permit" } else { "refuse" },
             reason: problem.map_or("ok", |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
             id: record.id.as_str(),
+            trace: client::trace(seen.trace.into_iter().chain(&record.id.trace)),
         });
+    }
+}
+
+/// Method and path of a request line that need not be one: what has no blank says neither. The query is not told, nor what
+/// stands before the path.
+fn said(line: &str) -> (&str, &str) {
+    let Some((method, rest)) = line.split_once(' ') else {
+        return ("", "");
+    };
+    let target = rest.rsplit_once(" HTTP/").map_or(rest, |(target, _)| target);
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let path = match path.split_once("://") {
+        Some((_, rest)) if !path.starts_with('/') => rest.find('/').and_then(|slash| rest.get(slash..)),
+        Some(_) | None => Some(path),
+    };
+    (method, path.unwrap_or("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_broke_a_rule_is_told_without_its_query() {
+        for (line, told) in [
+            ("GET /a\\b?secret HTTP/1.1", ("GET", "/a\\b")),
+            ("GET /a#secret HTTP/1.1", ("GET", "/a")),
+            ("GET /a b?secret HTTP/1.1 HTTP/1.1", ("GET", "/a b")),
+            ("GET http://u:secret@h/x://y?secret", ("GET", "/x://y")),
+            ("GET http://h", ("GET", "/")),
+            ("GET /to/http://h", ("GET", "/to/http://h")),
+            ("secret", ("", "")),
+            ("", ("", "")),
+        ] {
+            assert_eq!(said(line), told, "{line}");
+        }
     }
 }

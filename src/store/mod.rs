@@ -12,6 +12,7 @@ use crate::principal::{SessionId, UserId};
 
 mod credentials;
 mod feed;
+mod imports;
 mod lives;
 mod migration;
 mod name;
@@ -21,6 +22,7 @@ mod settings;
 mod sqlite;
 
 pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
+pub use imports::{ForeignRow, ForeignTable, Imported, ImportedUser, Imports};
 pub use lives::{Lasting, Life, Lives};
 pub use name::name_key;
 pub use sessions::{NewSession, Rotation, Session, SessionKind, Sessions};
@@ -355,6 +357,6 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A complete store.
-pub trait Store: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep {}
+pub trait Store: Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep {}
 
-impl<S: Users + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep> Store for S {}
+impl<S: Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep> Store for S {}

@@ -2,13 +2,17 @@
 
 mod access;
 mod described;
+mod ecs;
+mod events;
 mod log;
 mod metrics;
 mod series;
 mod settings;
+mod text;
+mod write;
 
-pub use access::{Access, AccessLog};
+pub use access::{Access, AccessLines, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
 pub use metrics::{FetchResult, LoginResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
 pub use series::{RouteSeries, UpstreamSeries, WorkerIndex};
-pub use settings::Settings;
+pub use settings::{Format, Settings};

@@ -130,6 +130,9 @@ impl<S> Guarded<S> {
                 }
             }
             Outcome::Refused(violation) => {
+                if !self.open {
+                    self.state.keep_line(self.held.withheld());
+                }
                 self.state.refuse(violation, !self.open);
                 if self.open {
                     self.mode = Mode::RefusedBody(violation);

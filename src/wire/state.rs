@@ -81,12 +81,16 @@ pub struct WireState {
     received: AtomicU64,
     sent: AtomicU64,
     violation: OnceLock<Violation>,
+    line: OnceLock<Box<[u8]>>,
     to_answer: AtomicBool,
     decision: AtomicU8,
     look: AtomicBool,
     departure: AtomicU8,
     waker: Mutex<Option<Waker>>,
 }
+
+/// So much of a request line is remembered of a head that breaks a rule.
+const LINE_TOLD: usize = 2048;
 
 const NONE: u8 = 0;
 const AWAITED: u8 = 1;
@@ -169,6 +173,11 @@ impl WireState {
         None
     }
 
+    /// The request line of a head that broke a rule, as far as it came and can be told: for the log, and for nothing else.
+    pub fn refused_line(&self) -> &[u8] {
+        self.line.get().map_or(&[], |line| line)
+    }
+
     /// The rule that was broken on this connection, in a head or in a body; there can be one only.
     pub fn violation(&self) -> Option<Violation> {
         self.violation.get().copied()
@@ -243,6 +252,16 @@ impl WireState {
 
     pub(super) fn blocked_in_writing(&self, blocked: bool) {
         self.writing.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Remembers the head that is refused, to be told.
+    pub(super) fn keep_line(&self, head: &[u8]) {
+        let head = head.get(..LINE_TOLD).unwrap_or(head);
+        let line = head
+            .split(|byte| matches!(byte, b'\r' | b'\n'))
+            .next()
+            .unwrap_or_default();
+        let _ = self.line.set(line.into());
     }
 
     /// Remembers a violation; one in a head is the service's to answer.

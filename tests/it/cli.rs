@@ -13,6 +13,7 @@ use crate::support::until;
 use crate::support::upstream::Upstream;
 
 mod demo;
+mod import;
 
 /// A folder to run the program in.
 struct Place(tempfile::TempDir);

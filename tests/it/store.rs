@@ -15,6 +15,21 @@ use doorward::store::{
 
 use crate::postgres::{Cluster, Database};
 
+/// Each of these runs on both stores.
+macro_rules! on_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { Box::pin(super::$name(false)).await; })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { Box::pin(super::$name(true)).await; })*
+        }
+    };
+}
+
+mod imports;
 mod on_postgres;
 mod on_sqlite;
 
@@ -189,20 +204,6 @@ fn new_session(user: UserId, number: u8) -> NewSession {
         client: Some("curl/8".to_owned()),
         address: Some("192.0.2.1".to_owned()),
     }
-}
-
-/// Each of these runs on both stores.
-macro_rules! on_both {
-    ($($name:ident),* $(,)?) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { Box::pin(super::$name(false)).await; })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { Box::pin(super::$name(true)).await; })*
-        }
-    };
 }
 
 on_both!(

@@ -20,7 +20,7 @@ use super::terminal::{self, Progress};
 use super::{Failure, Places, desk};
 use crate::account::{self, Administration, NewAccount, Which};
 use crate::clock::Clock;
-use crate::config::{self, Config, Protocol, Sources};
+use crate::config::{self, Config, Problem, Protocol, Sources};
 use crate::office::OfficeRuntime;
 use crate::secret::Secret;
 use crate::server::Server;
@@ -56,8 +56,9 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
         let listeners = listeners(options)?;
         let backend = Backend::start().await?;
         let sources = sources(places, &configuration(&listeners, options, backend.address()));
-        let config = load(&sources)?;
+        let (config, warnings) = load(&sources)?;
         let logging = serve::start_logging(&config)?;
+        serve::warn(&warnings, &logging);
         let people = make_people(&config).await?;
         let described = config.clone();
         let server = Server::start(config, office.office(), Some(Arc::clone(&logging)), Clock::system()).await?;
@@ -162,14 +163,11 @@ fn sources(places: &Places, text: &str) -> Sources {
     sources
 }
 
-fn load(sources: &Sources) -> Result<Config, Failure> {
+fn load(sources: &Sources) -> Result<(Config, Vec<Problem>), Failure> {
     let loaded = config::load(sources).map_err(Failure::Configuration)?;
-    for warning in &loaded.warnings {
-        eprintln!("{warning}");
-    }
     // It sets passwords: never in a store that serves somebody.
     match &loaded.config.store.location {
-        Location::Sqlite(path) if path.starts_with(&loaded.config.data_dir) => Ok(loaded.config),
+        Location::Sqlite(path) if path.starts_with(&loaded.config.data_dir) => Ok((loaded.config, loaded.warnings)),
         Location::Sqlite(_) | Location::Postgres { .. } => Err(Failure::usage(
             "the demo works on an embedded store of its own only",
             "leave store.url (DOORWARD_STORE__URL) out, or use `doorward serve`",

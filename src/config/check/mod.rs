@@ -150,8 +150,12 @@ fn log(log: &file::Log, report: &mut Report<'_>) -> Option<telemetry::Settings> 
         ("warn", tracing::Level::WARN),
         ("error", tracing::Level::ERROR),
     ];
+    let formats = [("text", telemetry::Format::Text), ("json", telemetry::Format::Json)];
+    let format = report.choose(&KeyPath::of("log.format"), &log.format, &formats);
+    let level = report.choose(&KeyPath::of("log.level"), &log.level, &levels);
     Some(telemetry::Settings {
-        level: report.choose(&KeyPath::of("log.level"), &log.level, &levels)?,
+        format: format?,
+        level: level?,
         access: log.access,
     })
 }

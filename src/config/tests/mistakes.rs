@@ -553,6 +553,48 @@ fn broken_toml_is_told_with_its_place_alone() {
 }
 
 #[test]
+fn a_login_elsewhere_needs_a_cookie_that_comes_to_all_routes() {
+    let login = |url: &str, more: &str| {
+        format!(
+            "{more}{GOOD}hosts = [\"shop.example.com\", \"*.eu.example.com\"]\n[forward_auth]\nlogin_url = {url:?}\n"
+        )
+    };
+    let key = |text: &str| errors(text).into_iter().map(|(_, key)| key).collect::<Vec<_>>();
+    let domain = "[cookies]\ndomain = \"example.com\"\n";
+    for (url, more) in [
+        ("https://login.example.com/in", domain),
+        ("https://shop.example.com/in", domain),
+        ("/in", ""),
+        ("", ""),
+    ] {
+        assert_eq!(errors(&login(url, more)), [], "{url}");
+    }
+    for (url, more) in [
+        ("https://login.example.com/in", ""),
+        ("https://login.example.org/in", domain),
+        (
+            "https://login.example.com/in",
+            "[cookies]\ndomain = \"eu.example.com\"\n",
+        ),
+        ("http://login.example.com/in", domain),
+        ("login.example.com", domain),
+        ("https://login.example.com/#x", domain),
+        ("https://a@login.example.com/", domain),
+    ] {
+        assert_eq!(key(&login(url, more)), ["forward_auth.login_url"], "{url}");
+    }
+    // Where no cookie counts it need not come.
+    let tokens = login("https://login.example.com/in", "")
+        .replace("[forward_auth]", "credentials = [\"bearer\"]\n[forward_auth]");
+    assert_eq!(errors(&tokens), []);
+    let hosts = "[forward_auth]\nallowed_redirect_hosts = [\"a.example\", \"*.example\", \"https://a.example\", \"a.example:80\"]";
+    let places = [1, 2, 3].map(|index| format!("forward_auth.allowed_redirect_hosts[{index}]"));
+    assert_eq!(key(hosts), places);
+    let settings = config("[forward_auth]\nallowed_redirect_hosts = [\"A.Example.\"]").forward_auth;
+    assert_eq!(settings.allowed_redirect_hosts, ["a.example"]);
+}
+
+#[test]
 fn a_route_that_the_cookie_does_not_reach_is_told() {
     let around = |hosts: &str, keys: &str| {
         let text = format!("[cookies]\ndomain = \"example.com\"\n{GOOD}hosts = {hosts}\n{keys}");

@@ -312,7 +312,6 @@ fn what_is_not_built_yet_is_refused_unless_it_says_the_default() {
         ("[accounts]\nregistration = \"verify_email\"", "accounts.registration"),
         ("[mail]\nurl = \"smtp://u:hunter2@h\"", "mail.url"),
         ("[identity_headers]\nassertion = \"X-A\"", "identity_headers.assertion"),
-        ("[log]\nformat = \"json\"", "log.format"),
         ("[log]\nlogstash = \"tcp://x:1\"", "log.logstash"),
         ("[[policy_tests]]\nrequest = \"GET /\"", "policy_tests[0]"),
     ] {

@@ -97,7 +97,11 @@ fn status(dialect: Dialect, status: StatusCode, to_login: bool, reads: bool) -> 
         // Anything but 401 and 403 makes nginx answer 500.
         Dialect::Nginx => &[StatusCode::UNAUTHORIZED],
         Dialect::Traefik | Dialect::Caddy if to_login => {
-            return if reads { StatusCode::FOUND } else { StatusCode::SEE_OTHER };
+            return if reads {
+                StatusCode::FOUND
+            } else {
+                StatusCode::SEE_OTHER
+            };
         }
         Dialect::Traefik | Dialect::Caddy => &[
             StatusCode::BAD_REQUEST,

@@ -85,7 +85,10 @@ impl FromStr for Login {
                 false => Err(InvalidLogin::Form),
             };
         }
-        let known = |scheme: &str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+        let known = |scheme: &str| {
+            text.get(..scheme.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+        };
         let host = url.host_str().filter(|host| Host::parse(host).is_ok());
         match (known("https://"), known("http://"), host) {
             (_, _, None) | (false, false, _) => Err(InvalidLogin::Form),
@@ -110,7 +113,10 @@ mod tests {
     fn a_login_is_an_https_url_or_a_path() {
         for (text, expected) in [
             ("https://login.example.com", "https://login.example.com/"),
-            ("https://Login.example.com:8443/in?a=b", "https://login.example.com:8443/in?a=b"),
+            (
+                "https://Login.example.com:8443/in?a=b",
+                "https://login.example.com:8443/in?a=b",
+            ),
             ("http://localhost:8000/auth/login", "http://localhost:8000/auth/login"),
             ("/auth/login", "/auth/login"),
             ("/ä", "/%C3%A4"),

@@ -16,7 +16,8 @@ impl Places {
     #[must_use]
     pub fn with_forward_auth(mut self, settings: &Settings, issuer: &str) -> Self {
         self.login.clone_from(&settings.login);
-        self.landing_hosts.extend(settings.allowed_redirect_hosts.iter().cloned());
+        self.landing_hosts
+            .extend(settings.allowed_redirect_hosts.iter().cloned());
         self.origin = Url::parse(issuer).ok().filter(|issuer| issuer.scheme() == "https");
         self
     }
@@ -62,17 +63,22 @@ impl Places {
         let Some(domain) = self.domain.as_deref().filter(|domain| lies_below(host.name(), domain)) else {
             return here();
         };
-        let ours = |name: &str| lies_below(name, domain) && (self.hosts.is_empty() || self.hosts.iter().any(|own| own == name));
+        let ours = |name: &str| {
+            lies_below(name, domain) && (self.hosts.is_empty() || self.hosts.iter().any(|own| own == name))
+        };
         if !self.hosts.is_empty() && self.are_on(Some(host)) {
             return here();
         }
+        // Where hosts are listed, an issuer without a port may only be made from the first of them.
+        let says_port = |url: &&Url| self.hosts.is_empty() || url.port().is_some();
         let named = self.origin.as_ref().filter(|url| url.host_str().is_some_and(ours));
-        if let Some(url) = named {
+        if let Some(url) = named.filter(says_port) {
             return Some(url.origin().ascii_serialization());
         }
-        let listed = self.hosts.iter().find(|host| lies_below(host, domain));
+        // Hosts behind one proxy have one port.
         let port = host.port().filter(|port| secure && *port != 443);
         let port = port.map_or(String::new(), |port| format!(":{port}"));
+        let listed = self.hosts.iter().find(|host| lies_below(host, domain));
         listed.map(|login| format!("https://{login}{port}")).or_else(here)
     }
 }
@@ -147,34 +153,74 @@ mod tests {
     #[test]
     fn without_a_domain_every_host_has_its_own_login() {
         for (host, secure, target, expected) in [
-            ("app.example.com", true, "/x?a=1&doorward_ticket=t", "https://app.example.com/auth/login?rd=https%3A%2F%2Fapp.example.com%2Fx%3Fa%3D1"),
-            ("App.example.com.:8443", true, "/", "https://app.example.com:8443/auth/login?rd=https%3A%2F%2Fapp.example.com%3A8443%2F"),
+            (
+                "app.example.com",
+                true,
+                "/x?a=1&doorward_ticket=t",
+                "https://app.example.com/auth/login?rd=https%3A%2F%2Fapp.example.com%2Fx%3Fa%3D1",
+            ),
+            (
+                "App.example.com.:8443",
+                true,
+                "/",
+                "https://app.example.com:8443/auth/login?rd=https%3A%2F%2Fapp.example.com%3A8443%2F",
+            ),
             // No URL of this host is landed on, but a path is.
             ("any.example", true, "/x", "https://any.example/auth/login?rd=%2Fx"),
-            ("localhost:8000", false, "/x", "http://localhost:8000/auth/login?rd=%2Fx"),
-            ("other.example.com", true, "/x", "https://other.example.com/auth/login?rd=https%3A%2F%2Fother.example.com%2Fx"),
+            (
+                "localhost:8000",
+                false,
+                "/x",
+                "http://localhost:8000/auth/login?rd=%2Fx",
+            ),
+            (
+                "other.example.com",
+                true,
+                "/x",
+                "https://other.example.com/auth/login?rd=https%3A%2F%2Fother.example.com%2Fx",
+            ),
         ] {
             assert_eq!(PLAIN.leads(host, secure, target).as_deref(), Some(expected), "{host}");
         }
-        let only_there = Case { hosts: &["login.example.com"], ..PLAIN };
+        let only_there = Case {
+            hosts: &["login.example.com"],
+            ..PLAIN
+        };
         assert_eq!(only_there.leads("app.example.com", true, "/x"), None);
-        let long = format!("/{}", "%2F".repeat(600));
-        assert_eq!(PLAIN.leads("app.example.com", true, &long).as_deref(), Some("https://app.example.com/auth/login"));
+        let long = format!("/{}", "%2F".repeat(640));
+        assert_eq!(
+            PLAIN.leads("app.example.com", true, &long).as_deref(),
+            Some("https://app.example.com/auth/login")
+        );
     }
 
     #[test]
     fn with_a_domain_there_is_one_login() {
         let rd = "?rd=https%3A%2F%2Fapp.example.com%2Fx";
-        let by_issuer = Case { domain: Some("example.com"), issuer: "https://login.example.com:444/in", ..PLAIN };
+        let by_issuer = Case {
+            domain: Some("example.com"),
+            issuer: "https://login.example.com:444/in",
+            ..PLAIN
+        };
         let there = by_issuer.leads("app.example.com", true, "/x").unwrap();
         assert_eq!(there, format!("https://login.example.com:444/auth/login{rd}"));
-        let by_hosts = Case { hosts: &["login.example.com"], domain: Some("example.com"), ..PLAIN };
+        let by_hosts = Case {
+            hosts: &["login.example.com"],
+            domain: Some("example.com"),
+            ..PLAIN
+        };
         let there = by_hosts.leads("app.example.com", true, "/x").unwrap();
         assert_eq!(there, format!("https://login.example.com/auth/login{rd}"));
         // An issuer that has no pages, or that no cookie of the domain comes from, is no place to log in.
-        let elsewhere = Case { issuer: "https://idp.example.org", ..by_hosts };
+        let elsewhere = Case {
+            issuer: "https://idp.example.org",
+            ..by_hosts
+        };
         assert_eq!(elsewhere.leads("app.example.com", true, "/x").unwrap(), there);
-        assert_eq!(by_hosts.leads("login.example.com", true, "/x").as_deref(), Some("https://login.example.com/auth/login?rd=%2Fx"));
+        assert_eq!(
+            by_hosts.leads("login.example.com", true, "/x").as_deref(),
+            Some("https://login.example.com/auth/login?rd=%2Fx")
+        );
         assert_eq!(by_hosts.leads("app.example.org", true, "/x"), None);
         // Nobody is told the way to a host that is not named.
         let stranger = by_hosts.leads("stranger.example.com", true, "/x");
@@ -183,7 +229,10 @@ mod tests {
 
     #[test]
     fn a_login_of_the_operators_own_is_led_to_but_never_from_itself() {
-        let page = Case { login: "https://sso.example.com/in?a=b", ..PLAIN };
+        let page = Case {
+            login: "https://sso.example.com/in?a=b",
+            ..PLAIN
+        };
         assert_eq!(
             page.leads("app.example.com", false, "/x").as_deref(),
             Some("https://sso.example.com/in?a=b&rd=http%3A%2F%2Fapp.example.com%2Fx")

@@ -12,6 +12,7 @@ mod api_keys;
 mod changes;
 mod connector;
 mod error;
+mod imports;
 mod keys;
 mod link;
 mod lives;
@@ -23,6 +24,7 @@ mod upkeep;
 mod users;
 
 pub(super) use connector::Connector;
+pub(super) use imports::ForeignRows;
 
 use changes::Feed;
 use link::Link;

@@ -12,6 +12,7 @@ use crate::principal::UserId;
 mod api_keys;
 mod changes;
 mod engine;
+mod imports;
 mod keys;
 mod lives;
 mod sessions;

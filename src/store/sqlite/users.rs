@@ -153,7 +153,7 @@ fn create(connection: &Connection, new: &NewUser) -> Result<Created, Error> {
         .ok_or_else(|| Error::Refused("a new row was not found again".to_owned()))
 }
 
-fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Error> {
+pub(super) fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Error> {
     let sql = "SELECT id FROM users WHERE lower(email) = lower(?1) ORDER BY id LIMIT 1";
     let found = connection
         .prepare_cached(sql)?
@@ -162,7 +162,7 @@ fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Er
     Ok(found.map(UserId))
 }
 
-fn email_required(connection: &Connection) -> Result<bool, Error> {
+pub(super) fn email_required(connection: &Connection) -> Result<bool, Error> {
     let sql = "SELECT \"notnull\" FROM pragma_table_info('users') WHERE name = 'email'";
     Ok(connection
         .query_row(sql, [], |row| row.get(0))

@@ -1,7 +1,7 @@
-//! What lives, of the sessions and keys of the store in memory.
+//! What lives, of the sessions and keys of the store in memory; and users from elsewhere, of which it takes none.
 
 use super::Fake;
-use crate::store::{Answer, Lasting, Life, Lives};
+use crate::store::{Answer, Imported, ImportedUser, Imports, Lasting, Life, Lives};
 
 impl Lives for Fake {
     fn lives<'a>(&'a self, asked: &'a [Lasting], now: i64) -> Answer<'a, Vec<(Lasting, Life)>> {
@@ -23,5 +23,11 @@ impl Lives for Fake {
                 .filter_map(|lasting| Some((lasting.clone(), life(lasting)?)));
             living.collect()
         })
+    }
+}
+
+impl Imports for Fake {
+    fn import_users<'a>(&'a self, _: &'a [ImportedUser]) -> Answer<'a, Vec<Imported>> {
+        self.answer(|_| Vec::new())
     }
 }

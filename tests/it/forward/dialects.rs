@@ -24,7 +24,11 @@ fn each_refusal_has_the_status_that_the_program_understands() {
     // What is asked about; the reason; the status to nginx, to Traefik and Caddy, to Envoy.
     let rows = [
         (about("/app"), "credentials_required", [401, 401, 401]),
-        (about("/app").with("Authorization: Bearer a.b.c\r\n"), "invalid_token", [401, 401, 401]),
+        (
+            about("/app").with("Authorization: Bearer a.b.c\r\n"),
+            "invalid_token",
+            [401, 401, 401],
+        ),
         (about("/admin").with(&user), "insufficient_scope", [403, 403, 403]),
         (about("/closed").with(&user), "access_denied", [403, 403, 403]),
         (about("/app").with(&evil), "identity_not_representable", [403, 403, 403]),
@@ -35,7 +39,11 @@ fn each_refusal_has_the_status_that_the_program_understands() {
         (about("/app").method("TRACE"), "method_not_allowed", [403, 405, 403]),
         (about("/inside"), "network_not_allowed", [403, 403, 403]),
         (about("/inside").from(None), "client_unknown", [403, 403, 403]),
-        (about("/inside").from(Some("10.0.0.1, 192.0.2.7")), "network_not_allowed", [403, 403, 403]),
+        (
+            about("/inside").from(Some("10.0.0.1, 192.0.2.7")),
+            "network_not_allowed",
+            [403, 403, 403],
+        ),
         (about("/app/../public"), "invalid_target", [403, 400, 403]),
         (about("/app/%zz"), "invalid_target", [403, 400, 403]),
         (about("//public"), "not_found", [403, 404, 404]),
@@ -54,7 +62,11 @@ fn each_refusal_has_the_status_that_the_program_understands() {
             assert_refused(&answer, status, reason);
             assert_eq!(answer.body, b"", "{answer:?}");
             let challenged = answer.headers.all("www-authenticate").len() == 1;
-            assert_eq!(challenged, status == 401 || *reason == "insufficient_scope", "{answer:?}");
+            assert_eq!(
+                challenged,
+                status == 401 || *reason == "insufficient_scope",
+                "{answer:?}"
+            );
             assert_eq!(answer.header("allow").is_some(), status == 405, "{answer:?}");
             assert_eq!(answer.header("location"), None);
         }
@@ -84,7 +96,12 @@ fn a_condition_on_what_no_question_carries_does_not_hold() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     std::fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
-    let certified = route("certified", "/certified", "app", "access = \"public\"\nclient_auth = \"required\"");
+    let certified = route(
+        "certified",
+        "/certified",
+        "app",
+        "access = \"public\"\nclient_auth = \"required\"",
+    );
     let config = config("") + &certified + "[tls]\nclient_ca = \"ca.crt\"\n";
     let gate = Gate::start_in(folder, &config);
     for asker in ASKERS {

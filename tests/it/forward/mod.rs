@@ -1,6 +1,9 @@
 //! Forward-auth on the wire: what each dialect reads and answers, and what nobody talks it into.
 
+mod browsers;
 mod dialects;
+mod hostile;
+mod sessions;
 
 use crate::path::gate::{Gate, route, upstream};
 use crate::support::raw::RawResponse;
@@ -15,27 +18,28 @@ pub const NAVIGATION: &str = "Sec-Fetch-Mode: navigate\r\nAccept: text/html\r\n"
 pub fn config(more: &str) -> String {
     let on = "hosts = [\"app.test\"]\n";
     let route = |name: &str, path: &str, keys: &str| route(name, path, "app", &format!("{on}{keys}"));
-    [
-        more.to_owned(),
-        "trusted_proxies = [\"127.0.0.1\"]\n".to_owned(),
-    ]
-    .into_iter()
-    .rev()
-    .chain([
-        upstream("app", "http://127.0.0.1:9", ""),
-        route("any", "/app", ""),
-        route("admin", "/admin", "roles_any = [\"admin\"]"),
-        route("public", "/public", "access = \"public\""),
-        route("optional", "/optional", "access = \"optional\""),
-        route("closed", "/closed", "access = \"deny\""),
-        route("inside", "/inside", "access = \"public\"\nnetworks = [\"10.0.0.0/8\"]"),
-        route("read", "/read", "access = \"public\"\nmethods = [\"GET\"]"),
-        route("few", "/few", "access = \"public\"\nrate_limit = { requests = 1, per = \"1h\", by = \"client\" }"),
-        route("tokens", "/tokens", "credentials = [\"bearer\"]"),
-        route("keys", "/keys", "credentials = [\"bearer\", \"basic\"]"),
-        route("answered", "/answered", "preflight = \"answer\""),
-    ])
-    .collect()
+    [more.to_owned(), "trusted_proxies = [\"127.0.0.1\"]\n".to_owned()]
+        .into_iter()
+        .rev()
+        .chain([
+            upstream("app", "http://127.0.0.1:9", ""),
+            route("any", "/app", ""),
+            route("admin", "/admin", "roles_any = [\"admin\"]"),
+            route("public", "/public", "access = \"public\""),
+            route("optional", "/optional", "access = \"optional\""),
+            route("closed", "/closed", "access = \"deny\""),
+            route("inside", "/inside", "access = \"public\"\nnetworks = [\"10.0.0.0/8\"]"),
+            route("read", "/read", "access = \"public\"\nmethods = [\"GET\"]"),
+            route(
+                "few",
+                "/few",
+                "access = \"public\"\nrate_limit = { requests = 1, per = \"1h\", by = \"client\" }",
+            ),
+            route("tokens", "/tokens", "credentials = [\"bearer\"]"),
+            route("keys", "/keys", "credentials = [\"bearer\", \"basic\"]"),
+            route("answered", "/answered", "preflight = \"answer\""),
+        ])
+        .collect()
 }
 
 /// A gateway that trusts whoever asks from here.
@@ -101,7 +105,9 @@ impl<'a> Question<'a> {
             lines,
             ..
         } = self;
-        let client = self.client.map_or(String::new(), |client| format!("X-Forwarded-For: {client}\r\n"));
+        let client = self
+            .client
+            .map_or(String::new(), |client| format!("X-Forwarded-For: {client}\r\n"));
         match asker {
             Asker::Nginx => format!(
                 "GET /auth/nginx HTTP/1.1\r\nX-Original-Method: {method}\r\nX-Original-URL: {scheme}://{host}{target}\r\nHost: doorward\r\n{client}{lines}\r\n"

@@ -1,0 +1,191 @@
+//! From a row of some kind to an account.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::account::ForeignAccount;
+use crate::cli::Failure;
+use crate::store::ForeignRow;
+
+/// An account, or why the row is none. The reason never shows a value: it may be a password in the wrong place.
+pub(super) type Row = Result<ForeignAccount, String>;
+
+/// One line of JSON. Other members are passed by: tables have more columns.
+#[derive(Deserialize)]
+struct Line {
+    username: String,
+    #[serde(default)]
+    password: Option<String>,
+    #[serde(default)]
+    roles: Option<Roles>,
+    #[serde(default, deserialize_with = "some")]
+    is_active: Option<Option<Value>>,
+    #[serde(default)]
+    email: Option<String>,
+    #[serde(default)]
+    id: Option<i64>,
+}
+
+/// The column as text, or a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Roles {
+    Column(String),
+    List(Vec<String>),
+}
+
+/// Keeps null apart from what is not there.
+fn some<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<Value>>, D::Error> {
+    Option::deserialize(reader).map(Some)
+}
+
+/// A line of a file.
+pub(super) fn from_json(text: &[u8]) -> Row {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let line: Line = serde_json::from_slice(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => {
+            "a member is missing or of the wrong type: username, password, roles, email are texts, id is an integer"
+                .to_owned()
+        }
+        serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
+            format!("it is no JSON object (column {})", error.column())
+        }
+    })?;
+    let active = match line.is_active {
+        None => Some(true),
+        Some(None) => None,
+        Some(Some(Value::Bool(active))) => Some(active),
+        Some(Some(Value::Number(number))) => truth(&number.to_string())?,
+        Some(Some(Value::String(text))) => truth(&text)?,
+        Some(Some(Value::Array(_) | Value::Object(_) | Value::Null)) => return Err(no_truth()),
+    };
+    let roles = line.roles.map(|roles| match roles {
+        Roles::Column(text) => Ok(text),
+        // A comma within a role would make two of it.
+        Roles::List(list) if list.iter().any(|role| role.contains(',')) => Err("a role holds a comma".to_owned()),
+        Roles::List(list) => Ok(list.join(",")),
+    });
+    Ok(ForeignAccount {
+        id: line.id,
+        username: line.username,
+        password: line.password,
+        roles: roles.transpose()?,
+        active,
+        email: line.email,
+    })
+}
+
+/// A row of a table.
+pub(super) fn from_table(texts: ForeignRow, knows_activity: bool) -> Row {
+    let [id, username, password, roles, active, email] = texts;
+    Ok(ForeignAccount {
+        id: id.map(|id| number(&id)).transpose()?,
+        username: username.unwrap_or_default(),
+        password,
+        roles,
+        active: match active {
+            _ if !knows_activity => Some(true),
+            None => None,
+            Some(text) => truth(&text)?,
+        },
+        email,
+    })
+}
+
+/// Which column of a CSV file is what.
+#[derive(Debug)]
+pub(super) struct Columns {
+    id: Option<usize>,
+    username: usize,
+    password: usize,
+    roles: Option<usize>,
+    active: Option<usize>,
+    email: Option<usize>,
+    count: usize,
+}
+
+impl Columns {
+    /// From the line of names.
+    pub(super) fn read(names: &csv::ByteRecord) -> Result<Self, Failure> {
+        let find = |wanted: &str| {
+            names.iter().position(|name| {
+                let name = name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name);
+                name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
+            })
+        };
+        let needed = |wanted: &str| {
+            find(wanted).ok_or_else(|| {
+                let hint = "the first line names the columns: username, password, and roles, is_active, email, id \
+                    where there are such";
+                Failure::run(
+                    "the file cannot be taken over",
+                    format!("there is no column {wanted}"),
+                    hint,
+                )
+            })
+        };
+        Ok(Self {
+            id: find("id"),
+            username: needed("username")?,
+            password: needed("password")?,
+            roles: find("roles"),
+            active: find("is_active"),
+            email: find("email"),
+            count: names.len(),
+        })
+    }
+
+    /// A row. An empty field is NULL, as PostgreSQL's COPY writes it.
+    pub(super) fn account(&self, record: &csv::ByteRecord) -> Row {
+        if record.len() != self.count {
+            return Err(format!(
+                "it has {} fields, the line of names has {}",
+                record.len(),
+                self.count
+            ));
+        }
+        let text = |index: usize| match record.get(index).unwrap_or_default() {
+            b"" => Ok(None),
+            bytes => match std::str::from_utf8(bytes) {
+                Ok(text) => Ok(Some(text.to_owned())),
+                Err(_) => Err("it is not UTF-8".to_owned()),
+            },
+        };
+        let optional = |index: Option<usize>| index.map_or(Ok(None), text);
+        let active = match self.active {
+            None => Some(true),
+            Some(index) => match text(index)? {
+                None => None,
+                Some(word) => truth(&word)?,
+            },
+        };
+        Ok(ForeignAccount {
+            id: optional(self.id)?.map(|id| number(&id)).transpose()?,
+            username: text(self.username)?.unwrap_or_default(),
+            password: text(self.password)?,
+            roles: optional(self.roles)?,
+            active,
+            email: optional(self.email)?,
+        })
+    }
+}
+
+fn number(text: &str) -> Result<i64, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "its id is no integer of 64 bits".to_owned())
+}
+
+/// As databases write it.
+fn truth(text: &str) -> Result<Option<bool>, String> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "" | "null" | "\\n" => Ok(None),
+        "t" | "true" | "1" | "y" | "yes" | "on" => Ok(Some(true)),
+        "f" | "false" | "0" | "n" | "no" | "off" => Ok(Some(false)),
+        _ => Err(no_truth()),
+    }
+}
+
+fn no_truth() -> String {
+    "is_active is neither true nor false".to_owned()
+}

@@ -1,0 +1,153 @@
+//! Where the rows come from, one after the other: nothing is held but the row at hand.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::time::Duration;
+
+use super::Format;
+use super::records::{self, Columns, Row};
+use crate::cli::Failure;
+use crate::secret::Secret;
+use crate::store::ForeignTable;
+
+/// The longest line of a file, in bytes.
+const LINE: u64 = 1024 * 1024;
+
+/// Where a row stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In this line of a file.
+    Line(u64),
+    /// It is this row of a table, or of this id.
+    Row(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(formatter, "line {line}"),
+            Self::Row(row) => write!(formatter, "row {row}"),
+        }
+    }
+}
+
+/// Rows of some kind.
+pub(super) enum Source {
+    Jsonl {
+        lines: Box<dyn BufRead + Send>,
+        line: u64,
+    },
+    Csv {
+        rows: Box<csv::Reader<Box<dyn Read + Send>>>,
+        columns: Columns,
+        row: u64,
+    },
+    Table {
+        table: ForeignTable,
+        row: u64,
+    },
+}
+
+impl Source {
+    /// A file, or standard input.
+    pub(super) fn file(name: &str, format: Format) -> Result<Self, Failure> {
+        let reader: Box<dyn Read + Send> = match name {
+            "-" => Box::new(io::stdin()),
+            name => Box::new(File::open(name).map_err(|error| {
+                let what = format!("{} cannot be read", crate::cli::terminal::shown(name));
+                Failure::run(what, error, "check its name and its rights")
+            })?),
+        };
+        match format {
+            Format::Jsonl => Ok(Self::Jsonl {
+                lines: Box::new(BufReader::new(reader)),
+                line: 0,
+            }),
+            Format::Csv => {
+                let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
+                let columns = Columns::read(rows.byte_headers().map_err(unreadable)?)?;
+                Ok(Self::Csv {
+                    rows: Box::new(rows),
+                    columns,
+                    row: 0,
+                })
+            }
+        }
+    }
+
+    /// A table of another database.
+    pub(super) async fn database(
+        url: &Secret<String>,
+        password: Option<&Secret<String>>,
+        table: &str,
+        within: Duration,
+    ) -> Result<Self, Failure> {
+        let table = ForeignTable::open(url, password, table, within)
+            .await
+            .map_err(|error| {
+                let hint = "check the URL, PGPASSWORD and --table, and whether the server runs";
+                Failure::run("the other table cannot be read", error, hint)
+            })?;
+        Ok(Self::Table { table, row: 0 })
+    }
+
+    /// The next row, or why it is none; `None`: that was all.
+    pub(super) async fn next(&mut self) -> Result<Option<(Place, Row)>, Failure> {
+        match self {
+            Self::Jsonl { lines, line } => next_line(lines, line),
+            Self::Csv { rows, columns, row } => {
+                let mut record = csv::ByteRecord::new();
+                let there = rows.read_byte_record(&mut record).map_err(unreadable)?;
+                // Fields may hold line ends: rows are counted, after the line of names.
+                *row = row.saturating_add(1);
+                Ok(there.then(|| (Place::Row(row.to_string()), columns.account(&record))))
+            }
+            Self::Table { table, row } => {
+                *row = row.saturating_add(1);
+                let read = table.next().await;
+                let next = read.map_err(|error| {
+                    let hint = "run it again: what was taken over is passed by";
+                    Failure::run("the other table stopped answering", error, hint)
+                })?;
+                let knows_activity = table.knows_activity();
+                Ok(next.map(|texts| {
+                    let [id, ..] = &texts;
+                    let place = id
+                        .as_ref()
+                        .map_or_else(|| row.to_string(), |id| format!("with id {id}"));
+                    (Place::Row(place), records::from_table(texts, knows_activity))
+                }))
+            }
+        }
+    }
+}
+
+fn next_line(lines: &mut Box<dyn BufRead + Send>, line: &mut u64) -> Result<Option<(Place, Row)>, Failure> {
+    loop {
+        *line = line.saturating_add(1);
+        let mut text = Vec::new();
+        lines.by_ref().take(LINE).read_until(b'\n', &mut text)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if u64::try_from(text.len()).is_ok_and(|length| length == LINE) && !text.ends_with(b"\n") {
+            return Err(Failure::run(
+                format!("line {line} is longer than {LINE} bytes"),
+                "no user needs that much",
+                "give one JSON object a line",
+            ));
+        }
+        if !text.trim_ascii().is_empty() {
+            return Ok(Some((Place::Line(*line), records::from_json(&text))));
+        }
+    }
+}
+
+fn unreadable(error: csv::Error) -> Failure {
+    Failure::run(
+        "the file cannot be read",
+        error,
+        "give CSV as RFC 4180 has it, in UTF-8",
+    )
+}

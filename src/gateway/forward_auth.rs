@@ -53,7 +53,7 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         // Until it is known which route it is about, it counts as one of our own URLs.
         (record.endpoint, record.decided) = (true, true);
-        self.from_proxy(snapshot, dialect, connection)?;
+        self.only_from_proxies(snapshot, dialect, connection)?;
         if connection.is_http2() {
             fields::check(&parts.headers)?;
         }
@@ -103,7 +103,7 @@ impl Gateway {
     }
 
     /// Only who may say where a client comes from may say what it asks for.
-    fn from_proxy(&self, snapshot: &Snapshot, dialect: Dialect, connection: &Connection) -> Result<(), Problem> {
+    fn only_from_proxies(&self, snapshot: &Snapshot, dialect: Dialect, connection: &Connection) -> Result<(), Problem> {
         if connection.is_from(&snapshot.trusted_proxies) {
             return Ok(());
         }

@@ -56,6 +56,42 @@ def check(server, material):
         expect(f"{algorithm}: a good token", (status, body), (200, f"user={SUBJECT};"))
 
 
+def question(server, url, token=None, method="GET", more=None):
+    """nginx' question about a request, asked without TLS: status and header fields of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.plain_port, timeout=10)
+    fields = {"X-Original-Method": method, "X-Original-URL": url, "X-Forwarded-For": "127.0.0.9", **(more or {})}
+    if token:
+        fields["Authorization"] = f"Bearer {token}"
+    connection.request("GET", "/auth/nginx", headers=fields)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status, answer.headers
+
+
+def check_questions(server, material):
+    """Whoever answers forward-auth questions decides about the request that is asked about."""
+    def expect(what, found, wanted):
+        if found != wanted:
+            tools.fail(f"{server.name}: forward-auth: {what}: {found!r} instead of {wanted!r}")
+
+    url = f"https://localhost:{server.port}"
+    good = material.token("ES256")
+    for what, token, path, wanted in (
+        ("an open path", None, "/open/1k", 200),
+        ("no token", None, "/es256/1k", 401),
+        ("a damaged signature", damaged(good), "/es256/1k", 401),
+        ("an expired token", material.token("ES256", exp=int(time.time()) - 3600), "/es256/1k", 401),
+        ("another role", material.token("ES256", roles=["staff"]), "/es256/1k", 403),
+        ("no route", good, "/nowhere", 403),
+        ("a path that climbs", good, "/open/../es256/1k", 403),
+    ):
+        expect(what, question(server, url + path, token)[0], wanted)
+    expect("no URL", question(server, "", good)[0], 403)
+    status, fields = question(server, f"{url}/es256/1k", good, more={"X-User": "mallory"})
+    expect("a good token", (status, fields["X-User"]), (200, SUBJECT))
+
+
 def must_refuse(server, material):
     """Fails unless the checks refuse this one."""
     try:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 
-from . import load, measure, pace, points, tools
+from . import checks, load, measure, pace, points, tools
 
 IDLE = 2000
 FEW = 50
@@ -89,11 +89,8 @@ def forward_auth(bench, proxy, point, seconds):
     fields = (
         "X-Original-Method: GET", f"X-Original-URL: https://localhost:{asked.port}/es256/1k", "X-Forwarded-For: 127.0.0.9",
     )
-    connection = http.client.HTTPConnection("127.0.0.1", asked.plain_port, timeout=10)
-    headers = dict(field.split(": ", 1) for field in fields)
-    headers["Authorization"] = f"Bearer {bench.load.token(point)}"
-    connection.request("GET", "/auth/nginx", headers=headers)
-    status = connection.getresponse().status
+    url = f"https://localhost:{asked.port}/es256/1k"
+    status = checks.question(asked, url, bench.load.token(point))[0]
     if status == 404:
         raise Absent("not in this version: GET /auth/nginx is answered 404")
     if status not in (200, 204):

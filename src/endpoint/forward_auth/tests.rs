@@ -1,3 +1,5 @@
+//! What each dialect reads and answers, field by field.
+
 #![allow(clippy::unwrap_used)]
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};

@@ -38,9 +38,9 @@ fn each_refusal_has_the_status_that_the_program_understands() {
         (about("/read").method("POST"), "method_not_allowed", [403, 405, 403]),
         (about("/app").method("TRACE"), "method_not_allowed", [403, 405, 403]),
         (about("/inside"), "network_not_allowed", [403, 403, 403]),
-        (about("/inside").from(None), "client_unknown", [403, 403, 403]),
+        (about("/inside").of_client(None), "client_unknown", [403, 403, 403]),
         (
-            about("/inside").from(Some("10.0.0.1, 192.0.2.7")),
+            about("/inside").of_client(Some("10.0.0.1, 192.0.2.7")),
             "network_not_allowed",
             [403, 403, 403],
         ),
@@ -78,14 +78,14 @@ fn who_asks_too_often_is_told_when_to_come_again() {
     let gate = gate("");
     for (number, (asker, status)) in ASKERS.into_iter().zip([403, 429, 429, 429]).enumerate() {
         let client = format!("192.0.2.{number}");
-        let question = about("/few").from(Some(&client));
+        let question = about("/few").of_client(Some(&client));
         assert_allowed(&gate.ask(question.by(asker)), "");
         let answer = gate.ask(question.by(asker));
         assert_refused(&answer, status, "rate_limited");
         let seconds = answer.header("retry-after").unwrap().parse::<u32>().unwrap();
         assert!((1..=3600).contains(&seconds), "{seconds}");
         // Another client of the same proxy may come.
-        let other = about("/few").from(Some("198.51.100.1, 203.0.113.77")).by(asker);
+        let other = about("/few").of_client(Some("198.51.100.1, 203.0.113.77")).by(asker);
         assert_eq!(gate.ask(&other).status, if number == 0 { 200 } else { status });
     }
 }

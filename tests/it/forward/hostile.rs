@@ -335,7 +335,7 @@ fn the_client_is_what_trusted_proxies_say_from_the_right() {
         ("", Some("client_unknown")),
     ] {
         for asker in ASKERS {
-            let answer = gate.ask(about("/inside").from(None).with(lines).by(asker));
+            let answer = gate.ask(about("/inside").of_client(None).with(lines).by(asker));
             match reason {
                 None => assert_allowed(&answer, ""),
                 Some(reason) => assert_refused(&answer, 403, reason),

@@ -91,7 +91,7 @@ impl<'a> Question<'a> {
         Self { method, ..self }
     }
 
-    pub fn from(self, client: Option<&'a str>) -> Self {
+    pub fn of_client(self, client: Option<&'a str>) -> Self {
         Self { client, ..self }
     }
 

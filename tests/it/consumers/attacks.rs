@@ -2,7 +2,8 @@
 
 use super::cases::WEB_SOCKET;
 use super::people;
-use super::shared::{Running, canonical, identity_of};
+use super::received::{canonical, identity_of};
+use super::shared::Running;
 
 /// Identity headers, and names that read like them to some application.
 const IDENTITY: &[&str] = &[

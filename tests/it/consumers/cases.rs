@@ -8,7 +8,8 @@ use http::Method;
 use super::attacks;
 use super::people;
 use super::readme;
-use super::shared::{Running, identity_of};
+use super::received::identity_of;
+use super::shared::Running;
 use crate::support::client::Response;
 use crate::support::until;
 

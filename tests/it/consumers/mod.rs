@@ -12,6 +12,7 @@ mod labels;
 mod nginx;
 mod people;
 mod readme;
+mod received;
 mod shared;
 mod traefik;
 mod yaml;

@@ -3,7 +3,8 @@
 use http::Method;
 use url::Url;
 
-use super::shared::{APP_HOST, LOGIN_HOST, Running, identity_of};
+use super::received::identity_of;
+use super::shared::{APP_HOST, LOGIN_HOST, Running};
 use crate::accounts::browser::form;
 use crate::support::client::{Client, Response};
 use crate::support::gateway::password_of;
@@ -97,6 +98,12 @@ pub fn logs_in_and_comes_back(running: &Running) {
     let cookies = received.headers.all("cookie").join("; ");
     assert!(cookies.contains("theirs=1") && cookies.contains("other=2"), "{cookies}");
     assert_eq!(cookies.contains("doorward"), !running.example.hides_cookie, "{cookies}");
+
+    // A long way back is one too.
+    let long = format!("/app/{}?{}", "a".repeat(900), "b=%2F&".repeat(150));
+    let sent = navigate(&running.client, &long, None);
+    assert!([302, 303].contains(&sent.status), "{sent:?}");
+    assert!(rd(&location(&sent, &origin)).ends_with(&long), "{sent:?}");
 
     // Somebody whom no login helps is told so, and not sent round in a circle.
     let refused = running

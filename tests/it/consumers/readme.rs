@@ -74,7 +74,7 @@ fn links_lead_somewhere() {
         "haproxy/in-front",
     ];
     for folder in folders.into_iter().chain(["haproxy/pass-through", "haproxy/lua"]) {
-        let (_, readme) = example_files(&format!("{folder}/README.md").trim_start_matches('/').to_owned()).remove(0);
+        let (_, readme) = example_files(format!("{folder}/README.md").trim_start_matches('/')).remove(0);
         let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("examples")
             .join(folder);

@@ -6,7 +6,6 @@
 //! gateway is told beside that stands in a second file: its admin address, an issuer whose tokens can be expired, and hashing
 //! as cheap as it can be.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +17,7 @@ use http::Method;
 use rustix::process::Signal;
 use serde_json::json;
 
+use super::received;
 use crate::support::certificates::Authority;
 use crate::support::client::{Client, Protocol, RequestBuilder};
 use crate::support::gateway::password_of;
@@ -27,7 +27,6 @@ use crate::support::ports::free_port;
 use crate::support::process::Process;
 use crate::support::raw::{RawClient, RawResponse};
 use crate::support::relay::Relay;
-use crate::support::reply::Reply;
 use crate::support::until;
 use crate::support::upstream::{Request, Upstream};
 
@@ -103,7 +102,7 @@ impl Example {
         let both = [&files.certificate, &files.key].map(|file| fs::read_to_string(file).unwrap());
         fs::write(folder.path().join("server.pem"), both.concat()).unwrap();
 
-        let backend = Upstream::answering(reply);
+        let backend = Upstream::answering(received::reply);
         let (port, gateway_port, admin) = (free_port(), free_port(), free_port());
         let relay = Relay::to(address(gateway_port));
         let issuer = Issuer::new("https://idp.test").es256("k");
@@ -320,27 +319,6 @@ impl Drop for Running {
     }
 }
 
-/// How a name reads where everything but letters and digits is taken for a hyphen.
-pub fn canonical(name: &str) -> String {
-    let read = |character: char| match character.is_ascii_alphanumeric() {
-        true => character.to_ascii_lowercase(),
-        false => '-',
-    };
-    name.chars().map(read).collect()
-}
-
-/// What the backend takes for identity: each header that reads like one of ours and says something, with all its values.
-pub fn identity_of(request: &Request) -> BTreeMap<String, Vec<String>> {
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, value) in &request.headers.0 {
-        let name = canonical(name);
-        if name.starts_with("x-user") && !value.is_empty() && name != "x-user-agent" {
-            found.entry(name).or_default().push(value.clone());
-        }
-    }
-    found
-}
-
 /// The files of a folder of `examples/`, or the one file.
 pub fn example_files(name: &str) -> Vec<(String, String)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
@@ -397,24 +375,6 @@ roles = "as_is"
         issuer.name(),
         issuer.jwks_file().display()
     )
-}
-
-/// What was asked, as JSON; WebSockets are opened, and every byte comes back.
-fn reply(request: &Request) -> Reply {
-    if request.headers.lists("connection", "upgrade") {
-        // The answer to the key of RFC 6455 section 1.3.
-        return Reply::echo_behind(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        );
-    }
-    if request.body.len() > 64 * 1024 {
-        return Reply::json(&json!({ "received": request.body.len() }));
-    }
-    if request.method == "HEAD" {
-        return Reply::bytes("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Answer: head\r\n\r\n");
-    }
-    Reply::echo(request)
 }
 
 fn run_in(folder: &Path, name: &str, mut command: Command) -> Process {

@@ -46,6 +46,7 @@ impl World {
             max_length: 8192,
             cache: 10_000,
             trusted_issuers: Vec::new(),
+            praetorian: None,
         };
         let ring = KeyRing::new();
         let (key, _) = SigningKey::generate(algorithm).unwrap();

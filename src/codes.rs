@@ -50,6 +50,8 @@ codes! {
     InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Invalid credentials";
     /// The refresh token is unknown, spent, expired or of an ended session.
     InvalidGrant = "invalid_grant", UNAUTHORIZED, "Invalid grant";
+    /// The code from a mail is unknown, used or expired.
+    InvalidCode = "invalid_code", UNAUTHORIZED, "Invalid code";
     /// A role is missing.
     InsufficientRole = "insufficient_scope", FORBIDDEN, "Insufficient role";
     /// The client's address is not in the route's networks.

@@ -131,6 +131,13 @@ impl Reserved {
         }
     }
 
+    /// The names, in the form in which they are compared; a star stands for all that begins so.
+    pub fn names(&self) -> Vec<String> {
+        let fixed = RESERVED.iter().copied().map(str::to_owned);
+        let prefixes = RESERVED_PREFIXES.iter().map(|prefix| format!("{prefix}*"));
+        self.identity.iter().cloned().chain(fixed).chain(prefixes).collect()
+    }
+
     /// Whether no client may send this name on.
     pub fn holds(&self, name: &str) -> bool {
         // Nearly all names of browsers begin with another letter than these: one look decides.

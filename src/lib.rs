@@ -43,10 +43,12 @@
 //!  8 config               files and environment -> the settings that the parts own, all problems at once
 //!  7 gateway              the way of a request, and nothing else
 //!  6 endpoint  proxy      the two places an admitted request can go
+//!  5 explain              decision, header plan and upstream as data, text and JSON; policy tests; recorded decisions again
 //!  4 admission account    decisions about a request | what people and administrators do with accounts
 //!  3 authn     throttle   credential -> principal | failed logins
 //!  2c token               our tokens and other issuers': made, verified, remembered
 //!  2b revocation keyring  who is out, which roles are in force | the keys that sign and verify
+//!     mail                what mails say and how they get to a server
 //!     fetch               documents that others publish, such as the keys of other issuers
 //!  2a route authz identity headers rate password store upstream wire answer      each alone
 //!  1c registry tls        live exchanges and their deadlines | certificates, TLS in and out
@@ -81,6 +83,8 @@ pub mod gateway;
 pub mod endpoint;
 pub mod proxy;
 
+pub mod explain;
+
 pub mod account;
 pub mod admission;
 
@@ -92,6 +96,7 @@ pub mod token;
 
 pub mod fetch;
 pub mod keyring;
+pub mod mail;
 pub mod revocation;
 
 pub mod answer;

@@ -23,6 +23,17 @@ pub enum Challenge {
     InsufficientScope,
 }
 
+/// A problem in the words of the Flask server that the gateway can stand in for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InFlask {
+    /// The status it is answered with there.
+    pub status: StatusCode,
+    /// The class of the error: its `error` member.
+    pub class: &'static str,
+    /// Its `message` member.
+    pub text: Cow<'static, str>,
+}
+
 /// Everything one exit needs to make an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -39,13 +50,15 @@ pub struct Problem {
     /// `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
     /// `Allow`, with a 405.
-    pub allow: Option<String>,
+    pub allow: Option<Box<str>>,
     /// Further members of the document, for example the reasons a password was refused.
     pub reasons: Vec<Cow<'static, str>>,
     /// Whether the connection cannot go on after this answer (HTTP/1.1).
     pub close: bool,
     /// Where a browser is sent instead of being told: the login page. Boxed: it is rare, and every result has room for it.
     pub leads_to: Option<Box<HeaderValue>>,
+    /// What is told where the answers are those of a Flask server and the code alone does not say it. Boxed likewise.
+    pub in_flask: Option<Box<InFlask>>,
 }
 
 impl Problem {
@@ -62,6 +75,7 @@ impl Problem {
             reasons: Vec::new(),
             close: false,
             leads_to: None,
+            in_flask: None,
         }
     }
 
@@ -86,6 +100,16 @@ impl Problem {
     /// Sends the client somewhere else instead of telling it.
     pub fn leading_to(mut self, location: HeaderValue) -> Self {
         self.leads_to = Some(Box::new(location));
+        self
+    }
+
+    /// Says it in a Flask server's words, too.
+    pub fn in_flask(mut self, status: StatusCode, class: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        self.in_flask = Some(Box::new(InFlask {
+            status,
+            class,
+            text: text.into(),
+        }));
         self
     }
 

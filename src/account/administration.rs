@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::clock::Clock;
-use crate::password::{Pool, Scheme, Shape, policy};
+use crate::password::{Pool, Shape, policy};
 use crate::principal::{Person, UserId};
 use crate::revocation::{Revocations, roles_in_force};
 use crate::secret::Secret;
@@ -303,7 +303,7 @@ impl Administration {
         if !refused.is_empty() {
             return Err(Error::WeakPassword(refused));
         }
-        Ok((self.pool.hash(password, Scheme::default()).await?, warnings))
+        Ok((self.pool.hash(password, self.pool.settings().scheme).await?, warnings))
     }
 
     /// The gateway's own role is given by command only: who has stolen an administrator's session must not be able to stay.

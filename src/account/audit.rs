@@ -141,6 +141,39 @@ pub(super) fn registered(user: &User, client: IpAddr) {
     );
 }
 
+pub(super) fn confirmed(user: &User, client: IpAddr) {
+    event!(
+        "address confirmed",
+        event.action = "email_confirmed",
+        event.outcome = "success",
+        user.id = user.id.0,
+        user.name = user.username.as_str(),
+        client.ip = %client
+    );
+}
+
+pub(super) fn reset_requested(user: &User, client: IpAddr) {
+    event!(
+        "new password asked for by mail",
+        event.action = "password_reset_requested",
+        event.outcome = "success",
+        user.id = user.id.0,
+        user.name = user.username.as_str(),
+        client.ip = %client
+    );
+}
+
+pub(super) fn password_reset(user: &User, client: IpAddr) {
+    event!(
+        "password set by mail",
+        event.action = "password_reset",
+        event.outcome = "success",
+        user.id = user.id.0,
+        user.name = user.username.as_str(),
+        client.ip = %client
+    );
+}
+
 pub(super) fn logged_out(person: &Person, session: SessionId, client: IpAddr) {
     event!(
         "logged out",

@@ -2,6 +2,7 @@
 
 use crate::password::{self, policy};
 use crate::principal::UserId;
+use crate::token::praetorian;
 use crate::{store, token};
 
 use super::{InvalidEmail, InvalidRole, UsernameFault};
@@ -76,12 +77,21 @@ pub enum Error {
     /// The gateway's own role is given by command only.
     #[error("the administrators' role is granted by the command `doorward user roles` only")]
     AdminRole,
+    /// The code from a mail is of no use.
+    #[error("the code is unknown, used or expired")]
+    InvalidCode,
+    /// No mail is sent here.
+    #[error("no mail is sent here")]
+    NoMail,
     /// There is no such account.
     #[error("there is no such account")]
     NoSuchUser,
     /// Several rows have this name: one of them must be named by its id.
     #[error("several accounts have this name; use one of the ids {}", list(.0))]
     SeveralUsers(Vec<UserId>),
+    /// A token of the praetorian format is no good.
+    #[error("{}", .0.as_str())]
+    Praetorian(praetorian::Fault),
     /// More passwords wait than can be hashed in time.
     #[error("too many logins at once")]
     Busy,

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::authn::api_key;
 use crate::principal::{Issuer, Person, Roles, SessionId};
-use crate::revocation::{Standing, plain_roles};
+use crate::revocation::plain_roles;
 use crate::store::{Session, User};
 use crate::token::{self, Judgement, Presented, Verifier};
 
@@ -62,11 +62,16 @@ impl Accounts {
         if verified.person.issuer != Issuer::Local {
             return Ok(None);
         }
-        let person = match self.revocations.verdict(&verified.person) {
-            Standing::Good => verified.person,
-            Standing::Changed(person) => person,
-            Standing::Ended => return Ok(None),
+        let person = match verified.in_force(&self.revocations) {
+            Err(token::Error::NotIdentified(user)) => {
+                let found = self.books.ask("user", self.books.store().user(user)).await?;
+                let Some(user) = found else { return Ok(None) };
+                self.revocations.learn(&user, &self.settings.admin_role, now);
+                verified.in_force(&self.revocations)
+            }
+            known => known,
         };
+        let Ok(person) = person else { return Ok(None) };
         let audience = inspection.claims.as_ref().and_then(|claims| claims.get("aud")).cloned();
         Ok(Some(Active {
             audience,
@@ -107,9 +112,17 @@ impl Accounts {
         let verified = verifier.verify(text.as_bytes(), now).ok();
         let person = verified.map(|verified| verified.person);
         let person = person.filter(|person| person.issuer == Issuer::Local);
-        if let Some(session) = person.and_then(|person| person.session) {
+        if let Some(session) = person.as_ref().and_then(|person| person.session) {
             self.end_session(session, now).await?;
             audit::token_revoked("access_token", &session.to_string(), caller.address);
+        } else if let Some(person) = person {
+            self.end_stateless(&person, caller.address).await?;
+        } else if let Some(praetorian) = &self.praetorian
+            && let Ok(expired) = praetorian.read_refreshable(text.as_bytes(), now, &|_| false)
+        {
+            self.revoke_stateless(&expired.token_id, expired.refresh_until())
+                .await?;
+            audit::token_revoked("access_token", &expired.token_id, caller.address);
         }
         Ok(None)
     }

@@ -17,10 +17,10 @@ pub struct Tokens {
     pub access_token: Secret<String>,
     /// For how many seconds it is good.
     pub expires_in: i64,
-    /// The refresh token.
-    pub refresh_token: Secret<String>,
+    /// The refresh token; a token of the praetorian format is refreshed by itself.
+    pub refresh_token: Option<Secret<String>>,
     /// For how many seconds that is good, if it is not used.
-    pub refresh_expires_in: i64,
+    pub refresh_expires_in: Option<i64>,
 }
 
 /// How long things live, in milliseconds.
@@ -33,7 +33,7 @@ pub(super) struct Lives {
 }
 
 /// How long an ended session is remembered beyond the last token it can have: clocks of replicas differ a little.
-const MARGIN: i64 = 60_000;
+pub(super) const MARGIN: i64 = 60_000;
 
 impl Lives {
     pub(super) fn new(settings: &token::Settings) -> Self {
@@ -67,6 +67,9 @@ impl Accounts {
     /// Opens a session for a user whose password was just verified; `None`: the row holds another password by now, or is
     /// not active any more.
     pub(super) async fn open_session(&self, user: &User, caller: &Caller) -> Result<Option<Tokens>, Error> {
+        if let Some(praetorian) = self.stateless() {
+            return self.issue_stateless(praetorian, user).await;
+        }
         let now = self.clock.unix_millis();
         let minted = token::mint(&self.random).ok_or_else(no_randomness)?;
         let expires_at = now.saturating_add(self.lives.session);
@@ -117,8 +120,18 @@ impl Tokens {
         Self {
             access_token: access.token,
             expires_in: access.expires_in,
-            refresh_token: refresh,
-            refresh_expires_in: idle_until.saturating_sub(now).div_euclid(1000),
+            refresh_token: Some(refresh),
+            refresh_expires_in: Some(idle_until.saturating_sub(now).div_euclid(1000)),
+        }
+    }
+
+    /// A token that stands for itself.
+    pub(super) fn stateless(access: AccessToken) -> Self {
+        Self {
+            access_token: access.token,
+            expires_in: access.expires_in,
+            refresh_token: None,
+            refresh_expires_in: None,
         }
     }
 }

@@ -188,9 +188,9 @@ impl Accounts {
 
     /// Does the work of a verification for nothing.
     async fn spend(&self, password: Secret<String>, stand_in: &str) -> Result<(), Error> {
-        match self.pool.verify(password, stand_in).await {
+        match self.pool.spend(password, stand_in).await {
             // Nobody knows a password for it.
-            Ok(_) | Err(password::Error::TooLong) => Ok(()),
+            Ok(()) | Err(password::Error::TooLong) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -244,6 +244,7 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         Error::StoreUnavailable(_) | Error::NotReady | Error::Internal(_) => LoginResult::Unavailable,
         Error::InvalidCredentials
         | Error::InvalidGrant
+        | Error::Praetorian(_)
         | Error::RegistrationClosed
         | Error::NameTaken
         | Error::EmailTaken
@@ -261,6 +262,8 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         | Error::InvalidKeyLife
         | Error::RoleNotOwned(_)
         | Error::AdminRole
+        | Error::InvalidCode
+        | Error::NoMail
         | Error::NoSuchUser
         | Error::SeveralUsers(_) => LoginResult::Failure,
     }

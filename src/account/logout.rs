@@ -16,6 +16,9 @@ impl Accounts {
         }
         let session = match (&person.issuer, person.session) {
             (Issuer::Local, Some(session)) => session,
+            (Issuer::Local, None) if person.credential == CredentialKind::Bearer => {
+                return self.end_stateless(person, client).await;
+            }
             (Issuer::Local, None) | (Issuer::External(_), _) => return Err(Error::NoSession),
         };
         self.end_session(session, self.clock.unix_millis()).await?;

@@ -8,6 +8,7 @@
 //! login:    throttle -> row of the name -> password (a stand-in's, if there is none) -> active? -> session -> tokens
 //! refresh:  session of the token -> judged -> user read anew -> rotated, or the same successor again -> tokens
 //! register: rules of names and passwords -> hash -> exactly one row -> session -> tokens
+//! by mail:  rules, hash, one row and a mail in one transaction -> the sender mints a code -> the code opens the account
 //! ```
 
 mod administration;
@@ -17,21 +18,25 @@ mod browser;
 mod caller;
 mod email;
 mod error;
+mod flask;
 mod imports;
 mod introspection;
 mod issue;
 mod keys;
 mod login;
 mod logout;
+mod mailing;
 mod new_password;
 mod oversight;
 mod profile;
+mod recovery;
 mod refresh;
 mod registration;
 mod roles;
 mod sessions;
 mod settings;
 mod stand_ins;
+mod stateless;
 mod tickets;
 mod username;
 
@@ -53,6 +58,7 @@ use crate::secret::Secret;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::throttle::{self, LoginThrottle};
+use crate::token::praetorian::Praetorian;
 use crate::token::{self, Mint};
 
 use books::Books;
@@ -64,11 +70,14 @@ pub use browser::{Browser, BrowserSession};
 pub use caller::Caller;
 pub use email::InvalidEmail;
 pub use error::Error;
+pub use flask::MailTokens;
 pub use imports::{ForeignAccount, Taken};
 pub use introspection::{Active, TokenKind};
 pub use issue::Tokens;
 pub use keys::{MadeKey, WantedKey};
+pub use mailing::{CONFIRMATION_LIFE, CodeKind, Mailing, MintsMailTokens, RESET_LIFE};
 pub use profile::Profile;
+pub use recovery::{Enrolment, MAILS_PER_ADDRESS, MAILS_PER_CLIENT, ResetRequest, Shown};
 pub use registration::Registrant;
 pub use roles::InvalidRole;
 pub use settings::*;
@@ -98,6 +107,8 @@ pub struct Tools {
     pub throttle: throttle::Settings,
     /// `[tokens]`.
     pub tokens: token::Settings,
+    /// What mail is sent with; `None`: there is none.
+    pub mailing: Option<Mailing>,
 }
 
 /// The service.
@@ -107,11 +118,13 @@ pub struct Accounts {
     throttle: LoginThrottle,
     stand_ins: Arc<StandIns>,
     mint: Mint,
+    praetorian: Option<Praetorian>,
     lives: Lives,
     revocations: Revocations,
     clock: Clock,
     metrics: Arc<Metrics>,
     settings: Settings,
+    mailing: Option<Arc<Mailing>>,
     random: SystemRandom,
     upgrades: Arc<Semaphore>,
 }
@@ -133,15 +146,22 @@ impl Accounts {
             throttle: LoginThrottle::new(tools.store, tools.throttle, tools.clock.clone()),
             stand_ins: Arc::new(stand_ins),
             mint: Mint::new(&tools.tokens, tools.keys),
+            praetorian: Praetorian::new(&tools.tokens),
             lives: Lives::new(&tools.tokens),
             pool: Arc::new(tools.pool),
             revocations: tools.revocations,
             clock: tools.clock,
             metrics: tools.metrics,
             settings: tools.settings,
+            mailing: tools.mailing.map(Arc::new),
             random: SystemRandom::new(),
             upgrades: Arc::new(Semaphore::new(UPGRADES)),
         })
+    }
+
+    /// Tokens of the praetorian format, where there are any: their mail tokens are made and judged by it.
+    pub fn praetorian(&self) -> Option<&Praetorian> {
+        self.praetorian.as_ref()
     }
 
     /// The roles of a new account.
@@ -150,10 +170,14 @@ impl Accounts {
     }
 
     /// What is due now and then (every minute is often enough): failures that have left the window are forgotten, the
-    /// stand-ins for unknown names follow the table.
+    /// stand-ins for unknown names follow the table, mails and codes that are done with go, and so do accounts that were not
+    /// confirmed in time.
     pub async fn upkeep(&self) -> Result<(), Error> {
         self.stand_ins.current().await?;
         self.books.count("forget_failures", self.throttle.forget().await)?;
+        let now = self.clock.unix_millis();
+        let forgotten = self.books.store().forget_mail(recovery::counts_since(now), now);
+        self.books.ask("forget_mail", forgotten).await?;
         Ok(())
     }
 

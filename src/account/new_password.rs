@@ -1,6 +1,6 @@
 //! A new password for oneself, by the one that counts so far.
 
-use crate::password::{self, Scheme, Verdict, policy};
+use crate::password::{self, Verdict, policy};
 use crate::principal::{Person, UserId};
 use crate::secret::Secret;
 use crate::store::{NewPassword, User, UserChange};
@@ -32,7 +32,7 @@ impl Accounts {
         if !reasons.is_empty() {
             return Err(Error::WeakPassword(reasons));
         }
-        let hash = self.pool.hash(new, Scheme::default()).await?;
+        let hash = self.pool.hash(new, self.pool.settings().scheme).await?;
         // Hashing takes its time: what an administrator set meanwhile stays. A better hash of the same password is no other
         // password.
         let now = self.owner(id).await?;

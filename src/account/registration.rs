@@ -1,13 +1,13 @@
 //! Registration: somebody makes an account for themselves.
 
-use crate::password::{Scheme, policy};
+use crate::password::policy;
 use crate::secret::Secret;
-use crate::store::{Created, NewUser, name_key};
+use crate::store::{Created, NewUser, User, name_key};
 
 use super::{Accounts, Caller, Error, Registration, Tokens, audit, email, roles, username};
 
 /// Who wants an account.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Registrant {
     /// The name.
     pub username: String,
@@ -17,26 +17,59 @@ pub struct Registrant {
     pub email: Option<String>,
 }
 
+/// What a new password is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Everything that speaks against it.
+    All,
+    /// Its length alone: there were no rules at the server that the gateway stands in for.
+    Lengths,
+}
+
 impl Accounts {
     /// Makes an account and logs in. Of several simultaneous registrations of one name exactly one makes the row.
     pub async fn register(&self, registrant: Registrant, caller: impl Into<Caller>) -> Result<Tokens, Error> {
         let caller = caller.into();
+        let user = self.register_only(registrant, &caller).await?;
+        self.open_registered(&user, &caller).await
+    }
+
+    /// Makes an account, and no session.
+    pub async fn register_only(&self, registrant: Registrant, caller: &Caller) -> Result<User, Error> {
+        self.register_by(Rules::All, registrant, caller).await
+    }
+
+    /// The first session of an account that was just made.
+    pub(super) async fn open_registered(&self, user: &User, caller: &Caller) -> Result<Tokens, Error> {
+        // `None`: an administrator was faster than this line.
+        let tokens = self.open_session(user, caller).await?;
+        tokens.ok_or(Error::InvalidCredentials)
+    }
+
+    pub(super) async fn register_by(
+        &self,
+        rules: Rules,
+        registrant: Registrant,
+        caller: &Caller,
+    ) -> Result<User, Error> {
         match self.settings.registration {
             Registration::Closed => return Err(Error::RegistrationClosed),
             Registration::Open => {}
+            // Who has to confirm an address is not logged in yet: `enrol`.
+            Registration::VerifyEmail => return Err(Error::EmailRequired),
         }
         let Registrant {
             username,
             password,
             email,
         } = registrant;
-        self.judge(&username, &password, email.as_deref())?;
+        self.judge(rules, &username, &password, email.as_deref())?;
         // A name that is taken costs no hash; who is first is decided by the store.
         let taken = self.books.store().users_named(&username);
         if !self.books.ask("users_named", taken).await?.is_empty() {
             return Err(Error::NameTaken);
         }
-        let hash = self.pool.hash(password, Scheme::default()).await?;
+        let hash = self.pool.hash(password, self.pool.settings().scheme).await?;
         let kept = roles::keep(&self.settings.default_roles, &self.settings.admin_role)?;
         let user = NewUser {
             name_key: name_key(&username),
@@ -57,20 +90,34 @@ impl Accounts {
             Created::EmailRequired => return Err(Error::EmailRequired),
         };
         audit::registered(&user, caller.address);
-        // `None`: an administrator was faster than this line.
-        let tokens = self.open_session(&user, &caller).await?;
-        tokens.ok_or(Error::InvalidCredentials)
+        Ok(user)
     }
 
-    fn judge(&self, username: &str, password: &Secret<String>, address: Option<&str>) -> Result<(), Error> {
+    pub(super) fn judge(
+        &self,
+        rules: Rules,
+        username: &str,
+        password: &Secret<String>,
+        address: Option<&str>,
+    ) -> Result<(), Error> {
         let faults = username::check(username);
         if !faults.is_empty() {
             return Err(Error::InvalidUsername(faults));
         }
-        let reasons = policy::check(password.expose(), username, self.pool.settings().min_length);
+        let mut reasons = policy::check(password.expose(), username, self.pool.settings().min_length);
+        reasons.retain(|reason| rules.ask_for(*reason));
         if !reasons.is_empty() {
             return Err(Error::WeakPassword(reasons));
         }
         address.map_or(Ok(()), |address| Ok(email::check(address)?))
+    }
+}
+
+impl Rules {
+    pub(super) fn ask_for(self, reason: policy::Reason) -> bool {
+        match (self, reason) {
+            (Self::All, _) | (Self::Lengths, policy::Reason::TooShort(_) | policy::Reason::TooLong) => true,
+            (Self::Lengths, policy::Reason::Common | policy::Reason::LikeUsername) => false,
+        }
     }
 }

@@ -18,4 +18,6 @@ pub enum Registration {
     Closed,
     /// Everybody.
     Open,
+    /// Everybody; the account counts once its e-mail address was confirmed.
+    VerifyEmail,
 }

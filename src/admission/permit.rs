@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::Method;
 
-use super::RouteEntry;
+use super::{Refusal, RouteEntry};
 use crate::authn::Proof;
 use crate::route::{Host, Target};
 
@@ -50,12 +50,18 @@ pub struct Question<'a> {
 pub struct Permit {
     destination: Destination,
     proof: Option<Arc<Proof>>,
+    /// Boxed: it is rare, and every permit has room for it.
+    lifted: Option<Box<Refusal>>,
 }
 
 impl Permit {
     /// For [`super::Policy`] alone.
-    pub(super) fn new(destination: Destination, proof: Option<Arc<Proof>>) -> Self {
-        Self { destination, proof }
+    pub(super) fn new(destination: Destination, proof: Option<Arc<Proof>>, lifted: Option<Refusal>) -> Self {
+        Self {
+            destination,
+            proof,
+            lifted: lifted.map(Box::new),
+        }
     }
 
     /// Where the request goes.
@@ -66,5 +72,10 @@ impl Permit {
     /// Who it is from; `None`: nobody in particular.
     pub fn proof(&self) -> Option<&Arc<Proof>> {
         self.proof.as_ref()
+    }
+
+    /// Why it would have been refused, if its route were enforced: it is a shadow route's.
+    pub fn would_refuse(&self) -> Option<&Refusal> {
+        self.lifted.as_deref()
     }
 }

@@ -56,7 +56,9 @@ impl Refusal {
             Self::BadCredential(Fault::Several | Fault::SeveralCookies) => Code::InvalidRequest,
             Self::BadCredential(Fault::NotReady | Fault::IssuerUnreachable) => Code::NotReady,
             Self::BadCredential(Fault::Unresolved) => Code::StoreUnavailable,
-            Self::BadCredential(Fault::Malformed | Fault::Invalid(_) | Fault::Ended) => Code::InvalidToken,
+            Self::BadCredential(Fault::Malformed | Fault::Invalid(_) | Fault::Ended | Fault::Praetorian(_)) => {
+                Code::InvalidToken
+            }
             Self::MissingRole => Code::InsufficientRole,
             Self::NetworkNotAllowed => Code::NetworkNotAllowed,
             Self::ClientUnknown => Code::ClientUnknown,
@@ -76,7 +78,7 @@ impl From<Refusal> for Problem {
             Refusal::NotFound => problem("Nothing is served at this address."),
             Refusal::MethodNotAllowed { allow } => {
                 let mut problem = problem("This address does not know the method; see Allow.");
-                problem.allow = Some(allow.clone());
+                problem.allow = Some(allow.as_str().into());
                 problem
             }
             Refusal::Ambiguous => problem(
@@ -120,6 +122,9 @@ fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Pr
         Fault::IssuerUnreachable => problem("The keys of this token's issuer cannot be fetched right now. Try again.")
             .retry_after(ISSUER_RETRY)
             .because("issuer_unreachable"),
+        Fault::Praetorian(fault) => problem("The access token is not valid. Log in again.")
+            .challenged(Challenge::InvalidToken)
+            .because(fault.as_str()),
         Fault::Unresolved => problem("This credential cannot be verified right now. Try again.").retry_after(1),
     }
 }

@@ -43,6 +43,8 @@ pub struct Route {
     pub cross_site_allowed: bool,
     /// Whether two readings on different routes are refused whoever asks.
     pub refuse_ambiguous: bool,
+    /// Whether it is decided, told and counted, and not enforced.
+    pub shadow: bool,
 }
 
 /// What the backend sees as Host.

@@ -40,6 +40,7 @@ fn route(name: &str, path: &str, access: Access, roles_any: Option<&[&str]>) -> 
         preflight: Preflight::Pass,
         cross_site_allowed: false,
         refuse_ambiguous: false,
+        shadow: false,
     }
 }
 

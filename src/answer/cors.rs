@@ -16,8 +16,8 @@ pub struct Settings {
     pub allowed_methods: Vec<Method>,
     /// `Access-Control-Allow-Credentials`; never with [`Origins::Any`].
     pub allow_credentials: bool,
-    /// `Access-Control-Max-Age`.
-    pub max_age: Duration,
+    /// `Access-Control-Max-Age`; `None`: not said, so that browsers keep a preflight for a few seconds only.
+    pub max_age: Option<Duration>,
 }
 
 /// Which origins.
@@ -25,6 +25,8 @@ pub struct Settings {
 pub enum Origins {
     /// All of them: `"*"`.
     Any,
+    /// All of them, as Flask-Cors answers: each by its name, and `*` to who names none.
+    Echoed,
     /// These, each in its serialised form (`https://app.example.com`), compared byte for byte; none: nobody.
     Listed(Vec<HeaderValue>),
 }
@@ -33,7 +35,7 @@ impl Settings {
     /// Whether an origin may read answers.
     pub fn allows(&self, origin: &HeaderValue) -> bool {
         match &self.allowed_origins {
-            Origins::Any => true,
+            Origins::Any | Origins::Echoed => true,
             Origins::Listed(listed) => listed.contains(origin),
         }
     }
@@ -41,7 +43,7 @@ impl Settings {
     /// Whether an origin is named: every page's being allowed to read makes no page one's own.
     pub fn lists(&self, origin: &HeaderValue) -> bool {
         match &self.allowed_origins {
-            Origins::Any => false,
+            Origins::Any | Origins::Echoed => false,
             Origins::Listed(listed) => listed.contains(origin),
         }
     }
@@ -49,7 +51,7 @@ impl Settings {
     /// Whether no answer says anything about origins.
     pub fn is_silent(&self) -> bool {
         match &self.allowed_origins {
-            Origins::Any => false,
+            Origins::Any | Origins::Echoed => false,
             Origins::Listed(listed) => listed.is_empty(),
         }
     }
@@ -61,6 +63,7 @@ impl Settings {
             Origins::Any => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             }
+            Origins::Echoed => return echo(origin, headers),
             Origins::Listed(listed) if listed.is_empty() => return,
             Origins::Listed(listed) => {
                 vary(headers, &header::ORIGIN);
@@ -85,28 +88,92 @@ impl Settings {
     }
 
     /// The answer to a preflight. What a page asks for is allowed as a whole or not at all; the browser judges by the
-    /// headers, the status is 204 either way.
+    /// headers, the status says nothing to it.
     pub fn preflight(&self, origin: Option<&HeaderValue>, asked_headers: Option<&HeaderValue>) -> Answer {
-        let mut answer = empty(StatusCode::NO_CONTENT);
+        let status = match &self.allowed_origins {
+            Origins::Any | Origins::Listed(_) => StatusCode::NO_CONTENT,
+            Origins::Echoed => StatusCode::OK,
+        };
+        let mut answer = empty(status);
         let headers = answer.headers_mut();
         self.apply(origin, headers);
-        if origin.is_some_and(|origin| self.allows(origin)) {
-            let methods: Vec<&str> = self.allowed_methods.iter().map(Method::as_str).collect();
-            if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+        match &self.allowed_origins {
+            Origins::Echoed => {
+                let methods = self.methods();
+                headers.extend(methods.into_iter().map(|methods| (header::ALLOW, methods)));
+                self.allow(asked_headers, headers);
             }
-            if let Some(asked) = asked_headers {
-                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+            Origins::Any | Origins::Listed(_) => {
+                if origin.is_some_and(|origin| self.allows(origin)) {
+                    self.allow(asked_headers, headers);
+                }
+                vary(headers, &header::ACCESS_CONTROL_REQUEST_METHOD);
+                vary(headers, &header::ACCESS_CONTROL_REQUEST_HEADERS);
             }
-            headers.insert(
-                header::ACCESS_CONTROL_MAX_AGE,
-                HeaderValue::from(self.max_age.as_secs()),
-            );
         }
-        vary(headers, &header::ACCESS_CONTROL_REQUEST_METHOD);
-        vary(headers, &header::ACCESS_CONTROL_REQUEST_HEADERS);
         answer
     }
+
+    /// What a preflight asks for, where every answer to one tells what is allowed, also a refusal; `None`: it is none, or
+    /// only an answer that allows something tells.
+    pub fn asked_of_any_answer(&self, method: &Method, headers: &HeaderMap) -> Option<AskedHeaders> {
+        let asks = self.allowed_origins == Origins::Echoed
+            && method == Method::OPTIONS
+            && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        asks.then(|| AskedHeaders(headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned()))
+    }
+
+    /// Adds to any answer what [`Self::asked_of_any_answer`] found to be asked for.
+    pub fn allow_asked(&self, asked: &AskedHeaders, headers: &mut HeaderMap) {
+        self.allow(asked.0.as_ref(), headers);
+    }
+
+    fn allow(&self, asked: Option<&HeaderValue>, headers: &mut HeaderMap) {
+        if let Some(methods) = self.methods() {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+        }
+        let asked = match &self.allowed_origins {
+            Origins::Any | Origins::Listed(_) => asked.cloned(),
+            Origins::Echoed => asked.and_then(sorted),
+        };
+        if let Some(asked) = asked {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+        }
+        if let Some(max_age) = self.max_age {
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(max_age.as_secs()));
+        }
+    }
+
+    fn methods(&self) -> Option<HeaderValue> {
+        let mut methods: Vec<&str> = self.allowed_methods.iter().map(Method::as_str).collect();
+        match &self.allowed_origins {
+            Origins::Any | Origins::Listed(_) => {}
+            Origins::Echoed => methods.sort_unstable(),
+        }
+        HeaderValue::from_str(&methods.join(", ")).ok()
+    }
+}
+
+/// The headers that a preflight asks for.
+#[derive(Clone, Debug)]
+pub struct AskedHeaders(Option<HeaderValue>);
+
+/// As Flask-Cors does by default.
+fn echo(origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    let Some(origin) = origin else {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        return;
+    };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+}
+
+/// The names of a list in their order, as Flask-Cors gives them back.
+fn sorted(list: &HeaderValue) -> Option<HeaderValue> {
+    let mut names: Vec<&str> = list.to_str().ok()?.split(',').map(str::trim).collect();
+    names.retain(|name| !name.is_empty());
+    names.sort_unstable();
+    HeaderValue::from_str(&names.join(", ")).ok()
 }
 
 /// Whether this is a preflight: OPTIONS with Origin and Access-Control-Request-Method (the caller adds: no body, no
@@ -126,7 +193,7 @@ mod tests {
             allowed_origins: Origins::Listed(vec![HeaderValue::from_static("https://app.example.com")]),
             allowed_methods: vec![Method::GET, Method::POST],
             allow_credentials: credentials,
-            max_age: Duration::from_secs(600),
+            max_age: Some(Duration::from_secs(600)),
         }
     }
 
@@ -157,5 +224,38 @@ mod tests {
         assert_eq!(good.headers()[header::ACCESS_CONTROL_MAX_AGE], "600");
         let bad = listed(false).preflight(Some(&HeaderValue::from_static("https://evil.example")), Some(&asked));
         assert!(!bad.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS));
+    }
+
+    #[test]
+    fn the_manner_of_flask_cors_names_whoever_asks() {
+        let settings = Settings {
+            allowed_origins: Origins::Echoed,
+            allowed_methods: vec![Method::GET, Method::POST, Method::DELETE],
+            allow_credentials: false,
+            max_age: None,
+        };
+        let mut headers = HeaderMap::new();
+        settings.apply(None, &mut headers);
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "*");
+        assert_eq!(headers.len(), 1);
+        let mut headers = HeaderMap::new();
+        let origin = HeaderValue::from_static("https://anywhere.example");
+        settings.apply(Some(&origin), &mut headers);
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_ORIGIN], "https://anywhere.example");
+        assert_eq!(headers[header::VARY], "Origin");
+        assert_eq!(headers.len(), 2);
+        let asked = HeaderValue::from_static("content-type,authorization");
+        let answer = settings.preflight(Some(&origin), Some(&asked));
+        assert_eq!(answer.status(), 200);
+        let headers = answer.headers();
+        assert_eq!(headers[header::ACCESS_CONTROL_ALLOW_METHODS], "DELETE, GET, POST");
+        assert_eq!(headers[header::ALLOW], "DELETE, GET, POST");
+        assert_eq!(
+            headers[header::ACCESS_CONTROL_ALLOW_HEADERS],
+            "authorization, content-type"
+        );
+        assert!(!headers.contains_key(header::ACCESS_CONTROL_MAX_AGE));
+        // A page that may read is not one's own.
+        assert!(settings.allows(&origin) && !settings.lists(&origin));
     }
 }

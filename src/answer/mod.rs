@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::problem::{Challenge, Problem};
 
 pub mod cors;
+mod flask;
 
 /// An answer of the gateway's own: its body is at hand as a whole.
 pub type Answer = Response<Bytes>;
@@ -18,6 +19,16 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BASIC: HeaderValue = HeaderValue::from_static(r#"Basic realm="doorward", charset="UTF-8""#);
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// How problems are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Problem documents (RFC 9457).
+    #[default]
+    Standard,
+    /// As the Flask server did that the gateway stands in for (`compat.flask_praetorian`).
+    Flask,
+}
 
 /// A problem document (RFC 9457), with the extra members `error` (stable code) and `message` (the detail again).
 #[derive(Serialize)]
@@ -33,11 +44,28 @@ struct Document<'a> {
     reasons: &'a [std::borrow::Cow<'static, str>],
 }
 
-/// The response for a problem. The cause stays here.
+/// The response for a problem, as a problem document. The cause stays here.
 pub fn problem(problem: &Problem) -> Answer {
+    problem_in(problem, Dialect::Standard)
+}
+
+/// The response for a problem, in this dialect.
+pub fn problem_in(problem: &Problem, dialect: Dialect) -> Answer {
     if let Some(location) = &problem.leads_to {
         return redirect(StatusCode::FOUND, HeaderValue::clone(location));
     }
+    let mut answer = match dialect {
+        Dialect::Standard => document(problem),
+        Dialect::Flask => {
+            let told = flask::told(problem);
+            with_body(told.status, JSON, encode(&told.document()))
+        }
+    };
+    add_fields(problem, answer.headers_mut());
+    answer
+}
+
+fn document(problem: &Problem) -> Answer {
     let document = Document {
         kind: "about:blank",
         title: problem.code.title(),
@@ -47,24 +75,23 @@ pub fn problem(problem: &Problem) -> Answer {
         message: &problem.detail,
         reasons: &problem.reasons,
     };
-    let mut answer = with_body(problem.status(), PROBLEM_JSON, encode(&document));
-    let headers = answer.headers_mut();
+    with_body(problem.status(), PROBLEM_JSON, encode(&document))
+}
+
+/// What a client's program goes by, whatever the body looks like.
+fn add_fields(problem: &Problem, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     add_challenges(problem, headers);
     if let Some(seconds) = problem.retry_after {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
-    if let Some(allow) = problem
-        .allow
-        .as_deref()
-        .and_then(|allow| HeaderValue::from_str(allow).ok())
-    {
+    let allow = problem.allow.as_deref();
+    if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(allow).ok()) {
         headers.insert(header::ALLOW, allow);
     }
     if problem.close {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
 }
 
 /// What a refusal says in `WWW-Authenticate`.

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{Fault, Look, Outcome, Pending, Proof};
+use super::{Fault, Look, Outcome, Pending, Proof, Resolved};
 use crate::revocation::Revocations;
 use crate::token::{self, Cache, Source};
 
 /// One worker's memory of verified tokens, each with what a backend is told about its person.
 pub type Remembered = Cache<Arc<Proof>>;
 
-/// Who shows this token. `asked`: its issuer was asked for keys on behalf of this request already.
-pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &mut Look<'_>) -> Outcome {
+/// Who shows this token. `asked`: what came of asking for its issuer's keys, or who its user is, on behalf of this request.
+pub(super) fn check(token: &str, asked: Option<&Resolved>, revocations: &Revocations, look: &mut Look<'_>) -> Outcome {
     let prepare = |person: &_| Arc::new(Proof::of(Arc::new(Clone::clone(person))));
     let (source, answer) = look
         .remembered
@@ -23,7 +23,11 @@ pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &
             }
             Outcome::Known(Arc::clone(&accepted.prepared))
         }
-        Err(token::Error::KeyNotFetched) if !asked => match look.verifier.fetched_keys(token.as_bytes()) {
+        Err(token::Error::NotIdentified(user)) => match asked {
+            Some(resolved) => resolved.outcome(),
+            None => Outcome::Ask(Pending::User(user)),
+        },
+        Err(token::Error::KeyNotFetched) if asked.is_none() => match look.verifier.fetched_keys(token.as_bytes()) {
             Some(keys) => Outcome::Ask(Pending::IssuerKeys(keys)),
             None => Outcome::Bad(Fault::IssuerUnreachable),
         },
@@ -34,10 +38,13 @@ pub(super) fn check(token: &str, asked: bool, revocations: &Revocations, look: &
     }
 }
 
-fn fault(error: &token::Error) -> Fault {
+/// What is wrong with a credential that is such a token.
+pub fn fault(error: &token::Error) -> Fault {
     match error {
         token::Error::NotReady => Fault::NotReady,
         token::Error::KeyNotFetched => Fault::IssuerUnreachable,
+        token::Error::NotIdentified(_) => Fault::Unresolved,
+        token::Error::Praetorian(fault) => Fault::Praetorian(*fault),
         token::Error::Revoked => Fault::Ended,
         token::Error::TooLong
         | token::Error::Malformed(_)

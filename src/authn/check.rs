@@ -11,6 +11,7 @@ use crate::revocation::{Revocations, Standing};
 use crate::session::{Found, Sealer};
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
+use crate::token::praetorian::{self, Praetorian};
 
 /// Judges credentials; a handle that all workers share.
 #[derive(Clone, Debug)]
@@ -128,13 +129,16 @@ impl Authenticator {
         match presented.authorization {
             Shown::Nothing | Shown::OtherScheme => Outcome::Anonymous,
             Shown::Several => Outcome::Bad(Fault::Several),
+            Shown::BrokenBearer if look.verifier.praetorian().is_some_and(Praetorian::is_flask) => {
+                Outcome::Bad(Fault::Praetorian(praetorian::Fault::HeaderStructure))
+            }
             Shown::BrokenBearer => Outcome::Bad(Fault::Malformed),
             Shown::Bearer(token) if api_key::looks_like_api_key(token) => {
                 self.api_key(api_key::read(token), presented.resolved, look.now)
             }
             Shown::Basic(credentials) => self.api_key(basic::read(credentials), presented.resolved, look.now),
             Shown::Bearer(_) if !self.keys.load().ready() => Outcome::Bad(Fault::NotReady),
-            Shown::Bearer(token) => bearer::check(token, presented.resolved.is_some(), &self.revocations, look),
+            Shown::Bearer(token) => bearer::check(token, presented.resolved, &self.revocations, look),
         }
     }
 

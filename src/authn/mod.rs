@@ -19,13 +19,14 @@ use std::sync::Arc;
 
 use crate::identity;
 use crate::principal::Person;
+use crate::token::praetorian;
 
 pub use api_key::ApiKeys;
-pub use bearer::Remembered;
+pub use bearer::{Remembered, fault};
 pub use browser::write_ticket;
 pub use check::{Authenticator, Look, Presented};
 pub use resolve::{Pending, Resolved, Resolver, Settings, Tools};
-pub use shown::{Counts, Shown, holds_api_key, shown};
+pub use shown::{Counts, Shown, holds_api_key, shown, shown_to_flask};
 
 /// A verified credential: the person, and what a backend is told about them.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ pub enum Fault {
     Unresolved,
     /// Only the keys that the token's issuer has by now can tell, and they cannot be fetched.
     IssuerUnreachable,
+    /// It is refused in flask-praetorian's words: a token of that format, or a header that holds none.
+    Praetorian(praetorian::Fault),
 }
 
 impl Fault {
@@ -90,6 +93,7 @@ impl Fault {
             Self::NotReady => "not_ready",
             Self::Unresolved => "unresolved",
             Self::IssuerUnreachable => "issuer_unreachable",
+            Self::Praetorian(fault) => fault.label(),
         }
     }
 }

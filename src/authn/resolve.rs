@@ -1,6 +1,8 @@
 //! Questions that memory cannot decide: an API key that is met for the first time, a ticket, a cookie whose short life is
-//! over; a token of another issuer with a key that is not known yet. Each is put once, to the store or to the issuer, however
+//! over; a token of another issuer with a key that is not known yet; a token that names its user by a key alone. Each is put once, to the store or to the issuer, however
 //! many requests wait for the answer, and not for longer than [`PATIENCE`].
+
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,8 +19,8 @@ use super::flights::Flights;
 use super::{Counts, Fault, Outcome, Proof};
 use crate::clock::Clock;
 use crate::office::Office;
-use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId};
-use crate::revocation::{plain_roles, roles_in_force};
+use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId, UserId};
+use crate::revocation::{Revocations, plain_roles, roles_in_force};
 use crate::session::{self, Claims, CookieName, Found, Sealer};
 use crate::store::{ApiKey, Store, Ticket, User};
 use crate::telemetry::{Metrics, StoreResult};
@@ -35,7 +37,7 @@ const RENEWED_FOR_MS: i64 = 30_000;
 /// How long nothing is renewed ahead of time after the store did not answer: every cookie that is still good would have its
 /// request wait for nothing.
 const PAUSE_MS: i64 = 2_000;
-/// Renewed cookies that are remembered at once.
+/// Renewed cookies, and users who are not there, that are remembered at once.
 const RENEWED_AT_MOST: usize = 16_384;
 
 /// A question.
@@ -54,6 +56,8 @@ pub enum Pending {
     Session(SessionId),
     /// Which keys does this issuer have by now?
     IssuerKeys(IssuerKeys),
+    /// Who is this user, whom a token names by the key alone?
+    User(UserId),
 }
 
 /// What the store said, for one request.
@@ -120,6 +124,8 @@ pub struct Tools {
     pub office: Office,
     /// What is known of API keys.
     pub api_keys: ApiKeys,
+    /// What is known of users.
+    pub revocations: Revocations,
     /// Seals cookies.
     pub sealer: Sealer,
     /// The time.
@@ -140,6 +146,9 @@ struct Inner {
     questions: Semaphore,
     keys: Flights<ShownKeyHash, Resolved>,
     sessions: Flights<SessionId, Resolved>,
+    users: Flights<UserId, Resolved>,
+    /// Users that are not there, and until when nobody asks again.
+    strangers: papaya::HashMap<UserId, i64, RandomState>,
     renewed: papaya::HashMap<SessionId, Renewed, RandomState>,
     renewed_for: i64,
     paused_until: AtomicI64,
@@ -171,6 +180,8 @@ impl Resolver {
             questions: Semaphore::new(QUESTIONS),
             keys: Flights::default(),
             sessions: Flights::default(),
+            users: Flights::default(),
+            strangers: papaya::HashMap::default(),
             renewed: papaya::HashMap::default(),
         }))
     }
@@ -192,6 +203,7 @@ impl Resolver {
                 keys.ask(PATIENCE).await;
                 Resolved::fault(Fault::IssuerUnreachable)
             }
+            Pending::User(user) => self.identify(user).await,
         }
     }
 

@@ -42,6 +42,28 @@ pub fn shown(authorization: &Authorization) -> Shown<'_> {
     }
 }
 
+/// The same, as flask-praetorian reads it: `^Bearer\s*([\w.-]+)`, with a capital letter, blanks or none, and whatever follows
+/// ignored. What only looks like it is broken.
+pub fn shown_to_flask(authorization: &Authorization) -> Shown<'_> {
+    let plain = shown(authorization);
+    let Authorization::One(value) = authorization else {
+        return plain;
+    };
+    let Some(rest) = value.as_bytes().strip_prefix(b"Bearer") else {
+        return match plain {
+            Shown::Bearer(_) | Shown::BrokenBearer => Shown::BrokenBearer,
+            Shown::Nothing | Shown::Basic(_) | Shown::Several | Shown::OtherScheme => plain,
+        };
+    };
+    let rest = rest.trim_ascii_start();
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    let length = rest.iter().take_while(|byte| is_word(byte)).count();
+    match rest.get(..length).map(std::str::from_utf8) {
+        Some(Ok(token)) if length > 0 => Shown::Bearer(token),
+        Some(_) | None => Shown::BrokenBearer,
+    }
+}
+
 /// Whether this is an API key of ours, however it is shown: no backend gets to see one.
 pub fn holds_api_key(shown: &Shown<'_>) -> bool {
     match shown {
@@ -105,6 +127,32 @@ mod tests {
             }
         }
         assert!(!is_token68(b"") && !is_token68(b"==") && is_token68(b"a=="));
+    }
+
+    #[test]
+    fn the_field_is_read_as_flask_praetorian_does_where_that_is_asked_for() {
+        for (field, expected) in [
+            ("Bearer a.b-c_d", Shown::Bearer("a.b-c_d")),
+            ("Bearera.b.c", Shown::Bearer("a.b.c")),
+            ("Bearer    a.b.c", Shown::Bearer("a.b.c")),
+            ("Bearer\ta.b.c", Shown::Bearer("a.b.c")),
+            ("Bearer a.b.c junk", Shown::Bearer("a.b.c")),
+            ("Bearer a.b.c,x", Shown::Bearer("a.b.c")),
+            ("Bearer a.b.c==", Shown::Bearer("a.b.c")),
+            ("Bearer", Shown::BrokenBearer),
+            ("Bearer  ", Shown::BrokenBearer),
+            ("Bearer ,a", Shown::BrokenBearer),
+            ("bearer a.b.c", Shown::BrokenBearer),
+            ("BEARER a.b.c", Shown::BrokenBearer),
+            ("JWT a.b.c", Shown::OtherScheme),
+            ("", Shown::OtherScheme),
+            ("Basic YTpi", Shown::Basic("YTpi")),
+        ] {
+            let value = Authorization::One(HeaderValue::from_static(field));
+            assert_eq!(shown_to_flask(&value), expected, "{field:?}");
+        }
+        assert_eq!(shown_to_flask(&Authorization::Several), Shown::Several);
+        assert_eq!(shown_to_flask(&Authorization::None), Shown::Nothing);
     }
 
     #[test]

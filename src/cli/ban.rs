@@ -1,4 +1,4 @@
-//! `doorward token revoke`: tokens of another issuer count no more. Acts on every replica within a second.
+//! `doorward token revoke`: tokens of another issuer, or one of our own, count no more. Acts on every replica within a second.
 
 use std::time::Duration;
 
@@ -10,13 +10,14 @@ use crate::config::Config;
 use crate::office::OfficeRuntime;
 use crate::server;
 use crate::store::{Ban, Banned};
+use crate::token::praetorian::name_of;
 
 /// Whose tokens, and for how long.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The issuer (`iss`), one of tokens.trusted_issuers
-    #[arg(long, value_name = "ISSUER")]
-    issuer: String,
+    /// The issuer (`iss`), one of tokens.trusted_issuers; with --jti also none, or our own: one of this gateway's tokens
+    #[arg(long, value_name = "ISSUER", required_unless_present = "jti")]
+    issuer: Option<String>,
     /// All tokens of this subject (`sub`) that were issued up to now
     #[arg(
         long,
@@ -42,12 +43,19 @@ pub fn run(places: &Places, options: Options) -> Result<(), Failure> {
         (None, Some(id)) => Banned::Token(id),
         (None, None) => return Err(Failure::usage("no token is named", "give --sub or --jti")),
     };
-    let ban = Ban {
-        issuer: options.issuer,
-        banned,
+    let others = options.issuer.filter(|issuer| *issuer != config.tokens.issuer);
+    let (ban, lasts) = match (others, banned) {
+        (None, Banned::Token(id)) => (
+            Ban::of_ours(&name_of(&id)),
+            options.lasts.max(config.tokens.longest_token()),
+        ),
+        (issuer, banned) => {
+            let issuer = issuer.unwrap_or_default();
+            (Ban { issuer, banned }, options.lasts)
+        }
     };
     let now = Clock::system().unix_millis();
-    let until = now.saturating_add(i64::try_from(options.lasts.as_millis()).unwrap_or(i64::MAX));
+    let until = now.saturating_add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX));
     let office = OfficeRuntime::start()?;
     office.block_on(async {
         let store = server::open_store(&config).await?;
@@ -61,7 +69,10 @@ pub fn run(places: &Places, options: Options) -> Result<(), Failure> {
     terminal::print(&format!(
         "revoked {what} {} of {} until {}\n",
         terminal::shown(name),
-        terminal::shown(&ban.issuer),
+        match ban.issuer.is_empty() {
+            true => "this gateway".to_owned(),
+            false => terminal::shown(&ban.issuer),
+        },
         times::or_dash(Some(until))
     ))
 }
@@ -69,14 +80,20 @@ pub fn run(places: &Places, options: Options) -> Result<(), Failure> {
 /// A revocation that can never act must not look like one that does.
 fn check(config: &Config, options: &Options) -> Result<(), Failure> {
     let mut trusted = config.tokens.trusted_issuers.iter().map(|trusted| &trusted.issuer);
-    if options.issuer == config.tokens.issuer {
+    let ours = options
+        .issuer
+        .as_ref()
+        .is_none_or(|issuer| *issuer == config.tokens.issuer);
+    if ours && options.sub.is_some() {
         return Err(Failure::usage(
-            "this gateway's own tokens are revoked by their session",
-            "doorward session list, then doorward session revoke",
+            "all tokens of a user of this gateway are not revoked here",
+            "doorward session list, then doorward session revoke; or doorward user deactivate, then activate",
         ));
     }
-    if !trusted.any(|issuer| *issuer == options.issuer) {
-        let what = format!("no trusted issuer is called {}", terminal::shown(&options.issuer));
+    if let Some(name) = options.issuer.as_ref().filter(|_| !ours)
+        && !trusted.any(|issuer| issuer == name)
+    {
+        let what = format!("no trusted issuer is called {}", terminal::shown(name));
         return Err(Failure::usage(
             what,
             "write it as tokens.trusted_issuers does, to the letter",

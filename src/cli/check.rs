@@ -51,6 +51,9 @@ fn told(loaded: &Loaded, findings: &Findings) -> String {
         (routes.len(), "route"),
     ];
     let parts: Vec<_> = parts.into_iter().chain([(warnings, "warning")]).map(counted).collect();
+    if let tests @ 1.. = loaded.config.policy_tests.len() {
+        writeln!(text, "policy tests: {} passed", tests).ok();
+    }
     writeln!(text, "The configuration is good: {}.", parts.join(", ")).ok();
     text
 }

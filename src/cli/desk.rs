@@ -44,6 +44,7 @@ pub fn failed(what: &str, error: Error) -> Failure {
         | Error::Inactive
         | Error::TooManyAttempts { .. }
         | Error::InvalidGrant
+        | Error::Praetorian(_)
         | Error::RegistrationClosed
         | Error::NoSession
         | Error::CredentialNotAllowed
@@ -53,6 +54,8 @@ pub fn failed(what: &str, error: Error) -> Failure {
         | Error::InvalidKeyLife
         | Error::RoleNotOwned(_)
         | Error::AdminRole
+        | Error::InvalidCode
+        | Error::NoMail
         | Error::NotReady => "try again",
     };
     Failure::run(what, error, hint)

@@ -97,6 +97,9 @@ fn told(config: &Config, rotated: &Rotated, keys: &[Listed], at_once: bool, now:
         (Source::Secret(_), _) => {
             text.push_str("Tokens are signed with tokens.secret_file: put a new secret there, and restart.\n");
         }
+        (Source::Nowhere, _) => {
+            text.push_str("Tokens are signed with the SECRET_KEY of the Flask server: put a new one into compat.secret_file and the old one's file into compat.older_secret_files, and restart.\n");
+        }
     }
     if at_once && !rotated.made.is_empty() {
         text.push_str("All older keys in the store are dropped, with every token and cookie they made.\n");

@@ -5,6 +5,7 @@ mod check;
 mod common;
 mod demo;
 mod desk;
+mod explain;
 mod hash;
 mod healthcheck;
 mod import;
@@ -54,6 +55,8 @@ enum Command {
     Serve,
     /// Check the configuration: every problem and warning with file, line and key; starts nothing
     Check,
+    /// Explain what becomes of a request, and why; decide a recorded log again
+    Explain(explain::Options),
     /// Play attacks from outside through your own chain of proxies against an echo backend, and say what came through
     Probe(probe::Options),
     /// Bring the schema of the store up to date
@@ -85,6 +88,10 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::run(places, &options),
         Command::Serve => serve::run(places),
         Command::Check => check::run(places),
+        Command::Explain(options) => match explain::run(places, &options) {
+            Ok(code) => return code,
+            Err(failure) => Err(failure),
+        },
         Command::Probe(options) => probe::run(places, &options),
         Command::Migrate => migrate::run(places),
         Command::Hash => hash::run(places),

@@ -10,7 +10,7 @@ use super::{Failure, Places};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Problem, Sources};
 use crate::office::OfficeRuntime;
-use crate::server::{LOOK, Server};
+use crate::server::{self, LOOK, Server};
 use crate::telemetry::{self, Format, Logging};
 
 /// How often figures are taken that nobody counts as they change.
@@ -27,6 +27,10 @@ pub fn run(places: &Places) -> Result<(), Failure> {
 }
 
 fn serve(sources: &Sources, config: Config, logging: &Arc<Logging>) -> Result<(), Failure> {
+    let broken = server::broken(&config);
+    if !broken.is_empty() {
+        return Err(Failure::Unusable(broken));
+    }
     let office = OfficeRuntime::start()?;
     let result = office.block_on(async {
         let signals = Signals::listen()?;

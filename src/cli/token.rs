@@ -17,7 +17,8 @@ use crate::principal::{Issuer, Person};
 use crate::revocation::{Revocations, Standing};
 use crate::server;
 use crate::store::{Change, Store};
-use crate::token::{self, Error, Inspection, Presented, Verifier};
+use crate::token::praetorian::{Fault, Purpose, Undecodable};
+use crate::token::{self, Error, Inspection, Named, Presented, Verified, Verifier};
 
 /// Nobody's token is longer; what is, is no token.
 const LARGEST: u64 = 1 << 20;
@@ -45,38 +46,71 @@ pub fn run(places: &Places, command: Command) -> Result<(), Failure> {
         Some(token) => token,
         None => from_stdin()?,
     };
-    let token = token.trim();
-    let token = token.strip_prefix("Bearer ").unwrap_or(token).trim_start();
-    if token.is_empty() {
-        return Err(Failure::usage(
-            "there is no token",
-            "give one as an argument or on standard input",
-        ));
-    }
+    let token = bare(&token)?;
     let now = Clock::system().unix_millis();
     let office = OfficeRuntime::start()?;
-    let (known, inspection) = office.block_on(async {
-        let mut known = Known::read(&config, now).await;
-        let (verifier, _) = Verifier::new(&config.tokens, known.ring.clone(), &config.admin.role).map_err(|error| {
-            Failure::run(
-                "the keys of a trusted issuer cannot be used",
-                error,
-                "see `doorward check`",
-            )
-        })?;
-        if let Some(keys) = verifier.fetched_keys(token.as_bytes())
-            && let Err(error) = keys.fetch().await
-        {
-            known.unfetched = Some(format!("{}: {error}", keys.url()));
-        }
-        let inspection = token::inspect(&verifier, token, now);
-        if let Ok(verified) = &inspection.verdict {
-            known.ask_about(&verified.person, &config.admin.role).await;
-        }
-        Ok::<_, Failure>((known, inspection))
-    })?;
+    let Looked { known, inspection } = office.block_on(look(&config, token, now))?;
     terminal::print(&laid_open(&inspection, now)?)?;
     judged(&inspection, &known, token).and_then(|verdict| terminal::print(&verdict))
+}
+
+/// The token itself, of what somebody has pasted.
+pub(super) fn bare(text: &str) -> Result<&str, Failure> {
+    let token = text.trim();
+    let token = token.strip_prefix("Bearer ").unwrap_or(token).trim_start();
+    if token.is_empty() {
+        let hint = "give one as an argument or on standard input";
+        return Err(Failure::usage("there is no token", hint));
+    }
+    Ok(token)
+}
+
+/// What a token says, and what is known of whoever it is about.
+pub(super) struct Looked {
+    known: Known,
+    inspection: Inspection,
+}
+
+/// Looks at a token as a gateway of this configuration would.
+pub(super) async fn look(config: &Config, token: &str, now: i64) -> Result<Looked, Failure> {
+    let mut known = Known::read(config, now).await;
+    let (verifier, _) = Verifier::new(&config.tokens, known.ring.clone(), &config.admin.role).map_err(|error| {
+        Failure::run(
+            "the keys of a trusted issuer cannot be used",
+            error,
+            "see `doorward check`",
+        )
+    })?;
+    if let Some(keys) = verifier.fetched_keys(token.as_bytes())
+        && let Err(error) = keys.fetch().await
+    {
+        known.unfetched = Some(format!("{}: {error}", keys.url()));
+    }
+    let inspection = token::inspect(&verifier, token, now);
+    if let Ok(verified) = &inspection.verdict {
+        known.ask_about(&verified.person, &config.admin.role).await;
+    }
+    Ok(Looked { known, inspection })
+}
+
+impl Looked {
+    /// Who shows it, with the roles in force.
+    pub(super) fn person(&self) -> Result<Person, Error> {
+        let person = match &self.inspection.verdict {
+            Ok(verified) => &verified.person,
+            Err(error) => return Err(error.clone()),
+        };
+        match self.known.revocations.verdict(person) {
+            Standing::Good => Ok(Person::clone(person)),
+            Standing::Changed(in_force) => Ok(Person::clone(&in_force)),
+            Standing::Ended => Err(Error::Revoked),
+        }
+    }
+
+    /// What to do about a token that is not good.
+    pub(super) fn hint(&self, error: &Error, token: &str) -> String {
+        hint(error, &self.known, token)
+    }
 }
 
 fn from_stdin() -> Result<String, Failure> {
@@ -170,18 +204,18 @@ fn whole_millis(millis: f64) -> i64 {
 
 fn judged(inspection: &Inspection, known: &Known, token: &str) -> Result<String, Failure> {
     let bad = |cause: &dyn std::fmt::Display, hint: String| Failure::run("the token is not good", cause, hint);
-    let person = match &inspection.verdict {
-        Ok(verified) => &verified.person,
+    let verified = match &inspection.verdict {
+        Ok(verified) => verified,
         Err(error) => return Err(bad(error, hint(error, known, token))),
     };
-    match known.revocations.verdict(person) {
-        Standing::Good => Ok(good(person, person)),
-        Standing::Changed(in_force) => Ok(good(person, &in_force)),
-        Standing::Ended => Err(bad(&Error::Revoked, hint(&Error::Revoked, known, token))),
+    match verified.in_force(&known.revocations) {
+        Ok(in_force) => Ok(good(verified, &in_force)),
+        Err(error) => Err(bad(&error, hint(&error, known, token))),
     }
 }
 
-fn good(person: &Person, in_force: &Person) -> String {
+fn good(verified: &Verified, in_force: &Person) -> String {
+    let person = &verified.person;
     let of = match &person.issuer {
         Issuer::Local => "of this gateway".to_owned(),
         Issuer::External(issuer) => format!("of {}", terminal::shown(issuer)),
@@ -191,7 +225,7 @@ fn good(person: &Person, in_force: &Person) -> String {
         false => format!("roles {}", terminal::shown(&person.roles.to_column())),
     };
     let mut text = format!("good: {} {of}, {}\n", terminal::shown(&in_force.name), roles(in_force));
-    if person.roles != in_force.roles {
+    if verified.named == Named::InFull && person.roles != in_force.roles {
         writeln!(
             text,
             "the token itself says {}; the stored ones are in force",
@@ -213,7 +247,12 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
     if let (Error::KeyNotFetched, Some(why)) = (error, &known.unfetched) {
         return format!("the keys of the issuer could not be fetched: {why}");
     }
+    if let (Error::NotIdentified(_), Some(missing)) = (error, &known.missing) {
+        return format!("the store could not be asked who the user is:\n{missing}");
+    }
     let text = match error {
+        Error::NotIdentified(_) => "the token names its user by the key alone, and the store was not asked",
+        Error::Praetorian(fault) => praetorian_hint(*fault),
         Error::TooLong => "a longer one is accepted with tokens.max_length",
         Error::Malformed(_) => "give the whole token: three parts with dots between them, without blanks or quotes",
         Error::UnsupportedHeader(_) => "the issuer must leave this out of the token's header",
@@ -231,4 +270,33 @@ fn hint(error: &Error, known: &Known, token: &str) -> String {
         Error::NotReady => "start the gateway once, so that it makes its keys",
     };
     text.to_owned()
+}
+
+/// The same for a token of the praetorian format.
+fn praetorian_hint(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Undecodable(Undecodable::Signature) => {
+            "it was changed after it was signed, or signed with another SECRET_KEY than those in [compat]"
+        }
+        Fault::Undecodable(Undecodable::TooLong) => "a longer one is accepted with tokens.max_length",
+        Fault::Undecodable(Undecodable::Algorithm) => "tokens of this format are signed by HS256",
+        Fault::Undecodable(_) | Fault::MissingToken | Fault::HeaderStructure => {
+            "give the whole token: three parts with dots between them, without blanks or quotes"
+        }
+        Fault::MissingClaim(_) | Fault::NoId => "the server that issued it must give this claim",
+        Fault::Expired(Purpose::Access) => "get a new one with POST /api/refresh, or log in again",
+        Fault::Expired(_) | Fault::ExpiredRefresh => "log in again",
+        Fault::EarlyRefresh => "it counts; there is nothing to refresh yet",
+        Fault::MisusedRegistration(_) | Fault::MisusedReset(_) | Fault::InvalidRegistration | Fault::InvalidReset => {
+            "use an access token, not one that was sent by mail"
+        }
+        Fault::Blacklisted => "it was revoked by its jti, by a logout or `doorward token revoke`; log in again",
+        Fault::UnknownId | Fault::UnknownRegistrant | Fault::MissingUser => {
+            "`doorward user list` says which users there are"
+        }
+        Fault::Revoked | Fault::Inactive => {
+            "the user is not active, or has another password since; `doorward user show` says more"
+        }
+        Fault::MissingRole => "`doorward user roles` gives roles",
+    }
 }

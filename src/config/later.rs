@@ -25,23 +25,13 @@ const fn later(key: &'static str, now: &'static [&'static str], why: &'static st
 /// The table.
 const LATER: &[Later] = &[
     later("watch", &[], "following changes of the files; send SIGHUP to reload"),
-    later("tokens.format", &[], "the token format of flask-praetorian"),
-    later("compat", &[], "taking the place of a Flask server"),
     later(
         "endpoints.health",
         &[],
         "a health path on the public listeners; use /healthz on admin.address",
     ),
-    later(
-        "accounts.registration",
-        &["open"],
-        "registration with a confirmed address",
-    ),
-    later("mail", &[], "mail"),
     later("identity_headers.assertion", &[], "the identity assertion"),
     later("log.logstash", &[], "shipping the log"),
-    later("routes[].shadow", &[], "routes that are decided and not enforced"),
-    later("policy_tests", &[], "policy tests"),
 ];
 
 /// Reports every key of a later version that is set to something else than its default.

@@ -26,8 +26,8 @@ pub use self::problem::{Problem, Problems, Severity};
 use crate::authz::Rule;
 use crate::net::Networks;
 use crate::{
-    account, admission, answer, endpoint, identity, password, registry, session, store, telemetry, throttle, tls,
-    token, upstream,
+    account, admission, answer, endpoint, explain, identity, mail, password, registry, session, store, telemetry,
+    throttle, tls, token, upstream,
 };
 
 /// The file that is read where none is named and this one exists.
@@ -96,12 +96,16 @@ pub struct Config {
     pub store: store::Settings,
     /// `[tokens]`.
     pub tokens: token::Settings,
+    /// `[compat]`, what is not `[tokens]`' own.
+    pub compat: Compat,
     /// `[endpoints]`.
     pub endpoints: endpoint::Settings,
     /// `[accounts]`.
     pub accounts: account::Settings,
     /// `[passwords]`.
     pub passwords: password::Settings,
+    /// `[mail]`; `None`: no mail is sent.
+    pub mail: Option<mail::Settings>,
     /// `[throttle]`.
     pub throttle: throttle::Settings,
     /// `[cors]`.
@@ -122,6 +126,8 @@ pub struct Config {
     pub upstreams: Vec<upstream::Settings>,
     /// `[[routes]]`; each names an upstream that exists, unless it denies.
     pub routes: Vec<admission::Route>,
+    /// `[[policy_tests]]`: what must hold.
+    pub policy_tests: Vec<explain::PolicyTest>,
 }
 
 /// `[[listeners]]`: where requests come in.
@@ -170,6 +176,13 @@ impl Admin {
             ..Rule::role(&self.role)
         }
     }
+}
+
+/// `[compat]`: taking the place of a server built with Flask and flask-praetorian.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compat {
+    /// Whether answers are those of that server (`compat.flask_praetorian`).
+    pub flask: bool,
 }
 
 /// `[limits]`.

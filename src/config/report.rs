@@ -147,6 +147,17 @@ impl<'l> Report<'l> {
         });
     }
 
+    /// The key with file and line, as far as there are any.
+    pub fn place(&self, key: &KeyPath) -> String {
+        match self.layers.key_origin(key) {
+            Origin::File { path, position } => match position {
+                Some(position) => format!("{}:{}: {key}", path.display(), position.line),
+                None => format!("{}: {key}", path.display()),
+            },
+            Origin::Default | Origin::Variable(_) => key.to_string(),
+        }
+    }
+
     /// The value as it may be shown.
     pub fn shown(&self, key: &KeyPath) -> String {
         match self.layers.value(key) {

@@ -9,7 +9,7 @@ use http::header::{self, HeaderValue};
 use http_body::Body;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Profile, Registrant, Tokens};
+use crate::account::{Profile, Registrant, Registration, Tokens};
 use crate::answer::{self, Answer};
 use crate::authn::Proof;
 use crate::codes::Code;
@@ -19,7 +19,7 @@ use crate::problem::{Challenge, Problem};
 use crate::secret::Secret;
 
 use super::body::{self, Form, secret};
-use super::{Asked, Services, person, refusal};
+use super::{Asked, Services, mail, person, refusal};
 
 /// How long the office has for what asks the store alone. The store's own deadlines come first.
 pub(super) const STORE: Duration = Duration::from_secs(5);
@@ -63,16 +63,21 @@ impl Form for RegistrationForm {
 /// RFC 6749 section 5.1, and when the refresh token ends.
 #[derive(Serialize)]
 struct TokenAnswer<'a> {
+    /// The name, where the client cannot know it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<&'a str>,
     access_token: &'a str,
     token_type: &'static str,
     expires_in: i64,
-    refresh_token: &'a str,
-    refresh_expires_in: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_expires_in: Option<i64>,
 }
 
 #[derive(Serialize)]
-struct Message {
-    message: String,
+pub(super) struct Message {
+    pub(super) message: String,
 }
 
 /// `POST /api/login`
@@ -117,6 +122,11 @@ where
         email: form.email,
     };
     let accounts = Arc::clone(&services.accounts);
+    if accounts.registration() == Registration::VerifyEmail {
+        mail::enrol(registrant, caller, services).await?;
+        let message = mail::ENROLLED.to_owned();
+        return Ok(answer::json(StatusCode::CREATED, &Message { message }));
+    }
     let job = async move { accounts.register(registrant, caller).await };
     let tokens = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     tokens.map(token_answer).map_err(Problem::from)
@@ -193,13 +203,19 @@ fn local(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
 }
 
 fn token_answer(tokens: Tokens) -> Answer {
+    named_token_answer(&tokens, None)
+}
+
+/// The same, with the name of whoever it is about.
+pub(super) fn named_token_answer(tokens: &Tokens, user: Option<&str>) -> Answer {
     answer::json(
         StatusCode::OK,
         &TokenAnswer {
+            user,
             access_token: tokens.access_token.expose(),
             token_type: "Bearer",
             expires_in: tokens.expires_in,
-            refresh_token: tokens.refresh_token.expose(),
+            refresh_token: tokens.refresh_token.as_ref().map(|token| token.expose().as_str()),
             refresh_expires_in: tokens.refresh_expires_in,
         },
     )

@@ -143,7 +143,7 @@ where
         (place, _) => {
             let text = "This address does not know the method; see Allow.";
             let mut problem = Problem::new(Code::MethodNotAllowed, text);
-            problem.allow = Some(place.allow().to_owned());
+            problem.allow = Some(place.allow().into());
             Err(problem)
         }
     }

@@ -9,7 +9,9 @@
 mod account;
 mod admin;
 mod body;
+mod flask;
 pub mod forward_auth;
+mod mail;
 mod oauth;
 mod own;
 mod pages;
@@ -33,7 +35,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::account::{self as accounts, Accounts, Caller};
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::authn::{Counts, Proof, Resolver};
 use crate::authz::{Access, Rule};
 use crate::clock::Clock;
@@ -42,13 +44,13 @@ use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Person};
 use crate::problem::{Challenge, Problem};
-use crate::route::Host;
+use crate::route::{Host, MethodSet};
 use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
-pub use pages::{Places, Wanted, lies_below};
 use forward_auth::Dialect;
+pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
 /// What the endpoints work with.
@@ -146,6 +148,7 @@ const MACHINES: Counts = Counts {
 #[derive(Debug)]
 pub struct Endpoints {
     rows: Vec<Row>,
+    dialect: answer::Dialect,
     api: Option<String>,
     places: Places,
 }
@@ -187,10 +190,15 @@ enum Page {
     Key,
     Introspect,
     Revoke,
+    Finalize,
+    Reset,
+    ResetFinalize,
     Admin,
     Jwks,
     Metadata,
     ForPeople(pages::Page),
+    /// OPTIONS of another row.
+    Options,
 }
 
 impl Endpoints {
@@ -198,11 +206,22 @@ impl Endpoints {
     pub fn new(settings: &Settings, admin: Rule) -> Self {
         let mut endpoints = Self {
             rows: Vec::new(),
+            dialect: settings.dialect,
             api: settings.api.clone(),
             places: Places::new(settings, &session::Settings::default(), []),
         };
         if let Some(api) = &settings.api {
             endpoints.add_api(api, admin);
+        }
+        if settings.well_known {
+            let path = |name: &str| format!("/.well-known/{name}");
+            endpoints.add(Page::Jwks, path("jwks.json"), &[Method::GET], Access::Public);
+            let metadata = path("oauth-authorization-server");
+            endpoints.add(Page::Metadata, metadata, &[Method::GET], Access::Public);
+        }
+        match settings.dialect {
+            answer::Dialect::Standard => {}
+            answer::Dialect::Flask => endpoints.answer_options(),
         }
         if let Some(prefix) = &settings.pages {
             for (page, path, method, access) in pages::rows() {
@@ -211,13 +230,31 @@ impl Endpoints {
                 row.credentials = pages::SHOWN;
             }
         }
-        if settings.well_known {
-            let path = |name: &str| format!("/.well-known/{name}");
-            endpoints.add(Page::Jwks, path("jwks.json"), &[Method::GET], Access::Public);
-            let metadata = path("oauth-authorization-server");
-            endpoints.add(Page::Metadata, metadata, &[Method::GET], Access::Public);
-        }
         endpoints
+    }
+
+    /// Every URL there is so far answers OPTIONS, to anybody who may come from there: as Flask does, where whoever asks for
+    /// a login is not asked for one here.
+    fn answer_options(&mut self) {
+        let mut paths: Vec<Row> = Vec::new();
+        for row in &self.rows {
+            if !paths.iter().any(|other| other.path == row.path) {
+                paths.push(row.clone());
+            }
+        }
+        for row in paths {
+            let options = self.add(Page::Options, row.path, &[Method::OPTIONS], Access::Public);
+            options.exact = row.exact;
+            options.rule.networks = row.rule.networks;
+        }
+    }
+
+    /// What a URL answers to, as `Allow` has it.
+    fn allow(&self, row: &Row) -> String {
+        let same = self.rows.iter().filter(|other| other.path == row.path);
+        let methods = MethodSet::new(same.flat_map(|row| row.methods.iter().cloned()));
+        let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        methods.join(", ")
     }
 
     fn add_api(&mut self, api: &str, admin: Rule) {
@@ -241,6 +278,10 @@ impl Endpoints {
             (Page::Keys, "/keys", both, Authenticated),
             // The token that is sent is what lets one in.
             (Page::Revoke, "/revoke", post, Public),
+            // So is the code.
+            (Page::Finalize, "/finalize", get, Public),
+            (Page::Reset, "/reset", post, Public),
+            (Page::ResetFinalize, "/reset_finalize", post, Public),
         ] {
             self.add(page, format!("{api}{path}"), methods, access);
         }
@@ -314,11 +355,15 @@ impl Endpoints {
         // What follows the prefix; empty where the row is one URL.
         let path = asked.parts.uri.path().to_owned();
         let below = path.strip_prefix(&row.path).unwrap_or_default();
+        let flask = self.dialect == answer::Dialect::Flask;
         match row.page {
-            Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked.parts)),
+            Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked, self.dialect)),
             Page::Api => Ok(status::running()),
+            Page::Login if flask => flask::login(asked, services).await,
             Page::Login => account::login(asked, services).await,
+            Page::Refresh if flask => flask::refresh(asked, services).await,
             Page::Refresh => account::refresh(asked, services).await,
+            Page::Registration if flask => flask::register(asked, services).await,
             Page::Registration => account::register(asked, services).await,
             Page::Protected => account::protected(proof),
             Page::Me => account::me(proof),
@@ -332,10 +377,17 @@ impl Endpoints {
             Page::Key => own::revoke_key(proof, below, asked, services).await,
             Page::Introspect => oauth::introspect(proof, asked, services).await,
             Page::Revoke => oauth::revoke(asked, services).await,
+            Page::Finalize if flask => flask::mail::finalize(asked, services).await,
+            Page::Finalize => mail::finalize(asked, services).await,
+            Page::Reset if flask => flask::mail::reset(asked, services).await,
+            Page::Reset => mail::reset(asked, services).await,
+            Page::ResetFinalize if flask => flask::mail::reset_finalize(asked, services).await,
+            Page::ResetFinalize => mail::reset_finalize(asked, services).await,
             Page::Admin => admin::serve(proof, below, asked, services).await,
             Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
             Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
             Page::Metadata => oauth::metadata(&asked.verifier, self.api.as_deref()),
+            Page::Options => Ok(status::options(&self.allow(row))),
         }
     }
 }

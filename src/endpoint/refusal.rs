@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use http::StatusCode;
+
 use crate::account::Error;
 use crate::codes::Code;
 use crate::office::CallError;
 use crate::problem::{Challenge, Problem};
+use crate::token::praetorian::Fault;
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
@@ -25,6 +28,7 @@ impl From<Error> for Problem {
                 "The refresh token is not valid any more. Log in again.",
             )
             .challenged(Challenge::Bearer),
+            Error::Praetorian(fault) => praetorian(fault),
             Error::RegistrationClosed => {
                 Self::new(Code::RegistrationClosed, "Accounts are made by an administrator here.")
             }
@@ -60,6 +64,12 @@ impl From<Error> for Problem {
                 Code::InvalidRoles,
                 "The administrators' role is granted by the command `doorward user roles` only.",
             ),
+            Error::InvalidCode => Self::new(
+                Code::InvalidCode,
+                "The code is not valid any more: it was used, it is too old, or it never was one. Ask for another.",
+            )
+            .challenged(Challenge::InvalidToken),
+            Error::NoMail => Self::new(Code::NotFound, "No mail is sent here."),
             Error::NoSuchUser => Self::new(Code::NotFound, "There is no such account."),
             Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
             Error::Busy => busy(),
@@ -70,6 +80,12 @@ impl From<Error> for Problem {
             Error::Internal(cause) => internal().because(cause),
         }
     }
+}
+
+fn praetorian(fault: Fault) -> Problem {
+    let problem = Problem::new(Code::InvalidToken, fault.text()).challenged(Challenge::InvalidToken);
+    let status = StatusCode::from_u16(fault.status()).unwrap_or(problem.status());
+    problem.in_flask(status, fault.class(), fault.text())
 }
 
 /// The office did not finish what asks the store alone.

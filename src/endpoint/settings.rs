@@ -1,5 +1,7 @@
 //! `[endpoints]`.
 
+use crate::answer::Dialect;
+
 /// Where the gateway's own URLs are; with only valid values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub pages: Option<String>,
     /// Whether `/.well-known/…` is served.
     pub well_known: bool,
+    /// What the API looks like: the gateway's own, or that of the Flask server it stands in for.
+    pub dialect: Dialect,
 }
 
 impl Default for Settings {
@@ -20,6 +24,7 @@ impl Default for Settings {
             api: Some("/api".to_owned()),
             pages: Some("/auth".to_owned()),
             well_known: true,
+            dialect: Dialect::Standard,
         }
     }
 }

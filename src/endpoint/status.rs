@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::request::Parts;
 use serde_json::json;
 
-use crate::answer::{self, Answer};
+use super::Asked;
+use crate::answer::{self, Answer, Dialect};
 use crate::codes::Code;
 use crate::keyring::{JWKS_MAX_AGE, KeyRing};
 use crate::problem::Problem;
@@ -25,16 +25,38 @@ pub(super) fn running() -> Answer {
     answer::json(StatusCode::OK, &json!({ "JWT Server Application": "Running!" }))
 }
 
-/// `GET /api`: to `/api/`, by a relative reference made of the configured path, so that nothing the client sends has a say
-/// in where it leads.
-pub(super) fn to_running(path: &str, parts: &Parts) -> Answer {
-    let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let location = HeaderValue::try_from(format!("{path}/{query}"));
-    match location.or_else(|_| HeaderValue::try_from(format!("{path}/"))) {
+/// `GET /api`: to `/api/`. By a relative reference made of the configured path, so that nothing the client sends has a say
+/// in where it leads; a Flask server names itself as the client did, which nobody but that client hears.
+pub(super) fn to_running<B>(path: &str, asked: &Asked<B>, dialect: Dialect) -> Answer {
+    let own = match dialect {
+        Dialect::Standard => String::new(),
+        Dialect::Flask => itself(asked).unwrap_or_default(),
+    };
+    let query = asked.parts.uri.query();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    let location = HeaderValue::try_from(format!("{own}{path}/{query}"));
+    match location.or_else(|_| HeaderValue::try_from(format!("{own}{path}/"))) {
         Ok(location) => answer::redirect(StatusCode::PERMANENT_REDIRECT, location),
         // A path that is no header value is no path of a request either: nobody gets here.
         Err(_) => answer::empty(StatusCode::NOT_FOUND),
     }
+}
+
+/// The gateway as the client calls it; `None`: it named no host.
+fn itself<B>(asked: &Asked<B>) -> Option<String> {
+    let host = asked.host.as_ref()?;
+    let scheme = if asked.secure { "https" } else { "http" };
+    let port = host.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{scheme}://{host}{port}"))
+}
+
+/// OPTIONS of a URL of ours, as Flask answers it.
+pub(super) fn options(allow: &str) -> Answer {
+    let mut answer = answer::empty(StatusCode::OK);
+    if let Ok(allow) = HeaderValue::from_str(allow) {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
 }
 
 /// `GET /.well-known/jwks.json` (RFC 7517 section 5): the public keys, never symmetric ones. They may be kept for a while:

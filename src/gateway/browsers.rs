@@ -6,16 +6,44 @@ use http::request::Parts;
 
 use super::complaints::Complaint;
 use super::credentials::Asked;
-use super::{Gateway, Record};
+use super::{Gateway, Record, Snapshot};
 use crate::admission::Refusal;
+use crate::answer::Dialect;
+use crate::authn::{Fault, Shown};
+use crate::authz::Rule;
 use crate::endpoint::Wanted;
 use crate::problem::{Challenge, Problem};
+
+/// To that server's library an Authorization field without a bearer token is a broken one, whatever it may be to others.
+fn shown_at_all(refusal: Refusal, shown: &Shown<'_>) -> Refusal {
+    match (refusal, shown) {
+        (Refusal::CredentialsRequired, Shown::Basic(_) | Shown::OtherScheme) => {
+            Refusal::BadCredential(Fault::Malformed)
+        }
+        (refusal, _) => refusal,
+    }
+}
+
+/// The rule of what was asked for: a route's, or that of our own URLs that ask for a role, which is one and the same.
+fn rule<'a>(asked: &'a Asked<'_>, record: &'a Record) -> Option<&'a Rule> {
+    match &record.route {
+        Some(entry) => Some(&entry.route.rule),
+        None => {
+            let mut rules = asked.snapshot.endpoints.rules().iter().map(|row| &row.rule);
+            rules.find(|rule| rule.asks_for_roles())
+        }
+    }
+}
 
 impl Gateway {
     /// The problem of a refusal, with the way a browser goes and the challenges of the route.
     pub(super) fn problem(&self, refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
         let leads_to = self.leads_to(&refusal, asked, record);
-        let problem = Problem::from(refusal);
+        let problem = match asked.snapshot.dialect {
+            Dialect::Standard => Problem::from(refusal),
+            Dialect::Flask => shown_at_all(refusal, &asked.shown)
+                .in_flask(rule(asked, record), record.proof.as_ref().map(|proof| &*proof.person)),
+        };
         let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
         // Many clients send Basic only when it is asked for (RFC 7617 section 2).
         let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
@@ -31,26 +59,60 @@ impl Gateway {
 
     fn leads_to(&self, refusal: &Refusal, asked: &Asked<'_>, record: &Record) -> Option<HeaderValue> {
         let reads = *asked.method == Method::GET || *asked.method == Method::HEAD;
-        // Another proxy leads whatever a browser asks for; here, what was sent would be lost on the way.
-        if !(reads || asked.is_question) || record.preflight.is_some() {
+        let way = Way {
+            // Another proxy leads whatever a browser asks for; here, what was sent would be lost on the way.
+            leads: (reads || asked.is_question) && record.preflight.is_none(),
+            session: counts_session(record) && is_browser(asked.parts),
+            is_question: asked.is_question,
+            wanted: Wanted {
+                host: asked.host,
+                secure: asked.secure,
+                path: asked.target.path(),
+                query: asked.target.query(),
+            },
+        };
+        if way.comes_back(refusal, asked.snapshot) {
+            let peer = asked.connection.peer().ip();
+            self.complaints
+                .make(&Complaint::LoginLoop, peer, self.clock.unix_millis());
+        }
+        way.after(refusal, asked.snapshot)
+    }
+}
+
+/// Where a browser may be sent.
+pub(super) struct Way<'a> {
+    /// Whether it is led at all.
+    pub(super) leads: bool,
+    /// Whether a session of its own would count.
+    pub(super) session: bool,
+    /// Whether another proxy asks.
+    pub(super) is_question: bool,
+    /// What it asked for.
+    pub(super) wanted: Wanted<'a>,
+}
+
+impl Way<'_> {
+    /// Whether another proxy would send it from the login page to the login page, for ever.
+    fn comes_back(&self, refusal: &Refusal, snapshot: &Snapshot) -> bool {
+        let places = snapshot.endpoints.places();
+        let asked = self.leads && self.session && self.is_question && *refusal == Refusal::CredentialsRequired;
+        asked && places.is_login(self.wanted.host, self.wanted.path)
+    }
+
+    /// Where this refusal sends it; `None`: nowhere, it is told.
+    pub(super) fn after(&self, refusal: &Refusal, snapshot: &Snapshot) -> Option<HeaderValue> {
+        if !self.leads {
             return None;
         }
-        let places = asked.snapshot.endpoints.places();
+        let places = snapshot.endpoints.places();
         match refusal {
-            Refusal::NotFound if asked.target.path() == "/" && !asked.is_question => places.home_for(asked.host),
+            Refusal::NotFound if self.wanted.path == "/" && !self.is_question => places.home_for(self.wanted.host),
             // A session would count here, and there is none that lives.
-            Refusal::CredentialsRequired if counts_session(record) && is_browser(asked.parts) => {
-                let wanted = Wanted {
-                    host: asked.host,
-                    secure: asked.secure,
-                    path: asked.target.path(),
-                    query: asked.target.query(),
-                };
-                match asked.is_question {
-                    true => self.sign_in_for(&wanted, asked),
-                    false => places.login_for(&wanted),
-                }
-            }
+            Refusal::CredentialsRequired if self.session => match self.is_question {
+                true => places.sign_in_for(&self.wanted),
+                false => places.login_for(&self.wanted),
+            },
             Refusal::NotFound
             | Refusal::CredentialsRequired
             | Refusal::MethodNotAllowed { .. }
@@ -65,17 +127,6 @@ impl Gateway {
             | Refusal::CrossSite
             | Refusal::NotRepresentable(_) => None,
         }
-    }
-
-    /// Where another proxy sends a browser to log in. Not from the login page itself, which would come back here for ever.
-    fn sign_in_for(&self, wanted: &Wanted<'_>, asked: &Asked<'_>) -> Option<HeaderValue> {
-        let places = asked.snapshot.endpoints.places();
-        if places.is_login(wanted.host, wanted.path) {
-            let peer = asked.connection.peer().ip();
-            self.complaints
-                .make(&Complaint::LoginLoop, peer, self.clock.unix_millis());
-        }
-        places.sign_in_for(wanted)
     }
 }
 

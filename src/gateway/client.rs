@@ -34,9 +34,26 @@ pub(super) struct ConnectionValues {
 impl Client {
     /// The client behind a connection. Forwarding headers are believed only where the peer is trusted.
     pub fn of(connection: &Connection, forwarded: &Forwarded, trusted: &Networks) -> Self {
-        let peer = connection.peer().ip().to_canonical();
-        if !connection.is_from(trusted) {
-            let secure = connection.is_secure();
+        let peer = connection.peer().ip();
+        Self::behind(
+            peer,
+            connection.is_from(trusted),
+            connection.is_secure(),
+            forwarded,
+            trusted,
+        )
+    }
+
+    /// The client behind a peer that is or is not trusted, on a connection that is or is not secure.
+    pub(super) fn behind(
+        peer: IpAddr,
+        is_proxy: bool,
+        secure: bool,
+        forwarded: &Forwarded,
+        trusted: &Networks,
+    ) -> Self {
+        let peer = peer.to_canonical();
+        if !is_proxy {
             return Self {
                 address: peer,
                 secure,
@@ -45,7 +62,7 @@ impl Client {
         }
         let secure = match forwarded.proto.as_ref().map(HeaderValue::as_bytes) {
             Some(proto) => proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss"),
-            None => connection.is_secure(),
+            None => secure,
         };
         let address = walk(&forwarded.client, trusted).unwrap_or(peer);
         Self {
@@ -187,7 +204,7 @@ fn is_trace(trace: &HeaderValue) -> bool {
 pub(super) fn redirect(
     parts: &Parts,
     host: Option<&Host<'_>>,
-    connection: &Connection,
+    https_port: u16,
     sifted: &Sifted,
 ) -> Result<Answer, Problem> {
     let safe = parts.method == Method::GET || parts.method == Method::HEAD;
@@ -198,7 +215,7 @@ pub(super) fn redirect(
             "Use https. What was sent here went over the network in the clear.",
         ));
     };
-    let port = match connection.redirect_port() {
+    let port = match https_port {
         443 => String::new(),
         port => format!(":{port}"),
     };

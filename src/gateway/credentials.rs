@@ -12,11 +12,12 @@ use super::{Connection, Gateway, Record, Snapshot};
 use crate::admission::{Credentials, Destination, Permit, Question, Refusal};
 use crate::answer::cors;
 use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
-use crate::headers::Sifted;
+use crate::headers::{Authorization, Sifted};
 use crate::principal::CredentialKind;
 use crate::problem::Problem;
 use crate::route::{Host, Target};
 use crate::session::{self, CookieName, Found};
+use crate::token::praetorian::Praetorian;
 
 /// What is decided about, with everything the decision goes by.
 pub(super) struct Asked<'a> {
@@ -96,6 +97,7 @@ impl Gateway {
         record.decided = true;
         if let Ok(permit) = &decision {
             record.permitted = true;
+            record.would_refuse = permit.would_refuse().map(Refusal::code);
             record.proof = permit.proof().cloned();
         }
         match known {
@@ -192,12 +194,26 @@ fn bare(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
+/// The Authorization field, as this configuration has it read.
+pub(super) fn shown<'a>(snapshot: &Snapshot, authorization: &'a Authorization) -> Shown<'a> {
+    match snapshot.verifier.praetorian().is_some_and(Praetorian::is_flask) {
+        true => authn::shown_to_flask(authorization),
+        false => authn::shown(authorization),
+    }
+}
+
 /// Whether the Authorization field is nothing for the backend: it counted as a credential here, or it holds one of ours or
 /// of a trusted issuer, although this route did not ask for it: good, expired or not to be judged yet.
 pub(super) fn strips_authorization(snapshot: &Snapshot, sifted: &Sifted, permit: &Permit) -> bool {
-    let shown = authn::shown(&sifted.authorization);
+    let shown = self::shown(snapshot, &sifted.authorization);
     if authn::holds_api_key(&shown) {
         return true;
+    }
+    // What is not read as a token here may be one to a backend that knows the RFC.
+    if shown == Shown::BrokenBearer
+        && let by_the_rfc @ Shown::Bearer(token) = authn::shown(&sifted.authorization)
+    {
+        return authn::holds_api_key(&by_the_rfc) || snapshot.verifier.is_named_in(token.as_bytes());
     }
     let forwards = matches!(permit.destination(), Destination::Route(entry) if entry.route.forward_token);
     let counted = permit.proof().is_some_and(|proof: &Arc<_>| {
@@ -206,6 +222,8 @@ pub(super) fn strips_authorization(snapshot: &Snapshot, sifted: &Sifted, permit:
             CredentialKind::Bearer | CredentialKind::ExternalBearer | CredentialKind::ApiKey
         )
     });
+    // What a shadow route lets pass unverified is no credential to send on.
+    let forwards = forwards && (counted || permit.would_refuse().is_none());
     match shown {
         // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
         // would take is anybody's guess: none goes on.

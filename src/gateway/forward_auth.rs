@@ -10,7 +10,6 @@ use super::credentials::{self, Asked};
 use super::{Body, Connection, Gateway, Protocol, Record, Snapshot, address, client, fields, record, upgrade};
 use super::{asked_by_preflight, is_never_served, refused};
 use crate::admission::{Destination, Permit, Refusal};
-use crate::authn;
 use crate::codes::Code;
 use crate::endpoint::forward_auth::{self, Decision, Dialect, Head, Original};
 use crate::headers::Sifted;
@@ -142,7 +141,7 @@ impl Gateway {
             snapshot,
             parts,
             method: &original.method,
-            shown: authn::shown(&context.sifted.authorization),
+            shown: credentials::shown(snapshot, &context.sifted.authorization),
             cookie: credentials::cookie(parts, context.sifted, self.resolver.cookie_name()),
             ticket: target.query().and_then(session::ticket),
             cross_site: (context.sifted.cookie && credentials::may_harm(&original.method, upgrades))
@@ -185,6 +184,9 @@ impl Record {
     fn asked_about(&mut self, original: &Original<'_>, logged: bool) {
         if let Some(question) = &mut self.question {
             question.reads = original.method == Method::GET || original.method == Method::HEAD;
+        }
+        if let Some((_, secure)) = &mut self.client {
+            *secure = original.secure.unwrap_or(true);
         }
         let path = original.target.split('?').next().unwrap_or_default();
         self.original = Some(record::Asked {

@@ -13,6 +13,7 @@ mod forward_auth;
 mod record;
 mod rest;
 mod snapshot;
+mod trial;
 mod upgrade;
 mod worker;
 
@@ -28,7 +29,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::admission::{Destination, Permit};
 use crate::answer::{self, cors};
-use crate::authn::{self, Authenticator, Resolver};
+use crate::authn::{Authenticator, Resolver};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::endpoint;
@@ -48,6 +49,7 @@ pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protoco
 use credentials::Asked;
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
+pub use trial::{Shows, Trial, explain};
 
 pub use worker::{RequestId, Worker};
 
@@ -86,6 +88,7 @@ impl Gateway {
         let host = kept(header::HOST, snapshot.access_log);
         let trace = kept(TRACE, snapshot.access_log);
         let origin = kept(header::ORIGIN, !snapshot.cors.is_silent());
+        let asked_headers = snapshot.cors.asked_of_any_answer(&method, &parts.headers);
         let mut record = Record::begun(began);
         let exchange = connection.begin();
         let mut message = Message {
@@ -99,7 +102,10 @@ impl Gateway {
             Ok(response) => (response, None),
             Err(problem) => match record.question {
                 Some(question) => (Self::refuse(question, &problem), Some(problem)),
-                None => (Body::whole(answer::problem(&problem)), Some(problem)),
+                None => (
+                    Body::whole(answer::problem_in(&problem, snapshot.dialect)),
+                    Some(problem),
+                ),
             },
         };
         if !matches!(response.body(), Body::Switched) {
@@ -107,6 +113,9 @@ impl Gateway {
         }
         if let Body::Whole(_) = response.body() {
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
+            if let Some(asked) = &asked_headers {
+                snapshot.cors.allow_asked(asked, response.headers_mut());
+            }
             let go_on = problem.as_ref().is_none_or(|problem| !problem.close)
                 && match record.question {
                     // What stands behind its head may be the next question.
@@ -169,7 +178,7 @@ impl Gateway {
         let authority = address::authority(parts)?;
         let host = authority.as_ref().map(address::host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(parts, host.as_ref(), connection, &sifted).map(Body::whole);
+            return client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted).map(Body::whole);
         }
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
@@ -185,7 +194,7 @@ impl Gateway {
             snapshot,
             parts,
             method: &parts.method,
-            shown: authn::shown(&sifted.authorization),
+            shown: credentials::shown(snapshot, &sifted.authorization),
             cookie: credentials::cookie(parts, &sifted, self.resolver.cookie_name()),
             ticket: parts.uri.query().and_then(session::ticket),
             cross_site: (sifted.cookie && credentials::may_harm(&parts.method, upgrade.is_some()))
@@ -234,7 +243,7 @@ impl Gateway {
                 let parts = &mut message.parts;
                 let stream = parts.extensions.remove::<OnUpgrade>();
                 let from = (connection.values(), &client);
-                let mut outgoing = self.outgoing(snapshot, parts, body, sifted, authority, from, &permit, record);
+                let mut outgoing = Self::outgoing(snapshot, parts, body, sifted, authority, from, &permit, record);
                 outgoing.upgrade = upgrade;
                 let upstream = entry.route.upstream.as_deref().unwrap_or_default();
                 let upstream = snapshot
@@ -267,17 +276,16 @@ impl Gateway {
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different fact of one request")]
-    fn outgoing<'a>(
-        &self,
+    fn outgoing<'a, B>(
         snapshot: &'a Snapshot,
         parts: &mut Parts,
-        body: Incoming,
+        body: B,
         sifted: Sifted,
         authority: Option<HeaderValue>,
         (own, client): (&ConnectionValues, &Client),
         permit: &Permit,
         record: &mut Record,
-    ) -> Outgoing<'a> {
+    ) -> Outgoing<'a, B> {
         // A preflight goes on without anybody's credentials, whatever the route says of tokens: nobody was asked for one.
         if record.preflight.is_some() {
             parts.headers.remove(header::AUTHORIZATION);
@@ -350,7 +358,7 @@ impl Message {
 fn refused(code: Code, detail: &'static str) -> Problem {
     let mut problem = Problem::new(code, detail);
     if code == Code::MethodNotAllowed {
-        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned());
+        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
     }
     problem
 }

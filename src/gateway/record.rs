@@ -10,8 +10,9 @@ use super::forward_auth::Question;
 use super::{Body, Connection, Gateway, RequestId, Snapshot, client};
 use crate::admission::RouteEntry;
 use crate::authn::Proof;
+use crate::codes::Code;
 use crate::problem::Problem;
-use crate::telemetry::Access;
+use crate::telemetry::{Access, Decided};
 
 /// What became of a request, for the log and the figures; filled on the way.
 pub(super) struct Record {
@@ -25,6 +26,8 @@ pub(super) struct Record {
     pub(super) preflight: Option<Method>,
     pub(super) decided: bool,
     pub(super) permitted: bool,
+    /// What a shadow route would have refused it for.
+    pub(super) would_refuse: Option<Code>,
     pub(super) proof: Option<Arc<Proof>>,
     /// Its address, and whether it speaks TLS, with us or with a trusted proxy.
     pub(super) client: Option<(IpAddr, bool)>,
@@ -59,6 +62,7 @@ impl Record {
             preflight: None,
             decided: false,
             permitted: false,
+            would_refuse: None,
             proof: None,
             client: None,
             id: RequestId::default(),
@@ -99,8 +103,13 @@ impl Gateway {
             None => &snapshot.unrouted_series,
         };
         series.request(index, seen.method, response.status(), seen.took);
+        let decided = match (record.would_refuse, problem.filter(|_| !record.permitted)) {
+            (_, Some(problem)) => Decided::Refuse(problem.code),
+            (Some(code), None) => Decided::WouldRefuse(code),
+            (None, None) => Decided::Permit,
+        };
         if record.decided {
-            series.decision(index, problem.filter(|_| !record.permitted).map(|problem| problem.code));
+            series.decision(index, decided);
         }
         if !snapshot.access_log {
             if let Some(problem) = problem.filter(|problem| problem.status().is_server_error()) {
@@ -153,8 +162,8 @@ impl Gateway {
             upstream: upstream
                 .and_then(|entry| entry.route.upstream.as_deref())
                 .unwrap_or_default(),
-            decision: if record.permitted { "permit" } else { "refuse" },
-            reason: problem.map_or("ok", |problem| problem.code.as_str()),
+            decision: if record.permitted { decided.as_str() } else { "refuse" },
+            reason: problem.map_or(decided.reason(), |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
             id: record.id.as_str(),
             trace: client::trace(seen.trace.into_iter().chain(&record.id.trace)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::admission::Policy;
-use crate::answer::cors;
+use crate::answer::{Dialect, cors};
 use crate::endpoint::Endpoints;
 use crate::headers::Reserved;
 use crate::identity;
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub identity: identity::Settings,
     /// Cross-origin answers.
     pub cors: cors::Settings,
+    /// How problems are told.
+    pub dialect: Dialect,
     /// Routes and endpoints.
     pub policy: Policy,
     /// Our own URLs.

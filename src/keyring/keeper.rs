@@ -32,6 +32,8 @@ pub enum Source {
     Files(Vec<Secret<Vec<u8>>>),
     /// The symmetric key of HS256.
     Secret(Secret<Vec<u8>>),
+    /// Nowhere: tokens are of another format, whose secret is not kept here. What is in the store still verifies.
+    Nowhere,
 }
 
 /// Keeps the stored keys and the ring in step.
@@ -146,7 +148,7 @@ impl Keeper {
     /// The keys that are not in the store.
     pub fn own(&self) -> Result<Vec<RingKey>, Error> {
         match &self.settings.source {
-            Source::Store => Ok(Vec::new()),
+            Source::Store | Source::Nowhere => Ok(Vec::new()),
             Source::Files(files) => from_pem_files(files.iter().map(|file| file.expose().as_slice())),
             Source::Secret(secret) => from_secret(secret.expose()),
         }

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::thread;
 
-use super::argon;
+use super::{Scheme, argon};
 
 /// How new hashes are made and how much of it happens at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub struct Settings {
     pub min_length: MinLength,
     /// Whether a login replaces a hash that is weaker than `cost`.
     pub upgrade: bool,
+    /// The kind of new hashes.
+    pub scheme: Scheme,
+    /// Whether only hashes verify that flask-praetorian's passlib accepts by default: in its place, others let nobody in.
+    pub only_praetorian: bool,
 }
 
 impl Default for Settings {
@@ -28,6 +32,8 @@ impl Default for Settings {
             queue: NonZeroUsize::MIN.saturating_add(63),
             min_length: MinLength::default(),
             upgrade: true,
+            scheme: Scheme::default(),
+            only_praetorian: false,
         }
     }
 }

@@ -40,7 +40,7 @@ impl StandIn {
     }
 
     /// The hash to verify a password against when the name is unknown (or its stored hash cannot be verified): give it to
-    /// [`Pool::verify`](super::Pool::verify) exactly as a stored one.
+    /// [`Pool::spend`](super::Pool::spend).
     pub fn hash_for(&self, name: &str) -> &str {
         // The name's place in 0..total keeps its proportion when the table grows, so that few names change their shape.
         let place = self.place(name);

@@ -54,6 +54,15 @@ impl StoredHash {
         Ok(Self(format))
     }
 
+    /// Whether flask-praetorian's passlib accepts this scheme by default.
+    pub(super) fn is_praetorian(&self) -> bool {
+        match &self.0 {
+            Format::Argon(_) | Format::Bcrypt(_) | Format::ShaCrypt(_) => true,
+            Format::Pbkdf2(hash) => hash.is_praetorian(),
+            Format::Scrypt(_) => false,
+        }
+    }
+
     /// Whether a login with the right password should replace this hash: upgrades are on, and it is not argon2id or weaker than
     /// a new one would be.
     pub fn needs_upgrade(&self, settings: &Settings) -> bool {

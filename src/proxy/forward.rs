@@ -22,7 +22,7 @@ use crate::upstream::{self, Upstream};
 
 /// A request as it is about to be sent on: what the client sent, less what the walk over its headers took out.
 #[derive(Debug)]
-pub struct Outgoing<'a> {
+pub struct Outgoing<'a, B = Incoming> {
     /// The method.
     pub method: Method,
     /// The target as received.
@@ -30,7 +30,7 @@ pub struct Outgoing<'a> {
     /// What is left of the header section, and the forwarding headers.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Incoming,
+    pub body: B,
     /// What the client named as host, with its port.
     pub authority: Option<HeaderValue>,
     /// Whether the Authorization field is nothing for the backend: it counted here, or would have elsewhere.
@@ -131,14 +131,43 @@ fn write_request(
     exchange: &Arc<Exchange>,
 ) -> Result<Request<RequestBody>, Error> {
     let route = &entry.route;
-    let Outgoing {
-        method,
-        uri,
-        mut headers,
-        body,
-        authority,
-        ..
-    } = outgoing;
+    let length = outgoing.body.size_hint().exact();
+    let (
+        head,
+        Outgoing {
+            method, body, reserved, ..
+        },
+    ) = write_head(permit, entry, outgoing, length)?;
+    let body = RequestBody::new(body, Arc::clone(exchange), Arc::clone(reserved), route.max_body);
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = head.uri;
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = head.headers;
+    Ok(request)
+}
+
+/// Target and header section, as a backend gets them.
+#[derive(Debug)]
+pub struct Head {
+    /// The target.
+    pub uri: Uri,
+    /// The fields.
+    pub headers: HeaderMap,
+}
+
+/// Writes the head of a request whose body has this length, and gives back what is left of it: the way of every request,
+/// and of one that is only explained.
+pub fn write_head<'a, B>(
+    permit: &Permit,
+    entry: &RouteEntry,
+    mut outgoing: Outgoing<'a, B>,
+    length: Option<u64>,
+) -> Result<(Head, Outgoing<'a, B>), Error> {
+    let route = &entry.route;
+    let uri = std::mem::take(&mut outgoing.uri);
+    let mut headers = std::mem::take(&mut outgoing.headers);
+    let authority = outgoing.authority.take();
     if outgoing.strip_authorization {
         headers.remove(header::AUTHORIZATION);
     }
@@ -157,7 +186,7 @@ fn write_request(
         tell_prefix(&mut headers, prefix);
     }
     // `0005` is a length too, and some backend reads it in another base: the length goes on as we understood it.
-    if let (Some(length), true) = (body.size_hint().exact(), outgoing.content_length) {
+    if let (Some(length), true) = (length, outgoing.content_length) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
     if outgoing.te_trailers {
@@ -169,19 +198,9 @@ fn write_request(
     if let Some(Ok(values)) = permit.proof().map(|proof| proof.values.as_ref()) {
         values.set(outgoing.identity, &mut headers);
     }
-    let body = RequestBody::new(
-        body,
-        Arc::clone(exchange),
-        Arc::clone(outgoing.reserved),
-        route.max_body,
-    );
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
     let uri = if outgoing.strip_ticket { less_ticket(uri)? } else { uri };
-    *request.uri_mut() = target(&uri, entry.strip())?;
-    *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers;
-    Ok(request)
+    let uri = target(&uri, entry.strip())?;
+    Ok((Head { uri, headers }, outgoing))
 }
 
 /// Tells the backend what was taken off the path: by a trusted proxy before us, and then by this route.

@@ -10,6 +10,6 @@ mod upgrade;
 
 pub use body::{BodyFault, Exchange, Progress, RelayBody, RelayError, RequestBody};
 pub use error::Error;
-pub use forward::{Forwarded, Outgoing, forward};
+pub use forward::{Forwarded, Head, Outgoing, forward, write_head};
 pub use tunnel::Tunnel;
 pub use upgrade::Upgrade;

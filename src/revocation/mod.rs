@@ -20,8 +20,10 @@ use crate::store::{Ban, Banned, Change, User};
 
 #[cfg(test)]
 mod tests;
+mod users;
 mod watch;
 
+pub use users::Identity;
 pub use watch::Watch;
 
 /// Tokens issued up to this long after a census are judged by it: the replicas' clocks may differ by as much.
@@ -73,12 +75,15 @@ struct Overlay {
     until: i64,
     /// The generation in which it was learned: a census must know what is younger than itself.
     learned: u64,
+    /// Somebody asked who this is: an active user stays known, and is kept up to date by the feed.
+    kept: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
-    /// Deleted or deactivated.
-    Out,
+    /// Deleted.
+    Gone,
+    Inactive,
     In(Arc<InForce>),
 }
 
@@ -89,6 +94,8 @@ struct InForce {
     /// Without the gateway's own role: an API key never has that.
     plain: Roles,
     email: Option<String>,
+    /// Tokens without a session that were issued up to then (Unix milliseconds) are dead.
+    cut_at: Option<i64>,
 }
 
 /// A census that was taken: users up to this id that it did not meet are gone.
@@ -202,7 +209,7 @@ impl Revocations {
         let shared = &self.0;
         let before = self.len();
         shared.sessions.pin().retain(|_, until| *until > now);
-        shared.users.pin().retain(|_, overlay| overlay.until > now);
+        shared.users.pin().retain(|_, overlay| overlay.is_needed(now));
         shared.bans.pin().retain(|_, (_, until)| *until > now);
         if shared.census.load().as_ref().is_some_and(|taken| taken.until <= now) {
             shared.census.store(None);
@@ -261,16 +268,17 @@ impl Revocations {
         {
             return Standing::Ended;
         }
+        // The name of an API key is none of a token.
+        let by_token = person.credential == CredentialKind::Bearer;
+        if by_token && person.token_id.as_deref().is_some_and(|id| self.is_token_revoked(id)) {
+            return Standing::Ended;
+        }
         let Some(user) = person.user else { return Standing::Good };
         match self.0.users.pin().get(&user).map(|overlay| &overlay.state) {
-            Some(State::Out) => Standing::Ended,
+            Some(State::Gone | State::Inactive) => Standing::Ended,
+            Some(State::In(now)) if now.cuts(person) => Standing::Ended,
             Some(State::In(now)) if now.describes(person) => Standing::Good,
-            Some(State::In(now)) => Standing::Changed(Arc::new(Person {
-                name: now.name.clone(),
-                roles: now.roles_of(person),
-                email: now.email.clone(),
-                ..person.clone()
-            })),
+            Some(State::In(now)) => Standing::Changed(Arc::new(now.person(person))),
             None if self.missed_by_census(user, person.issued_at) => Standing::Ended,
             None => Standing::Good,
         }
@@ -296,11 +304,13 @@ impl Revocations {
             state: state.clone(),
             until,
             learned,
+            kept: false,
         };
         let merge = |known: &Overlay| Overlay {
             state: state.clone(),
             until: until.max(known.until),
             learned,
+            kept: known.kept,
         };
         self.0.users.pin().update_or_insert(user, merge, overlay);
     }
@@ -328,13 +338,39 @@ impl State {
                 roles: roles_in_force(user, admin_role),
                 plain: plain_roles(user, admin_role),
                 email: user.email.clone().filter(|_| user.email_verified),
+                cut_at: user.cut_at,
             })),
-            Some(_) | None => Self::Out,
+            Some(_) => Self::Inactive,
+            None => Self::Gone,
         }
     }
 }
 
+impl Overlay {
+    fn is_needed(&self, now: i64) -> bool {
+        self.until > now || (self.kept && matches!(self.state, State::In(_)))
+    }
+}
+
 impl InForce {
+    fn person(&self, person: &Person) -> Person {
+        Person {
+            name: self.name.clone(),
+            roles: self.roles_of(person),
+            email: self.email.clone(),
+            ..person.clone()
+        }
+    }
+
+    /// Whether this is a token that stands for itself, and was issued before something that ended all of these.
+    fn cuts(&self, person: &Person) -> bool {
+        person.session.is_none()
+            && person.credential == CredentialKind::Bearer
+            && self
+                .cut_at
+                .is_some_and(|cut| person.issued_at.saturating_mul(1000) <= cut)
+    }
+
     /// What this credential of the user gives.
     fn roles_of(&self, person: &Person) -> Roles {
         let all = match person.credential {
@@ -393,7 +429,7 @@ impl Census {
             .iter()
             .filter(|(id, known)| **id <= highest && known.learned < self.begun);
         for id in not_met.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.revocations.remember_user(id, State::Out, self.until);
+            self.revocations.remember_user(id, State::Gone, self.until);
         }
         drop(users);
         let issued_until = now.div_euclid(1000).saturating_add(CENSUS_MARGIN_SECONDS);

@@ -32,6 +32,7 @@ fn row(id: i64) -> User {
         email: None,
         email_verified: false,
         grants: Vec::new(),
+        cut_at: None,
     }
 }
 

@@ -24,5 +24,5 @@ pub use host::{Host, HostPattern, InvalidHostPattern};
 pub use method::{Allow, MethodSet};
 pub use path::{InvalidPath, PathPattern, RoutePath};
 pub use reading::{Forms, Reading};
-pub use table::{Conflict, Entry, Match, Table};
+pub use table::{Candidate, Conflict, Entry, HostTier, Match, Table};
 pub use target::{Target, fuzz};

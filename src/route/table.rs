@@ -93,11 +93,27 @@ pub struct Table<T> {
 }
 
 /// How closely entries name a host, the closest first.
-#[derive(Clone, Copy)]
-enum Tier {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostTier {
+    /// By its name.
     Exact,
+    /// By a wildcard.
     Wildcard,
+    /// Not at all: they are for any host.
     Any,
+}
+
+/// An entry that a request may fall to.
+#[derive(Debug)]
+pub struct Candidate<'t, T> {
+    /// The entry.
+    pub value: &'t T,
+    /// How closely it names the host.
+    pub tier: HostTier,
+    /// Whether it is for the method.
+    pub accepts: bool,
+    /// Entries of one number share host and path.
+    pub group: usize,
 }
 
 /// One segment of the tree.
@@ -196,9 +212,9 @@ impl<T> Table<T> {
         };
         let mut each = |group: usize| each(self.choose(group, method));
         let mut left = reading.forms;
-        for tier in [Tier::Exact, Tier::Wildcard, Tier::Any] {
+        for tier in [HostTier::Exact, HostTier::Wildcard, HostTier::Any] {
             if let Some(root) = self.tree(tier, host) {
-                left = self.descend(root, Some(path), left, &mut each);
+                left = self.descend::<true>(root, Some(path), left, &mut each);
             }
             if left.is_empty() {
                 break;
@@ -219,33 +235,66 @@ impl<T> Table<T> {
     }
 
     /// The tree of a tier for requests to this host.
-    fn tree(&self, tier: Tier, host: Option<&Host<'_>>) -> Option<usize> {
+    fn tree(&self, tier: HostTier, host: Option<&Host<'_>>) -> Option<usize> {
         let name = host.map(Host::name);
         match tier {
-            Tier::Exact => self.hosts.get(name?).copied(),
-            Tier::Wildcard if self.wildcards.is_empty() => None,
-            Tier::Wildcard => self.wildcards.get(name?.split_once('.')?.1).copied(),
-            Tier::Any => self.any,
+            HostTier::Exact => self.hosts.get(name?).copied(),
+            HostTier::Wildcard if self.wildcards.is_empty() => None,
+            HostTier::Wildcard => self.wildcards.get(name?.split_once('.')?.1).copied(),
+            HostTier::Any => self.any,
         }
     }
 
+    /// Everything that the canonical reading of a target might fall to, in the order of [`Table::find`], which takes the first
+    /// group: the same walk, and it goes on.
+    pub fn candidates(&self, host: Option<&Host<'_>>, method: &Method, path: &[u8]) -> Vec<Candidate<'_, T>> {
+        let mut all = Vec::new();
+        let Some(path) = path.strip_prefix(b"/") else {
+            return all;
+        };
+        for tier in [HostTier::Exact, HostTier::Wildcard, HostTier::Any] {
+            let mut each = |group: usize| {
+                let choices = self.groups.get(group).map_or(&[][..], Vec::as_slice);
+                all.extend(choices.iter().filter_map(|choice| {
+                    Some(Candidate {
+                        value: self.values.get(choice.value)?,
+                        tier,
+                        accepts: choice.accepts(method),
+                        group,
+                    })
+                }));
+            };
+            if let Some(root) = self.tree(tier, host) {
+                self.descend::<false>(root, Some(path), Forms::CANONICAL, &mut each);
+            }
+        }
+        all
+    }
+
     /// Goes down as far as the tree goes, and offers on the way back, so from the longest path to the shortest, the groups
-    /// of the forms that have found none yet. No deeper than the longest path of an entry. Tells which forms are left.
-    fn descend(&self, node: usize, rest: Option<&[u8]>, forms: Forms, each: &mut impl FnMut(usize)) -> Forms {
+    /// of the forms that have found none yet (or, unless only the `NEAREST` are wanted, all). No deeper than the longest
+    /// path of an entry. Tells which forms are left.
+    fn descend<const NEAREST: bool>(
+        &self,
+        node: usize,
+        rest: Option<&[u8]>,
+        forms: Forms,
+        each: &mut impl FnMut(usize),
+    ) -> Forms {
         let Some(node) = self.nodes.get(node) else { return forms };
         #[cfg(test)]
         count_steps(1 + node.prefixes.len() + node.exacts.len());
         let mut left = forms;
         match rest {
-            None => left = offer(&node.exacts, left, each),
+            None => left = offer::<NEAREST>(&node.exacts, left, each),
             Some(rest) => {
                 let (segment, rest) = split_segment(rest);
                 if let Some(child) = node.children.get(segment) {
-                    left = self.descend(*child, rest, left, each);
+                    left = self.descend::<NEAREST>(*child, rest, left, each);
                 }
             }
         }
-        offer(&node.prefixes, left, each)
+        offer::<NEAREST>(&node.prefixes, left, each)
     }
 
     fn choose(&self, group: usize, method: &Method) -> Match<'_, T> {
@@ -319,12 +368,14 @@ impl<T> Table<T> {
 }
 
 /// Offers the groups that are here in forms still open; tells which forms stay open.
-fn offer(placed: &[Placed], forms: Forms, each: &mut impl FnMut(usize)) -> Forms {
+fn offer<const NEAREST: bool>(placed: &[Placed], forms: Forms, each: &mut impl FnMut(usize)) -> Forms {
     let mut left = forms;
     for placed in placed {
         if !placed.forms.and(forms).is_empty() {
             each(placed.group);
-            left = left.without(placed.forms);
+            if NEAREST {
+                left = left.without(placed.forms);
+            }
         }
     }
     left

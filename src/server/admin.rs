@@ -112,7 +112,7 @@ async fn accept(listener: TcpListener, state: State, metrics: Arc<Metrics>) {
 fn answer(request: &Request<Incoming>, state: &State, metrics: &Metrics) -> Answer {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut problem = Problem::new(Code::MethodNotAllowed, "Ask with GET.");
-        problem.allow = Some("GET, HEAD".to_owned());
+        problem.allow = Some("GET, HEAD".into());
         return answer::problem(&problem);
     }
     match request.uri().path() {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
 use super::StartError;
 use super::feed::Feed;
 use super::keys::KeyDesk;
-use crate::account::Accounts;
+use crate::account::{Accounts, CodeKind, MailTokens, Mailing};
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::authz::Rule;
@@ -16,6 +19,7 @@ use crate::endpoint::{self, Endpoints, Places, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
 use crate::keyring::{Keeper, KeyRing, SealingKeys};
+use crate::mail::Post;
 use crate::office::Office;
 use crate::password;
 use crate::revocation::Revocations;
@@ -106,6 +110,7 @@ impl Parts {
             settings: config.accounts.clone(),
             throttle: config.throttle.clone(),
             tokens: config.tokens.clone(),
+            mailing: mailing(config)?,
         })
         .map_err(|error| StartError::new("accounts cannot be served", error, "the system must give randomness"))?;
         let sealer = Sealer::new(sealing);
@@ -113,6 +118,7 @@ impl Parts {
             store: Arc::clone(&store),
             office: office.clone(),
             api_keys: api_keys.clone(),
+            revocations: revocations.clone(),
             sealer: sealer.clone(),
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
@@ -143,7 +149,9 @@ impl Parts {
     }
 
     /// Starts to follow the store's changes, and those of other issuers' keys.
-    pub fn follow(self, config: &Config) {
+    ///
+    /// What comes back is the sender of mails: it ends with the mail under way when `stopped` says so.
+    pub fn follow(self, config: &Config, stopped: watch::Receiver<bool>) -> JoinHandle<()> {
         self.fetched
             .follow(&config.tokens.trusted_issuers, &self.office, &self.metrics);
         let feed = Feed {
@@ -152,21 +160,49 @@ impl Parts {
             keys: KeyDesk::new(self.keeper),
             api_keys: self.authenticator.api_keys().clone(),
             admin_role: config.admin.role.clone(),
-            access_ttl: i64::try_from(config.tokens.access_ttl.as_millis()).unwrap_or(i64::MAX),
+            issuer: config.tokens.issuer.clone(),
+            access_ttl: i64::try_from(config.tokens.longest_token().as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
             clock: self.clock,
             metrics: self.metrics,
         };
         self.office.spawn(feed.run());
-        self.office.spawn(upkeep(self.services.accounts));
+        self.office.spawn(upkeep(Arc::clone(&self.services.accounts)));
+        self.office.spawn(self.services.accounts.send_mails(stopped))
     }
+}
+
+/// How long a browser's cookie counts without a renewal, where access tokens live longer.
+const LONGEST_COOKIE: Duration = Duration::from_secs(15 * 60);
+
+fn mailing(config: &Config) -> Result<Option<Mailing>, StartError> {
+    let Some(settings) = config.mail.clone() else {
+        return Ok(None);
+    };
+    let post = Post::over_smtp(settings).map_err(|error| {
+        StartError::new(
+            "mail cannot be sent",
+            error,
+            "check mail.url, and the system's authorities",
+        )
+    })?;
+    // Clients that came from a Flask server show what its library would have sent them.
+    let codes = match MailTokens::new(&config.tokens).filter(|_| config.compat.flask) {
+        Some(tokens) => CodeKind::Praetorian(Arc::new(tokens)),
+        None => CodeKind::Opaque,
+    };
+    Ok(Some(Mailing::new(post, codes)))
 }
 
 fn resolving(config: &Config) -> authn::Settings {
     authn::Settings {
         admin_role: config.admin.role.clone(),
         cookie: CookieName::new(config.cookies.domain.clone()),
-        cookie_life: config.tokens.access_ttl,
+        // Tokens of the other format live for a day or more; a cookie is short-lived by its nature.
+        cookie_life: match config.tokens.praetorian {
+            Some(_) => config.tokens.access_ttl.min(LONGEST_COOKIE),
+            None => config.tokens.access_ttl,
+        },
         idle: config.tokens.refresh_idle,
     }
 }
@@ -191,6 +227,17 @@ pub fn snapshot(config: &Config, parts: &Parts, old: Option<&Snapshot>) -> Resul
         names: names(&parts.office),
     };
     snapshot_from(config, &standing, old)
+}
+
+/// The snapshot of a configuration that serves nothing: without keys, without figures, and nobody is asked for anything.
+pub fn trial_snapshot(config: &Config, office: Office) -> Result<Snapshot, StartError> {
+    let standing = Standing {
+        metrics: &Arc::new(Metrics::new(1)),
+        keys: &KeyRing::new(),
+        fetched: &FetchedKeys::default(),
+        names: names(&office),
+    };
+    snapshot_from(config, &standing, None)
 }
 
 /// The snapshot of a configuration; upstream servers that `old` knows keep their state.
@@ -225,6 +272,7 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         reserved: Arc::new(Reserved::new(names.into_iter().flatten())),
         identity: identity.clone(),
         cors: config.cors.clone(),
+        dialect: config.endpoints.dialect,
         policy,
         endpoints,
         upstreams,

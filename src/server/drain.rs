@@ -26,6 +26,10 @@ impl Server {
                 accepting.await.ok();
             }
             self.seats.all_free().await;
+            // A mail under way is sent to its end, or it would be sent twice.
+            if let Some(mails) = self.mails.take() {
+                mails.await.ok();
+            }
         };
         let finished = tokio::time::timeout(patience, end).await.is_ok();
         if !finished {

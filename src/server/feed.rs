@@ -9,7 +9,7 @@ use crate::authn::ApiKeys;
 use crate::clock::Clock;
 use crate::principal::UserId;
 use crate::revocation::{Census, Revocations};
-use crate::store::{self, Change, Horizon, Store};
+use crate::store::{self, Banned, Change, Horizon, Store};
 use crate::telemetry::{Metrics, StoreResult};
 
 /// Between two looks, where nothing tells of a change.
@@ -34,7 +34,9 @@ pub struct Feed {
     pub api_keys: ApiKeys,
     /// The gateway's own admin role.
     pub admin_role: String,
-    /// The life of an access token, in milliseconds: what the store remembers changes for.
+    /// Our own `iss`.
+    pub issuer: String,
+    /// The life of a token, in milliseconds: what the store remembers changes for.
     pub access_ttl: i64,
     /// Whether the schema is brought up to date when the store is first reached.
     pub migrate: bool,
@@ -158,6 +160,15 @@ impl Feed {
 
     async fn apply(&self, changes: &[Change], reading: &mut Reading, told: Told) -> Result<(), store::Error> {
         let applied = self.revocations.apply(changes, &self.admin_role);
+        for change in changes {
+            // Whoever writes the feed by hand may name us as everybody else does.
+            if let Change::Banned { ban, until, .. } = change
+                && let Banned::Token(id) = &ban.banned
+                && ban.issuer == self.issuer
+            {
+                self.revocations.revoke_token_now(id, *until);
+            }
+        }
         for change in changes {
             match change {
                 Change::ApiKey { id } => {

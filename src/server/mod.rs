@@ -8,6 +8,7 @@ mod drain;
 mod farewell;
 mod feed;
 mod keys;
+mod promise;
 mod reload;
 mod renewal;
 mod verify;
@@ -36,8 +37,9 @@ use acceptor::{Desk, Port, Seats};
 use renewal::Renewal;
 use worker::{Tools, Tuning};
 
-pub use assemble::open_store;
+pub use assemble::{open_store, trial_snapshot};
 pub use keys::hint as key_hint;
+pub use promise::broken;
 pub use renewal::LOOK;
 pub use verify::{Findings, Lost, verify};
 
@@ -93,6 +95,8 @@ pub struct Server {
     accepting: Option<oneshot::Receiver<()>>,
     admin: admin::Admin,
     logging: Option<Arc<Logging>>,
+    /// Sends mails.
+    mails: Option<tokio::task::JoinHandle<()>>,
 }
 
 impl Server {
@@ -112,6 +116,7 @@ impl Server {
         let tls = Arc::new(tls);
         let parts = assemble::Parts::new(&config, office, &clock, &metrics).await?;
         let snapshot = assemble::snapshot(&config, &parts, None)?;
+        promise::kept(&config, &snapshot.policy)?;
         let gateway = Arc::new(Gateway {
             snapshot: ArcSwap::from_pointee(snapshot),
             authenticator: parts.authenticator.clone(),
@@ -159,9 +164,10 @@ impl Server {
             accepting: None,
             admin,
             logging,
+            mails: None,
         };
-        server.start_threads(bound, stopped)?;
-        parts.follow(&server.config);
+        server.start_threads(bound, stopped.clone())?;
+        server.mails = Some(parts.follow(&server.config, stopped));
         server.watch_upstreams();
         server.tell_figures();
         Ok(server)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Server, assemble, tuning};
 use crate::config::{self, Config, Sources};
+use crate::secret::Secret;
 use crate::tls::{self, Certificates};
 
 impl Server {
@@ -54,6 +55,7 @@ impl Server {
         let config = reloadable(&self.config, config);
         let renewal = super::renewal::Renewal::of(&config);
         let snapshot = assemble::snapshot_from(&config, &parts, Some(&old))?;
+        super::promise::kept(&config, &snapshot.policy)?;
         // The last step that can fail, and it changes nothing when it does.
         self.tls
             .reload(&config.tls)
@@ -96,8 +98,10 @@ fn reloadable(running: &Config, new: Config) -> Config {
         accounts: running.accounts,
         passwords: running.passwords,
         throttle: running.throttle,
+        mail: running.mail,
         log: running.log,
         cookies: running.cookies,
+        compat: running.compat,
         tokens: crate::token::Settings {
             trusted_issuers: new.tokens.trusted_issuers,
             ..running.tokens
@@ -121,7 +125,7 @@ fn certificates(running: Certificates, new: Certificates) -> Certificates {
 /// Sections in which something changed that only a restart brings into force.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = |a: &dyn std::fmt::Debug, b: &dyn std::fmt::Debug| format!("{a:?}") != format!("{b:?}");
-    let sections: [(&'static str, bool); 11] = [
+    let sections: [(&'static str, bool); 13] = [
         ("listeners", old.listeners != new.listeners),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),
@@ -129,9 +133,11 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store", differs(&old.store, &new.store)),
         ("passwords", differs(&old.passwords, &new.passwords)),
         ("throttle", old.throttle != new.throttle),
+        ("mail", old.mail != new.mail),
         ("accounts", old.accounts != new.accounts),
         ("log", old.log != new.log),
         ("cookies", old.cookies != new.cookies),
+        ("compat", old.compat != new.compat),
         ("tokens", differs(&own(&old.tokens), &own(&new.tokens))),
     ];
     sections
@@ -152,11 +158,21 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
             .secret
             .iter()
             .chain(&tokens.key_files)
-            .map(|secret| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose()))
+            .map(digest_of)
             .collect::<Vec<_>>(),
         (tokens.key_encryption.clone(), tokens.rotate_every),
         tokens.cache,
+        tokens.praetorian.as_ref().map(|praetorian| {
+            let signing = praetorian.signing.as_ref().map(digest_of);
+            let verifying = praetorian.verifying.iter();
+            let verifying = verifying.map(|(secret, until)| (digest_of(secret), *until));
+            (signing, verifying.collect::<Vec<_>>(), praetorian.flask)
+        }),
     )
+}
+
+fn digest_of(secret: &Secret<Vec<u8>>) -> aws_lc_rs::digest::Digest {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, secret.expose())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{StartError, assemble};
+use super::{StartError, assemble, promise};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::endpoint::{Endpoints, Row};
@@ -63,7 +63,10 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     }
     let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
     match assemble::policy(config, &endpoints, &Metrics::new(1), None) {
-        Ok(_) => findings.lost = lost(config, endpoints.rules()),
+        Ok(policy) => {
+            findings.lost = lost(config, endpoints.rules());
+            findings.problems.extend(promise::failures(config, &policy));
+        }
         Err(error) => findings.problems.push(error),
     }
     findings

@@ -88,7 +88,7 @@ pub trait Tickets: Send + Sync {
 /// Whose tokens are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ban {
-    /// The issuer (`iss`).
+    /// The issuer (`iss`); empty: we ourselves.
     pub issuer: String,
     /// What of it.
     pub banned: Banned,
@@ -104,18 +104,30 @@ pub enum Banned {
 }
 
 impl Ban {
+    /// The ban of one of our own tokens, by its name (`jti`).
+    pub fn of_ours(id: &str) -> Self {
+        Self {
+            issuer: String::new(),
+            banned: Banned::Token(id.to_owned()),
+        }
+    }
+
     /// The word for its kind in the change feed.
     pub(super) fn kind(&self) -> &'static str {
         match self.banned {
             Banned::Subject(_) => "external_subject",
+            Banned::Token(_) if self.issuer.is_empty() => "token",
             Banned::Token(_) => "external_token",
         }
     }
 
-    /// How the feed writes it: a JSON array of the issuer and the name.
+    /// How the feed writes it: the name of one of our own tokens; else a JSON array of the issuer and the name.
     pub(super) fn subject(&self) -> String {
         let (Banned::Subject(name) | Banned::Token(name)) = &self.banned;
-        serde_json::json!([self.issuer, name]).to_string()
+        match self.kind() {
+            "token" => name.clone(),
+            _ => serde_json::json!([self.issuer, name]).to_string(),
+        }
     }
 
     /// Reads what [`Ban::kind`] and [`Ban::subject`] wrote, or plain SQL.

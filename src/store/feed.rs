@@ -33,6 +33,8 @@ impl Told {
             "users" => Some(Self::Users(until)),
             "keys" => Some(Self::Keys),
             "api_key" => Some(Self::ApiKey(subject.to_owned())),
+            // One of our own, by its name alone, as plain SQL would write it.
+            "token" => Some(Self::Banned(Ban::of_ours(subject), at, until)),
             "external_subject" | "external_token" => Ban::read(kind, subject).map(|ban| Self::Banned(ban, at, until)),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! The store: users, sessions, signing keys, the change feed and the login throttle's counters.
+//! The store: users, sessions, signing keys, mail that waits, the change feed and the login throttle's counters.
 //!
 //! One set of traits, two complete implementations (PostgreSQL, SQLite); nobody outside asks which one it is.
 //! Every operation takes `now` from the caller (Unix milliseconds): one clock decides. Operations that must not come
@@ -14,6 +14,7 @@ mod credentials;
 mod feed;
 mod imports;
 mod lives;
+mod mail;
 mod migration;
 mod name;
 mod postgres;
@@ -24,6 +25,9 @@ mod sqlite;
 pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
 pub use imports::{ForeignRow, ForeignTable, Imported, ImportedUser, Imports};
 pub use lives::{Lasting, Life, Lives};
+pub use mail::{
+    Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewMail, Outbox, Proof, Purpose, Redeemed, Settled,
+};
 pub use name::name_key;
 pub use sessions::{NewSession, Rotation, Session, SessionKind, Sessions};
 pub use settings::{Location, Settings};
@@ -102,6 +106,9 @@ pub struct User {
     pub email_verified: bool,
     /// Gateway roles granted by command (`admin.role`), kept apart from the roles column.
     pub grants: Vec<String>,
+    /// Tokens without a session that were issued up to then (Unix milliseconds) are dead: the password was changed, or the
+    /// account closed for a while.
+    pub cut_at: Option<i64>,
 }
 
 /// A user to be made.
@@ -169,6 +176,8 @@ pub trait Users: Send + Sync {
     fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>>;
     /// The user with this key.
     fn user(&self, id: UserId) -> Answer<'_, Option<User>>;
+    /// The same, after every change of the row that is under way: what is not in the answer comes after it.
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>>;
     /// Users in the order of their ids, after `after`, at most `limit`.
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>>;
     /// Makes a user. Of several simultaneous calls with one name key exactly one makes a row.
@@ -357,6 +366,12 @@ pub trait Upkeep: Send + Sync {
 }
 
 /// A complete store.
-pub trait Store: Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep {}
+pub trait Store:
+    Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep
+{
+}
 
-impl<S: Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Upkeep> Store for S {}
+impl<S: Users + Imports + Sessions + ApiKeys + Tickets + Lives + Keys + Changes + Throttle + Outbox + Upkeep> Store
+    for S
+{
+}

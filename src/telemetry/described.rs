@@ -25,6 +25,8 @@ pub(super) fn describe() {
         "doorward_jwks_fetches_total",
         "Fetches of the keys of trusted issuers by issuer and result."
     );
+    metrics::describe_counter!("doorward_mails_total", "Attempts to send a mail by kind and result.");
+    metrics::describe_gauge!("doorward_mail_outbox", "Mails that wait to be sent, of all replicas.");
     metrics::describe_gauge!("doorward_connections", "Open connections by listener.");
     metrics::describe_gauge!("doorward_worker_connections", "Open connections by worker.");
     metrics::describe_counter!("doorward_tls_handshakes_total", "TLS handshakes by result.");

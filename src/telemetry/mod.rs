@@ -6,6 +6,7 @@ mod ecs;
 mod events;
 mod log;
 mod metrics;
+mod results;
 mod series;
 mod settings;
 mod text;
@@ -13,6 +14,7 @@ mod write;
 
 pub use access::{Access, AccessLines, AccessLog};
 pub use log::{Logging, LoggingError, start as start_logging};
-pub use metrics::{FetchResult, LoginResult, Metrics, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
-pub use series::{RouteSeries, UpstreamSeries, WorkerIndex};
+pub use metrics::Metrics;
+pub use results::{FetchResult, LoginResult, MailResult, ProxyHeaderResult, RefreshResult, StoreResult, TlsResult};
+pub use series::{Decided, RouteSeries, UpstreamSeries, WorkerIndex};
 pub use settings::{Format, Settings};

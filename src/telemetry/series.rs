@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+use crate::codes::Code;
+
 /// Which worker writes.
 pub type WorkerIndex = usize;
 
@@ -32,6 +34,60 @@ struct Cells {
     requests: Tally,
     decisions: Tally,
     duration: Histogram,
+}
+
+/// What was decided about a request, as figures and the log tell it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decided {
+    /// It may go on.
+    Permit,
+    /// It may not.
+    Refuse(Code),
+    /// It goes on, for its route is a shadow; enforced, it would have been refused.
+    WouldRefuse(Code),
+}
+
+/// What tells [`Decided::WouldRefuse`] from [`Decided::Refuse`] in a number.
+const SHADOW: u64 = 1 << 16;
+
+impl Decided {
+    /// The label `decision`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Refuse(_) => "refuse",
+            Self::WouldRefuse(_) => "would_refuse",
+        }
+    }
+
+    /// The label `reason`.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Permit => "ok",
+            Self::Refuse(code) | Self::WouldRefuse(code) => code.as_str(),
+        }
+    }
+
+    fn number(self) -> u64 {
+        let of = |code: Code| {
+            let index = Code::ALL.iter().position(|known| *known == code);
+            index.map_or(0, |index| u64::try_from(index).unwrap_or(0) + 1)
+        };
+        match self {
+            Self::Permit => 0,
+            Self::Refuse(code) => of(code),
+            Self::WouldRefuse(code) => of(code) | SHADOW,
+        }
+    }
+
+    fn of_number(number: u64) -> Self {
+        let code = usize::try_from((number & !SHADOW).wrapping_sub(1)).ok();
+        match code.and_then(|index| Code::ALL.get(index)) {
+            None => Self::Permit,
+            Some(code) if number & SHADOW != 0 => Self::WouldRefuse(*code),
+            Some(code) => Self::Refuse(*code),
+        }
+    }
 }
 
 /// A small table of counters. One thread writes, any may read.
@@ -78,13 +134,10 @@ impl RouteSeries {
         }
     }
 
-    /// Counts a decision: permitted, or refused with the code of this index in [`crate::codes::Code::ALL`].
-    pub fn decision(&self, worker: WorkerIndex, refused: Option<crate::codes::Code>) {
+    /// Counts a decision.
+    pub fn decision(&self, worker: WorkerIndex, decided: Decided) {
         if let Some(cells) = self.cells(worker) {
-            let index = refused.and_then(|code| crate::codes::Code::ALL.iter().position(|known| *known == code));
-            cells
-                .decisions
-                .add(index.map_or(0, |index| u64::try_from(index).unwrap_or(0) + 1));
+            cells.decisions.add(decided.number());
         }
     }
 
@@ -106,10 +159,8 @@ impl RouteSeries {
             .ok();
         }
         for (key, count) in sum(cells().map(|cells| &cells.decisions)) {
-            let code = key
-                .checked_sub(1)
-                .and_then(|index| crate::codes::Code::ALL.get(usize::try_from(index).ok()?));
-            let (decision, reason) = code.map_or(("permit", "ok"), |code| ("refuse", code.as_str()));
+            let decided = Decided::of_number(key);
+            let (decision, reason) = (decided.as_str(), decided.reason());
             writeln!(
                 decisions,
                 r#"doorward_access_decisions_total{{route="{route}",decision="{decision}",reason="{reason}"}} {count}"#
@@ -276,7 +327,6 @@ pub(super) fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codes::Code;
 
     #[test]
     fn what_workers_counted_apart_is_summed() {
@@ -289,8 +339,9 @@ mod tests {
             StatusCode::IM_A_TEAPOT,
             Duration::from_secs(60),
         );
-        series.decision(0, None);
-        series.decision(1, Some(Code::InvalidToken));
+        series.decision(0, Decided::Permit);
+        series.decision(1, Decided::Refuse(Code::InvalidToken));
+        series.decision(1, Decided::WouldRefuse(Code::InvalidToken));
         let (mut requests, mut durations, mut decisions) = (String::new(), String::new(), String::new());
         series.render(&mut requests, &mut durations, &mut decisions);
         assert!(
@@ -300,6 +351,10 @@ mod tests {
         assert!(requests.contains(r#"method="OTHER",status="418"} 1"#), "{requests}");
         assert!(
             decisions.contains(r#"decision="refuse",reason="invalid_token"} 1"#),
+            "{decisions}"
+        );
+        assert!(
+            decisions.contains(r#"decision="would_refuse",reason="invalid_token"} 1"#),
             "{decisions}"
         );
         assert!(

@@ -11,7 +11,11 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::principal::{SessionId, UserId};
 use crate::store::*;
+use ending::end;
+mod ending;
 mod lives;
+mod outbox;
+mod tickets;
 
 /// Something that happens in between.
 pub(crate) type Step = Box<dyn FnOnce(&mut State) + Send>;
@@ -52,6 +56,7 @@ impl Fake {
             email: None,
             email_verified: false,
             grants: Vec::new(),
+            cut_at: None,
         };
         state.users.insert(id, (user, name_key(username)));
         id
@@ -76,19 +81,6 @@ impl Fake {
     }
 }
 
-fn end(state: &mut State, now: i64, which: impl Fn(&Session) -> bool) -> bool {
-    let mut some = false;
-    for session in state
-        .sessions
-        .values_mut()
-        .filter(|session| which(session) && session.revoked_at.is_none())
-    {
-        session.revoked_at = Some(now);
-        some = true;
-    }
-    some
-}
-
 impl Users for Fake {
     fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
         self.answer(move |state| {
@@ -102,6 +94,9 @@ impl Users for Fake {
     }
     fn user(&self, id: UserId) -> Answer<'_, Option<User>> {
         self.answer(move |state| state.users.get(&id).map(|(user, _)| user.clone()))
+    }
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
+        self.user(id)
     }
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>> {
         self.answer(move |state| {
@@ -133,6 +128,7 @@ impl Users for Fake {
                 email: new.email,
                 email_verified: new.email_verified,
                 grants: new.grants,
+                cut_at: None,
             };
             state.users.insert(id, (user.clone(), new.name_key));
             Created::New(user)
@@ -365,37 +361,6 @@ impl ApiKeys for Fake {
                 true
             }
             _ => false,
-        })
-    }
-}
-
-impl Tickets for Fake {
-    fn add_ticket(&self, ticket: Ticket) -> Answer<'_, ()> {
-        self.answer(move |state| {
-            state.tickets.insert(ticket.hash, ticket);
-        })
-    }
-    fn take_ticket(&self, hash: [u8; 32], now: i64) -> Answer<'_, Option<(Ticket, User)>> {
-        self.answer(move |state| {
-            let ticket = state.tickets.remove(&hash)?;
-            let ended = |id| {
-                state
-                    .sessions
-                    .get(&id)
-                    .is_none_or(|session| session.revoked_at.is_some())
-            };
-            if ticket.expires_at <= now || ticket.not_after <= now || ticket.session.is_some_and(ended) {
-                return None;
-            }
-            let user = state.users.get(&ticket.user).map(|(user, _)| user.clone());
-            user.filter(|user| user.active).map(|user| (ticket, user))
-        })
-    }
-    fn forget_tickets(&self, now: i64) -> Answer<'_, u64> {
-        self.answer(move |state| {
-            let had = state.tickets.len();
-            state.tickets.retain(|_, ticket| ticket.expires_at > now);
-            u64::try_from(had - state.tickets.len()).unwrap()
         })
     }
 }

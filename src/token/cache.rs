@@ -19,7 +19,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::principal::Person;
-use crate::revocation::{Revocations, Standing};
+use crate::revocation::Revocations;
 
 use super::verify::{Verified, Verifier};
 use super::{Error, Kind};
@@ -81,8 +81,7 @@ struct Entry<T> {
     hash: u64,
     token: Box<[u8]>,
     verified: Verified,
-    /// `None`: ended.
-    current: Option<Arc<Accepted<T>>>,
+    current: Result<Arc<Accepted<T>>, Error>,
     /// The revocations' generation that `current` was judged in.
     judged: u64,
     marked: bool,
@@ -127,11 +126,13 @@ impl<T> Cache<T> {
             // Expired, or the clock went back: verification finds the reason.
             self.remove(at);
         }
-        let answer = verifier.verify(token, now).and_then(|verified| {
-            let (entry, answer) = Entry::new(hash, token, verified, revocations, &prepare);
-            self.insert(entry);
-            answer
-        });
+        let answer = verifier
+            .verify_but(token, now, &|id| revocations.is_token_revoked(id))
+            .and_then(|verified| {
+                let (entry, answer) = Entry::new(hash, token, verified, revocations, &prepare);
+                self.insert(entry);
+                answer
+            });
         (Source::Miss, answer)
     }
 
@@ -181,11 +182,12 @@ impl<T> Cache<T> {
         let entry = self.entries.get_mut(at).ok_or(Error::Revoked)?;
         entry.marked = true;
         let generation = revocations.generation();
-        if entry.judged != generation {
+        // Whoever is not known is looked up by somebody: that raises no number.
+        if entry.judged != generation || matches!(entry.current, Err(Error::NotIdentified(_))) {
             entry.judge(revocations, prepare);
             entry.judged = generation;
         }
-        entry.current.clone().ok_or(Error::Revoked)
+        entry.current.clone()
     }
 
     fn insert(&mut self, entry: Entry<T>) {
@@ -253,28 +255,27 @@ impl<T> Entry<T> {
             hash,
             token: token.into(),
             verified,
-            current: None,
+            current: Err(Error::Revoked),
             judged,
             marked: false,
         };
         entry.judge(revocations, prepare);
-        let answer = entry.current.clone().ok_or(Error::Revoked);
+        let answer = entry.current.clone();
         (entry, answer)
     }
 
     /// Asks what became of the person; prepares anew only where name or roles are others than before.
     fn judge(&mut self, revocations: &Revocations, prepare: &impl Fn(&Person) -> T) {
-        let person = match revocations.verdict(&self.verified.person) {
-            Standing::Good => Arc::clone(&self.verified.person),
-            Standing::Changed(person) => person,
-            Standing::Ended => {
-                self.current = None;
+        let person = match self.verified.in_force(revocations) {
+            Ok(person) => person,
+            Err(error) => {
+                self.current = Err(error);
                 return;
             }
         };
-        if self.current.as_ref().is_none_or(|current| current.person != person) {
+        if !self.current.as_ref().is_ok_and(|current| current.person == person) {
             let prepared = prepare(&person);
-            self.current = Some(Arc::new(Accepted {
+            self.current = Ok(Arc::new(Accepted {
                 person,
                 kind: self.verified.kind,
                 prepared,

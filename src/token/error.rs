@@ -1,5 +1,8 @@
 //! Why a token is not good.
 
+use super::praetorian;
+use crate::principal::UserId;
+
 /// Why a token was refused. The texts are for logs and `doorward token inspect`; a client only learns `invalid_token`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -48,6 +51,12 @@ pub enum Error {
     /// Nobody can tell yet: the issuer's keys were never fetched, or may hold this one by now and cannot be fetched.
     #[error("the token's key (kid) is not among those that could be fetched from its issuer")]
     KeyNotFetched,
+    /// The token names its user by a key alone, and who that is is not known yet: the store must be asked.
+    #[error("the user of the token is not known yet")]
+    NotIdentified(UserId),
+    /// A token of the praetorian format, and what that library says about it.
+    #[error("{}: {}", .0.class(), .0.as_str())]
+    Praetorian(praetorian::Fault),
 }
 
 impl Error {
@@ -66,6 +75,8 @@ impl Error {
             Self::Revoked => "revoked",
             Self::NotReady => "not_ready",
             Self::KeyNotFetched => "not_fetched",
+            Self::NotIdentified(_) => "not_identified",
+            Self::Praetorian(fault) => fault.label(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::principal::{CredentialKind, Issuer, Person, Roles};
 use super::claims::{Claims, Numbers};
 use super::compact::{Compact, Header};
 use super::json::Json;
-use super::verify::check_window;
+use super::verify::{Named, check_window};
 use super::{
     Error, FetchedKeys, IssuerKeys, KeySource, Kind, LoadError, RoleMapping, TrustedIssuer, UserMapping, Verified,
 };
@@ -107,6 +107,7 @@ impl External {
             person: Arc::new(person),
             kind: Kind::Access,
             window,
+            named: Named::InFull,
         })
     }
 

@@ -17,6 +17,7 @@ mod fetched;
 mod inspect;
 mod issue;
 mod json;
+pub mod praetorian;
 mod refresh;
 mod settings;
 mod verify;
@@ -31,7 +32,7 @@ pub use inspect::{Inspection, inspect};
 pub use issue::{AccessToken, IssueError, Mint, Subject};
 pub use refresh::{Judgement, Minted, Presented, REPEAT_WINDOW, judge, mint, new_salt, repeat, rotate};
 pub use settings::{Algorithm, KeySource, RoleMapping, Settings, TrustedIssuer, UserMapping};
-pub use verify::{Verified, Verifier, Window, person_in_force};
+pub use verify::{Named, Verified, Verifier, Window, person_in_force};
 
 /// What a token is for. Each kind has a `typ` of its own, so that none passes for another (RFC 8725 section 3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub fn fuzz_token(data: &[u8]) -> Result<(), &'static str> {
         let _ = claims::Claims::parse(&parts.payload);
     }
     let _ = claims::Claims::parse(data);
+    praetorian::fuzz(data)?;
     if let Ok(text) = std::str::from_utf8(data)
         && let Some(presented) = Presented::parse(text)
         && presented.token().expose().as_str() != text

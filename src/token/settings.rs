@@ -9,6 +9,8 @@ pub use crate::keyring::Algorithm;
 use crate::keyring::{self, EncryptionKeys, Rules, Source};
 use crate::secret::Secret;
 
+use super::praetorian;
+
 /// `[tokens]`, with only valid values.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -40,12 +42,19 @@ pub struct Settings {
     pub cache: usize,
     /// Issuers whose tokens count beside ours.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Tokens of a server with flask-praetorian; `None`: they do not count.
+    pub praetorian: Option<praetorian::Settings>,
 }
 
 impl Settings {
     /// What of it is about our own keys.
     pub fn keys(&self) -> keyring::Settings {
+        let signs_elsewhere = self
+            .praetorian
+            .as_ref()
+            .is_some_and(|praetorian| praetorian.signing.is_some());
         let source = match (&self.secret, self.key_files.as_slice()) {
+            _ if signs_elsewhere => Source::Nowhere,
             (Some(secret), _) if self.algorithm == Algorithm::Hs256 => Source::Secret(secret.clone()),
             (_, []) => Source::Store,
             (_, files) => Source::Files(files.to_vec()),
@@ -57,11 +66,20 @@ impl Settings {
             rules: Rules {
                 algorithm: matches!(source, Source::Store).then_some(self.algorithm),
                 rotate_every: self.rotate_every.map(millis),
-                access_ttl: millis(self.access_ttl),
+                access_ttl: millis(self.longest_token()),
                 leeway: millis(self.leeway),
                 refresh_idle: millis(self.refresh_idle),
             },
             source,
+        }
+    }
+
+    /// How long a token that is issued now may concern anybody: a session's until it expires, one of the praetorian format
+    /// until it cannot be refreshed any more.
+    pub fn longest_token(&self) -> Duration {
+        match &self.praetorian {
+            Some(_) => self.refresh_ttl.max(self.access_ttl),
+            None => self.access_ttl,
         }
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use crate::keyring::KeyRing;
 use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId, UserId};
-use crate::revocation::{Revocations, Standing};
+use crate::revocation::{Identity, Revocations, Standing};
 
 use super::claims::{Claims, Numbers, peek_issuer};
 use super::compact::{Compact, Header};
 use super::external::External;
+use super::praetorian::{self, Fault, Praetorian};
 use super::{Error, FetchedKeys, IssuerKeys, Kind, LoadError, Settings};
 
 /// A token that was found good.
@@ -20,6 +21,17 @@ pub struct Verified {
     pub kind: Kind,
     /// When it counts.
     pub window: Window,
+    /// How it names its user.
+    pub named: Named,
+}
+
+/// How a token says who its user is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// With name and roles as they were when it was issued.
+    InFull,
+    /// By the key of a row: name and roles are to be looked up, and the person has none yet.
+    ById,
 }
 
 /// From when (Unix milliseconds, included) until when (excluded) something counts.
@@ -49,6 +61,7 @@ pub struct Verifier {
     max_length: usize,
     external: Vec<External>,
     fetched: FetchedKeys,
+    praetorian: Option<Praetorian>,
 }
 
 impl Verifier {
@@ -87,20 +100,45 @@ impl Verifier {
             max_length: settings.max_length,
             external,
             fetched: fetched.clone(),
+            praetorian: Praetorian::new(settings),
         };
         Ok((verifier, notes))
     }
 
     /// Verifies a token at `now` (Unix milliseconds).
     pub fn verify(&self, token: &[u8], now: i64) -> Result<Verified, Error> {
-        let token = Compact::parse(token, self.max_length)?;
-        let header = Header::parse(&token.header)?;
-        let issuer = peek_issuer(&token.payload)?;
+        self.verify_but(token, now, &|_| false)
+    }
+
+    /// The same, where tokens of the praetorian format may be blacklisted by their `jti`: that comes before most that may be
+    /// wrong with one.
+    pub fn verify_but(&self, token: &[u8], now: i64, blacklisted: &dyn Fn(&str) -> bool) -> Result<Verified, Error> {
+        let standard = || {
+            let token = Compact::parse(token, self.max_length)?;
+            let header = Header::parse(&token.header)?;
+            Ok::<_, Error>((peek_issuer(&token.payload)?, token, header))
+        };
+        let (issuer, token, header) = match (standard(), &self.praetorian) {
+            (Ok((issuer, token, header)), _) if self.knows(&issuer) => (issuer, token, header),
+            (_, Some(praetorian)) if praetorian.takes(token) => {
+                return verify_praetorian(praetorian, token, now, blacklisted);
+            }
+            (parsed, _) => parsed?,
+        };
         if issuer == self.issuer {
             return self.verify_ours(&token, &header, now);
         }
         let external = self.external.iter().find(|external| external.issuer() == issuer);
         external.ok_or(Error::UnknownIssuer)?.verify(&token, &header, now)
+    }
+
+    /// Tokens of the praetorian format, where they count.
+    pub fn praetorian(&self) -> Option<&Praetorian> {
+        self.praetorian.as_ref()
+    }
+
+    fn knows(&self, issuer: &str) -> bool {
+        issuer == self.issuer || self.external.iter().any(|known| known.issuer() == issuer)
     }
 
     /// Rises when what was verified before may be verified differently now. Read it before [`Verifier::verify`].
@@ -119,8 +157,11 @@ impl Verifier {
 
     /// Whether a token says that it is ours or a trusted issuer's, good or not. Nothing is verified.
     pub fn is_named_in(&self, token: &[u8]) -> bool {
-        let named = Compact::parse(token, self.max_length).and_then(|token| peek_issuer(&token.payload));
-        named.is_ok_and(|issuer| issuer == self.issuer || self.external.iter().any(|known| known.issuer() == issuer))
+        let Ok(token) = Compact::parse(token, self.max_length) else {
+            return false;
+        };
+        peek_issuer(&token.payload).is_ok_and(|issuer| self.knows(&issuer))
+            || (self.praetorian.is_some() && praetorian::is_one(&token.payload))
     }
 
     /// `iss` of our own tokens.
@@ -155,6 +196,7 @@ impl Verifier {
             person: Arc::new(person),
             kind: Kind::Access,
             window,
+            named: Named::InFull,
         })
     }
 
@@ -213,6 +255,42 @@ pub(super) fn check_window((from, until): (i64, i64), now: i64) -> Result<Window
     }
 }
 
+fn verify_praetorian(
+    praetorian: &Praetorian,
+    token: &[u8],
+    now: i64,
+    blacklisted: &dyn Fn(&str) -> bool,
+) -> Result<Verified, Error> {
+    let read = praetorian.read_access(token, now, blacklisted);
+    let (person, window) = read.map_err(Error::Praetorian)?;
+    Ok(Verified {
+        person: Arc::new(person),
+        kind: Kind::Access,
+        window,
+        named: Named::ById,
+    })
+}
+
+impl Verified {
+    /// The person with the name and roles that count now.
+    pub fn in_force(&self, revocations: &Revocations) -> Result<Arc<Person>, Error> {
+        match self.named {
+            Named::InFull => match revocations.verdict(&self.person) {
+                Standing::Good => Ok(Arc::clone(&self.person)),
+                Standing::Changed(person) => Ok(person),
+                Standing::Ended => Err(Error::Revoked),
+            },
+            Named::ById => match revocations.identify(&self.person) {
+                Identity::Known(person) => Ok(person),
+                Identity::Unknown(user) => Err(Error::NotIdentified(user)),
+                Identity::TokenRevoked => Err(Error::Praetorian(Fault::Blacklisted)),
+                Identity::Revoked => Err(Error::Praetorian(Fault::Revoked)),
+                Identity::Gone => Err(Error::Praetorian(Fault::UnknownId)),
+            },
+        }
+    }
+}
+
 /// Who shows this token, with the name and roles that count now: verification and standing without any memory.
 pub fn person_in_force(
     verifier: &Verifier,
@@ -220,10 +298,6 @@ pub fn person_in_force(
     token: &[u8],
     now: i64,
 ) -> Result<Arc<Person>, Error> {
-    let verified = verifier.verify(token, now)?;
-    match revocations.verdict(&verified.person) {
-        Standing::Good => Ok(verified.person),
-        Standing::Changed(person) => Ok(person),
-        Standing::Ended => Err(Error::Revoked),
-    }
+    let verified = verifier.verify_but(token, now, &|id| revocations.is_token_revoked(id))?;
+    verified.in_force(revocations)
 }

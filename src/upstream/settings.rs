@@ -1,5 +1,6 @@
 //! `[[upstreams]]`, with only valid values.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,4 +91,20 @@ pub enum Place {
     },
     /// A Unix socket (HTTP/1.1).
     Unix(PathBuf),
+}
+
+impl fmt::Display for Server {
+    /// As a configuration has it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.protocol {
+            Protocol::Http => "http",
+            Protocol::Https => "https",
+            Protocol::H2c => "h2c",
+        };
+        match &self.place {
+            Place::Tcp { host, port } if host.contains(':') => write!(formatter, "{scheme}://[{host}]:{port}"),
+            Place::Tcp { host, port } => write!(formatter, "{scheme}://{host}:{port}"),
+            Place::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
 }

@@ -12,11 +12,14 @@
 mod accounts;
 mod attack;
 mod cli;
+mod compat;
 mod consumers;
 mod documents;
+mod explain;
 mod forward;
 mod harness;
 mod hostile;
+mod mail;
 mod path;
 mod probe;
 mod replicas;

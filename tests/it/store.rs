@@ -30,8 +30,15 @@ macro_rules! on_both {
 }
 
 mod imports;
+mod mail;
 mod on_postgres;
 mod on_sqlite;
+
+use mail::{
+    a_mail_is_taken_up_by_one_and_by_another_after_the_lease, a_new_password_by_code_or_token,
+    an_account_waits_for_its_code, mails_are_limited_by_address_and_by_client,
+    who_never_confirms_is_forgotten_and_leaves_nothing,
+};
 
 const NOW: i64 = 1_800_000_000_000;
 const HOUR: i64 = 3_600_000;
@@ -110,6 +117,12 @@ impl Bench {
     }
 
     /// What came since, without its times.
+    /// What the feed tells of a user as the row is now.
+    async fn told(&self, user: UserId) -> Change {
+        let state = self.store.user(user).await.unwrap().map(Box::new);
+        Change::User { user, state, until: 0 }
+    }
+
     async fn since(&self, horizon: Horizon) -> Vec<Change> {
         let mut changes = self.store.changes_since(horizon, NOW).await.unwrap().0;
         for change in &mut changes {
@@ -219,6 +232,11 @@ on_both!(
     twenty_keys_at_once_keep_to_the_limit,
     what_streams_stand_on_is_told_while_it_lives,
     a_ticket_is_good_once,
+    a_mail_is_taken_up_by_one_and_by_another_after_the_lease,
+    mails_are_limited_by_address_and_by_client,
+    an_account_waits_for_its_code,
+    a_new_password_by_code_or_token,
+    who_never_confirms_is_forgotten_and_leaves_nothing,
     a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,
     ten_replicas_agree_on_one_key,
@@ -227,6 +245,7 @@ on_both!(
     hashes_are_sampled_from_all_over_the_table,
     the_feed_tells_the_end_of_a_session_once,
     plain_sql_counts,
+    tokens_without_a_session_are_cut_for_good,
     a_password_change_ends_the_other_sessions,
     an_upgraded_hash_is_no_change,
     grants_are_told,
@@ -913,13 +932,12 @@ async fn plain_sql_counts(postgres: bool) {
     let hers = bench.session(alice, 1).await;
     let horizon = bench.horizon().await;
     bench.sql("UPDATE users SET password = 'new' WHERE username = 'alice2'");
-    assert_eq!(
-        bench.since(horizon).await,
-        [Change::SessionEnded {
-            session: hers,
-            until: 0
-        }]
-    );
+    let cut = Change::SessionEnded {
+        session: hers,
+        until: 0,
+    };
+    let told = bench.told(alice).await;
+    assert_eq!(bench.since(horizon).await, [cut, told]);
 
     let his = bench.session(bob, 2).await;
     let horizon = bench.horizon().await;
@@ -939,6 +957,53 @@ async fn plain_sql_counts(postgres: bool) {
     assert_eq!(bench.since(horizon).await, [], "nothing changed");
 }
 
+async fn tokens_without_a_session_are_cut_for_good(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let alice = bench.user("alice").await;
+    let cut_at = async || bench.store.user_settled(alice).await.unwrap().unwrap().cut_at;
+    bench.sql("UPDATE users SET roles = 'x'");
+    assert_eq!(cut_at().await, None, "nothing happened that ends them");
+    assert!(bench.store.upgrade_hash(alice, "hash", "better").await.unwrap());
+    assert_eq!(cut_at().await, None, "the same password");
+    bench.sql("UPDATE users SET is_active = false");
+    let first = cut_at().await.unwrap();
+    bench.sql("UPDATE users SET is_active = true");
+    assert_eq!(cut_at().await, Some(first), "whoever comes back");
+    bench.sql("UPDATE users SET password = 'new'");
+    let second = cut_at().await.unwrap();
+    assert!(second >= first, "{second} {first}");
+    // Somebody else gets the id.
+    bench.sql("DELETE FROM users");
+    let again = format!(
+        "INSERT INTO users (id, username, password) VALUES ({}, 'bob', 'h')",
+        alice.0
+    );
+    bench.sql(&again);
+    let third = cut_at().await.unwrap();
+    assert!(third >= second, "{third} {second}");
+    if postgres {
+        bench.sql("TRUNCATE users; DELETE FROM gateway_cuts");
+        bench.sql(&again);
+        assert!(cut_at().await.unwrap() >= third);
+    } else {
+        bench.sql("DELETE FROM gateway_cuts");
+        bench.sql(&again.replace("INSERT", "INSERT OR REPLACE"));
+        assert!(cut_at().await.unwrap() >= third);
+    }
+    let horizon = bench.horizon().await;
+    bench.sql("INSERT INTO gateway_changes (kind, subject, at, until) VALUES ('token', 'j', 1, 9000000000000)");
+    let banned = |id: &str| Change::Banned {
+        ban: Ban::of_ours(id),
+        at: 1,
+        until: 0,
+    };
+    assert_eq!(bench.since(horizon).await, [banned("j")]);
+    bench.store.ban(&Ban::of_ours("k"), 1, NOW * 2).await.unwrap();
+    let (mut told, _) = bench.store.all_changes(NOW).await.unwrap();
+    told.retain(|change| matches!(change, Change::Banned { .. }));
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
 async fn a_password_change_ends_the_other_sessions(postgres: bool) {
     let bench = Bench::new(postgres).await;
     let user = bench.user("alice").await;
@@ -954,12 +1019,16 @@ async fn a_password_change_ends_the_other_sessions(postgres: bool) {
     };
     let changed = bench.store.change_user(user, change, NOW).await.unwrap().unwrap();
     assert_eq!(changed.password, "new");
+    let ended = Change::SessionEnded {
+        session: other,
+        until: 0,
+    };
+    let told = bench.told(user).await;
+    assert_eq!(bench.since(horizon).await, [ended, told]);
     assert_eq!(
-        bench.since(horizon).await,
-        [Change::SessionEnded {
-            session: other,
-            until: 0
-        }]
+        changed.cut_at,
+        Some(NOW),
+        "what has no session ends, whatever session stays"
     );
     let living = bench.store.sessions_of(user, NOW).await.unwrap();
     assert_eq!(living.iter().map(|session| session.id).collect::<Vec<_>>(), [keep]);
@@ -992,7 +1061,7 @@ async fn an_upgraded_hash_is_no_change(postgres: bool) {
     assert_eq!(bench.store.sessions_of(user, NOW).await.unwrap().len(), 1);
     // The same hash by another hand is a change.
     bench.sql("UPDATE users SET password = 'best'");
-    assert_eq!(bench.since(horizon).await.len(), 1);
+    assert_eq!(bench.since(horizon).await.len(), 2);
 }
 
 async fn grants_are_told(postgres: bool) {
@@ -1092,10 +1161,13 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == 2 && !migrated.took_over));
-    assert_eq!(place.sql("SELECT version FROM gateway_schema ORDER BY version"), "1\n2");
+    assert!(migrated.iter().all(|migrated| migrated.to == 4 && !migrated.took_over));
+    assert_eq!(
+        place.sql("SELECT version FROM gateway_schema ORDER BY version"),
+        "1\n2\n3\n4"
+    );
     let store = open(&settings(location)).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 2);
+    assert_eq!(store.schema_version().await.unwrap(), 4);
     store.ping().await.unwrap();
 }
 

@@ -13,7 +13,9 @@
 )]
 
 pub mod certificates;
+pub mod chromium;
 pub mod client;
+pub mod flask;
 pub mod gateway;
 pub mod h2fields;
 pub mod h2raw;
@@ -27,6 +29,7 @@ pub mod process;
 pub mod raw;
 pub mod relay;
 pub mod reply;
+pub mod smtp;
 pub mod upstream;
 pub mod upstream_h2c;
 pub mod venv;

@@ -77,6 +77,10 @@ def check_questions(server, material):
 
     url = f"https://localhost:{server.port}"
     good = material.token("ES256")
+    # It listens before it has read its store, and refuses every token until then.
+    until = time.monotonic() + 10
+    while question(server, f"{url}/es256/1k", good)[0] != 200 and time.monotonic() < until:
+        time.sleep(0.05)
     for what, token, path, wanted in (
         ("an open path", None, "/open/1k", 200),
         ("no token", None, "/es256/1k", 401),

@@ -8,6 +8,7 @@ mod login;
 mod own;
 mod refresh;
 mod registration;
+mod stateless;
 
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -78,6 +79,7 @@ fn tokens() -> token::Settings {
         max_length: 8192,
         cache: 100,
         trusted_issuers: Vec::new(),
+        praetorian: None,
     }
 }
 
@@ -121,6 +123,7 @@ fn bench_over(store: Arc<dyn Store>, wish: Wish) -> Bench {
         settings: settings(wish.registration),
         throttle: wish.throttle,
         tokens: tokens(),
+        mailing: None,
     });
     let (verifier, _) = Verifier::new(&tokens(), keys.clone(), ADMIN).unwrap();
     Bench {

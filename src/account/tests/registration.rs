@@ -33,7 +33,7 @@ fn a_registration_makes_a_row_and_logs_in() {
             (Some("alice@example.org"), 0)
         );
         bench.login("Alice", PASSWORD).await.unwrap();
-        bench.refresh(&tokens.refresh_token).await.unwrap();
+        bench.refresh(tokens.refresh_token.as_ref().unwrap()).await.unwrap();
     });
 }
 

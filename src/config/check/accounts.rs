@@ -11,11 +11,10 @@ use crate::{account, password, throttle};
 /// `[accounts]`.
 pub fn accounts(accounts: &file::Accounts, admin_role: &str, report: &mut Report<'_>) -> Option<account::Settings> {
     let key = KeyPath::of("accounts");
-    // "verify_email" is refused by the table of what comes later, with a better reason.
     let words = [
         ("closed", account::Registration::Closed),
         ("open", account::Registration::Open),
-        ("verify_email", account::Registration::Closed),
+        ("verify_email", account::Registration::VerifyEmail),
     ];
     let registration = report.choose(&key.key("registration"), &accounts.registration, &words);
     let place = key.key("default_roles");
@@ -36,8 +35,30 @@ pub fn accounts(accounts: &file::Accounts, admin_role: &str, report: &mut Report
     })
 }
 
+/// Who is to confirm an address must get a mail.
+pub fn registration(accounts: &file::Accounts, mail: &file::Mail, report: &mut Report<'_>) {
+    if accounts.registration != "verify_email" {
+        return;
+    }
+    for (key, missing) in [("mail.url", mail.url.is_empty()), ("mail.from", mail.from.is_empty())] {
+        let key = KeyPath::of(key);
+        if missing && !report.failed(&key) {
+            let hint = "accounts.registration = \"verify_email\" sends a mail to whoever registers";
+            report.error(Fault::at(&key, "a value, as addresses are to be confirmed").hint(hint));
+        }
+    }
+}
+
 /// `[passwords]`.
-pub fn passwords(passwords: &file::Passwords, cores: usize, report: &mut Report<'_>) -> Option<password::Settings> {
+///
+/// Beside a Flask server (`flask`) new hashes are of the kind it makes itself, unless better ones are asked for: it reads
+/// both.
+pub fn passwords(
+    passwords: &file::Passwords,
+    flask: bool,
+    cores: usize,
+    report: &mut Report<'_>,
+) -> Option<password::Settings> {
     let key = KeyPath::of("passwords");
     let max_concurrent = field::number(report, &key.key("max_concurrent"), passwords.max_concurrent, 0..=1024);
     let queue = field::number(report, &key.key("queue"), passwords.queue, 1..=1_000_000);
@@ -68,6 +89,11 @@ pub fn passwords(passwords: &file::Passwords, cores: usize, report: &mut Report<
         queue: NonZeroUsize::new(queue?)?,
         min_length: min_length?,
         upgrade: passwords.upgrade,
+        scheme: match flask && !passwords.upgrade {
+            true => password::Scheme::PraetorianPbkdf2,
+            false => password::Scheme::default(),
+        },
+        only_praetorian: flask,
     })
 }
 

@@ -5,15 +5,16 @@ use http::{HeaderName, HeaderValue};
 use super::field;
 use super::headers::{look, reserved};
 use crate::admission::Route;
-use crate::answer::cors;
+use crate::answer::{Dialect, cors};
 use crate::authz::Access;
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
 use crate::{endpoint, identity, session};
 
-/// `[cors]`.
-pub fn cors(cors: &file::Cors, report: &mut Report<'_>) -> Option<cors::Settings> {
+/// `[cors]`. In the place of a Flask server, "*" means what it means to Flask-Cors, and how long browsers may keep a preflight
+/// is told only where somebody set it.
+pub fn cors(cors: &file::Cors, dialect: Dialect, report: &mut Report<'_>) -> Option<cors::Settings> {
     let key = KeyPath::of("cors");
     let allowed_methods = field::methods(report, &key.key("allowed_methods"), &cors.allowed_methods);
     let place = key.key("allowed_origins");
@@ -28,16 +29,20 @@ pub fn cors(cors: &file::Cors, report: &mut Report<'_>) -> Option<cors::Settings
                     .hint("name the origins that may send credentials"),
             );
         }
-        Some(cors::Origins::Any)
+        Some(match dialect {
+            Dialect::Standard => cors::Origins::Any,
+            Dialect::Flask => cors::Origins::Echoed,
+        })
     } else {
         let origins = &cors.allowed_origins;
         field::each(origins, |index, text| origin(report, &place.index(index), text)).map(cors::Origins::Listed)
     };
+    let told = dialect == Dialect::Standard || report.layers().value(&key.key("max_age")).is_some();
     Some(cors::Settings {
         allowed_origins: origins?,
         allowed_methods: allowed_methods?,
         allow_credentials: cors.allow_credentials,
-        max_age: cors.max_age.0,
+        max_age: told.then_some(cors.max_age.0),
     })
 }
 

@@ -1,6 +1,7 @@
 //! `[endpoints]`: where the gateway's own URLs are. Which there are, the table of endpoints says itself.
 
 use super::field;
+use crate::answer::Dialect;
 use crate::authz::Rule;
 use crate::config::file;
 use crate::config::key::KeyPath;
@@ -8,7 +9,7 @@ use crate::config::report::{Fault, Report};
 use crate::endpoint::{Endpoints, Settings};
 
 /// `[endpoints]`.
-pub fn endpoints(endpoints: &file::Endpoints, report: &mut Report<'_>) -> Option<Settings> {
+pub fn endpoints(endpoints: &file::Endpoints, dialect: Dialect, report: &mut Report<'_>) -> Option<Settings> {
     let key = KeyPath::of("endpoints");
     let hosts = key.key("hosts");
     let hosts = field::each(&endpoints.hosts, |index, host| {
@@ -21,6 +22,7 @@ pub fn endpoints(endpoints: &file::Endpoints, report: &mut Report<'_>) -> Option
         api: api?,
         pages: pages?,
         well_known: endpoints.well_known,
+        dialect,
     };
     if let Some(path) = overlap(&settings) {
         let fault = Fault::at(&key.key("pages"), "a prefix whose URLs are not those of endpoints.api");
@@ -38,6 +40,7 @@ fn overlap(settings: &Settings) -> Option<String> {
             pages: settings.pages.clone().filter(|_| !api),
             well_known: false,
             hosts: Vec::new(),
+            dialect: settings.dialect,
         })
     };
     let holds = |one: &Own, other: &Own| match one.prefix {

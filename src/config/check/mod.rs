@@ -5,6 +5,7 @@
 
 mod accounts;
 mod answers;
+mod compat;
 mod conflicts;
 mod endpoints;
 mod field;
@@ -13,6 +14,8 @@ mod headers;
 mod issuers;
 mod keys;
 mod listeners;
+mod mail;
+mod policy_tests;
 mod routes;
 mod store;
 mod tls;
@@ -26,13 +29,15 @@ use std::thread;
 use super::file::{self, Shape};
 use super::key::KeyPath;
 use super::report::{Fault, Report};
-use super::{Config, Limits};
+use super::{Compat, Config, Limits};
+use crate::answer::Dialect;
 use crate::net::{Network, Networks};
 use crate::registry::Deadlines;
 use crate::{telemetry, wire};
 
 /// Checks everything. `data_dir` is what the command line says.
 pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) -> Option<Config> {
+    let shape = &compat::with_its_defaults(shape, report);
     let data_dir = data_dir_of(shape, data_dir, report);
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let workers = field::number(report, &KeyPath::of("workers"), shape.workers, 0..=1024);
@@ -42,7 +47,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let public = listeners.as_deref().is_some_and(listeners::are_public);
     let tls = tls::tls(&shape.tls, &data_dir, listeners.as_deref().unwrap_or_default(), report);
     let store = store::store(&shape.store, &data_dir, report);
-    let endpoints = endpoints::endpoints(&shape.endpoints, report);
+    let endpoints = endpoints::endpoints(&shape.endpoints, dialect(shape), report);
     let hosts = endpoints
         .as_ref()
         .map(|endpoints| endpoints.hosts.as_slice())
@@ -54,12 +59,23 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
             public,
             admin_role: &shape.admin.role,
         },
+        &shape.compat,
+        report,
+    );
+    let mail = mail::mail(
+        &shape.mail,
+        mail::Surroundings {
+            host: hosts.first().map(String::as_str),
+            issuer: tokens.as_ref().map(|tokens| tokens.issuer.as_str()),
+            pages: endpoints.as_ref().and_then(|endpoints| endpoints.pages.as_deref()),
+        },
         report,
     );
     let accounts = accounts::accounts(&shape.accounts, &shape.admin.role, report);
-    let passwords = accounts::passwords(&shape.passwords, cores, report);
+    accounts::registration(&shape.accounts, &shape.mail, report);
+    let passwords = accounts::passwords(&shape.passwords, shape.compat.flask_praetorian, cores, report);
     let throttle = accounts::throttle(&shape.throttle, report);
-    let cors = answers::cors(&shape.cors, report);
+    let cors = answers::cors(&shape.cors, dialect(shape), report);
     let cookies = answers::cookies(&shape.cookies, report);
     let forward_auth = forward_auth::forward_auth(&shape.forward_auth, report);
     let identity = answers::identity(&shape.identity_headers, report);
@@ -68,6 +84,7 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
     let limits = limits(&shape.limits, report);
     let upstreams = upstreams::upstreams(&shape.upstreams, report);
     let routes = routes::routes(shape, identity.as_ref(), endpoints.as_ref(), report);
+    let policy_tests = policy_tests::policy_tests(shape, report);
     if let (Some(cookies), Some(endpoints)) = (&cookies, &endpoints) {
         answers::reach_of_cookies(cookies, endpoints, routes.as_deref().unwrap_or_default(), report);
     }
@@ -90,9 +107,13 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         tls: tls?,
         store: store?,
         tokens: tokens?,
+        compat: Compat {
+            flask: shape.compat.flask_praetorian,
+        },
         endpoints: endpoints?,
         accounts: accounts?,
         passwords: passwords?,
+        mail: mail?,
         throttle: throttle?,
         cors: cors?,
         cookies: cookies?,
@@ -103,7 +124,16 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         limits: limits?,
         upstreams: upstreams?,
         routes: routes?,
+        policy_tests: policy_tests?,
     })
+}
+
+/// How the gateway's own answers look.
+fn dialect(shape: &Shape) -> Dialect {
+    match shape.compat.flask_praetorian {
+        true => Dialect::Flask,
+        false => Dialect::Standard,
+    }
 }
 
 /// The data folder. It starts from the working directory wherever it is set, so that writing the default down changes

@@ -114,6 +114,13 @@ fn route(
         Side::Response,
         report,
     );
+    if raw.shadow {
+        let fault = Fault::at(
+            &key.key("shadow"),
+            "this route is not enforced: what it refuses is counted and goes on",
+        );
+        report.warn(fault.hint("take it out when the figures say what you expect"));
+    }
     let max_body = max_body(raw, key, report);
     let rate_limit = rate_limit(raw, key, report);
     let preflights = [("pass", Preflight::Pass), ("answer", Preflight::Answer)];
@@ -147,6 +154,7 @@ fn route(
         preflight: preflight?,
         cross_site_allowed: cross_site_allowed?,
         refuse_ambiguous: refuse_ambiguous?,
+        shadow: raw.shadow,
     })
 }
 
@@ -220,11 +228,12 @@ fn upstream(
     let place = key.key("upstream");
     let known = around.upstreams.contains(&raw.upstream.as_str());
     if raw.upstream.is_empty() {
-        if raw.access == "deny" {
-            return Some(None);
-        }
-        report
-            .error(Fault::at(&place, "the name of an upstream").hint("only a route with access = \"deny\" needs none"));
+        let hint = match (raw.access.as_str(), raw.shadow) {
+            ("deny", false) => return Some(None),
+            ("deny", true) => "what a shadow route would refuse goes on, and has to go somewhere",
+            _ => "only a route with access = \"deny\" needs none",
+        };
+        report.error(Fault::at(&place, "the name of an upstream").hint(hint));
         return None;
     }
     if !known {

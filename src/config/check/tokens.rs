@@ -1,6 +1,6 @@
 //! `[tokens]`.
 
-use super::{field, issuers, keys};
+use super::{compat, field, issuers, keys};
 use crate::config::file;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report};
@@ -22,11 +22,18 @@ pub struct Surroundings<'a> {
 }
 
 /// `[tokens]`.
-pub fn tokens(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Report<'_>) -> Option<Settings> {
+pub fn tokens(
+    tokens: &file::Tokens,
+    around: Surroundings<'_>,
+    compat: &file::Compat,
+    report: &mut Report<'_>,
+) -> Option<Settings> {
     let key = KeyPath::of("tokens");
     let issuer = issuer(tokens, around, report);
     let algorithm = report.choose(&key.key("algorithm"), &tokens.algorithm, &ALGORITHMS);
     let secret = secret(tokens, algorithm, report);
+    let own = secret.as_ref().and_then(Option::as_ref);
+    let praetorian = compat::praetorian(compat, tokens, algorithm, own, report);
     let keys = keys::keys(tokens, algorithm, report);
     let lives = lives(tokens, report);
     // Less than a signature's worth holds no token; more is not carried by a header section.
@@ -54,6 +61,7 @@ pub fn tokens(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Repo
         max_length: max_length?,
         cache: cache?,
         trusted_issuers: trusted?,
+        praetorian: praetorian?,
     })
 }
 
@@ -73,7 +81,8 @@ fn issuer(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Report<'
     if let Some(host) = around.hosts.first() {
         return Some(format!("https://{host}"));
     }
-    if around.public && !report.failed(&KeyPath::of("endpoints.hosts")) {
+    // Tokens of the other format name no issuer.
+    if around.public && tokens.format == "standard" && !report.failed(&KeyPath::of("endpoints.hosts")) {
         report.warn(
             Fault::at(&key, "tokens will say \"https://localhost:8443\" as their issuer").hint(
                 "set tokens.issuer or endpoints.hosts to what clients call the gateway, the same on all replicas",
@@ -90,6 +99,8 @@ fn secret(
 ) -> Option<Option<Secret<Vec<u8>>>> {
     let key = KeyPath::of("tokens.secret_file");
     match (algorithm?, tokens.secret_file.is_empty()) {
+        // What signs is looked for in [compat] too.
+        (Algorithm::Hs256, true) if tokens.format != "standard" => Some(None),
         (Algorithm::Hs256, true) => {
             report.error(Fault::at(
                 &key,

@@ -202,6 +202,9 @@ table! {
         confirmation_url: String = unset(),
         reset_url: String = unset(),
         templates: String = unset(),
+        timeout: Span = Span::seconds(20),
+        retry: Span = Span::seconds(30),
+        give_up: Span = Span::seconds(86_400),
     }
 }
 

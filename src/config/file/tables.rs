@@ -130,8 +130,10 @@ table! {
     /// `[[policy_tests]]`
     PolicyTest {
         request: String = unset(),
-        roles: Texts = vec![],
+        roles: Option<Texts> = None,
         anonymous: bool = false,
+        client: String = unset(),
+        client_certificate: bool = false,
         expect: String = unset(),
     }
 }

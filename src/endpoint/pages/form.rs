@@ -13,8 +13,11 @@ use crate::problem::Problem;
 use crate::secret::Secret;
 
 /// The fields there are; others are ignored.
+#[derive(Default)]
 pub(super) struct Form {
     pub(super) username: Option<String>,
+    pub(super) email: Option<String>,
+    pub(super) token: Option<Secret<String>>,
     pub(super) password: Option<Secret<String>>,
     pub(super) rd: Option<String>,
 }
@@ -36,15 +39,13 @@ pub(super) fn one(query: Option<&str>, name: &str) -> Option<String> {
 }
 
 fn parse(body: &[u8]) -> Result<Form, Problem> {
-    let mut form = Form {
-        username: None,
-        password: None,
-        rd: None,
-    };
+    let mut form = Form::default();
     for (key, value) in form_urlencoded::parse(body) {
         let twice = match &*key {
             "username" => form.username.replace(value.into_owned()).is_some(),
             "password" => form.password.replace(Secret::new(value.into_owned())).is_some(),
+            "email" => form.email.replace(value.into_owned()).is_some(),
+            "token" => form.token.replace(Secret::new(value.into_owned())).is_some(),
             "rd" => form.rd.replace(value.into_owned()).is_some(),
             _ => false,
         };

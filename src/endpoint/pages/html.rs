@@ -24,6 +24,8 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=63072000");
 #[template(path = "pages/login.html")]
 pub(super) struct Login<'a> {
     pub(super) pages: &'a str,
+    pub(super) registers: bool,
+    pub(super) sends_mail: bool,
     pub(super) rd: Option<&'a str>,
     pub(super) message: Option<&'a str>,
 }

@@ -1,7 +1,8 @@
-//! Pages for people: home, login, logout. They work without a script and show nothing that a client sent.
+//! Pages for people: home, login, logout, registration, and what goes by mail. They work without a script and show nothing that a client sent.
 
 mod form;
 mod html;
+mod mail;
 mod places;
 mod sign_in;
 
@@ -13,7 +14,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use http_body::Body;
 
-use crate::account::Browser;
+use crate::account::{Browser, Registration};
 use crate::answer::{self, Answer};
 use crate::authn::{Counts, Proof};
 use crate::authz::Access;
@@ -27,6 +28,7 @@ use super::{Asked, Services, refusal};
 
 use form::Form;
 use html::{Home, Login, Logout, Notice};
+use mail::Step;
 
 pub use places::{Landing, Places, Wanted, lies_below};
 
@@ -46,12 +48,14 @@ pub(super) enum Page {
     Login,
     LogoutForm,
     Logout,
+    Show(Step),
+    Send(Step),
     Style,
 }
 
 /// Each with its place below the prefix, and who may have it. The login has no use for an earlier session and needs none to
 /// be told from a dead one; the rest works without one, too.
-pub(super) fn rows() -> [(Page, &'static str, Method, Access); 7] {
+pub(super) fn rows() -> [(Page, &'static str, Method, Access); 15] {
     [
         (Page::HomeWithoutSlash, "", Method::GET, Access::Public),
         (Page::Home, "/", Method::GET, Access::Optional),
@@ -59,6 +63,14 @@ pub(super) fn rows() -> [(Page, &'static str, Method, Access); 7] {
         (Page::Login, "/login", Method::POST, Access::Public),
         (Page::LogoutForm, "/logout", Method::GET, Access::Public),
         (Page::Logout, "/logout", Method::POST, Access::Optional),
+        (Page::Show(Step::Register), "/register", Method::GET, Access::Public),
+        (Page::Send(Step::Register), "/register", Method::POST, Access::Public),
+        (Page::Show(Step::Confirm), "/confirm", Method::GET, Access::Public),
+        (Page::Send(Step::Confirm), "/confirm", Method::POST, Access::Public),
+        (Page::Show(Step::Forgot), "/forgot", Method::GET, Access::Public),
+        (Page::Send(Step::Forgot), "/forgot", Method::POST, Access::Public),
+        (Page::Show(Step::Reset), "/reset", Method::GET, Access::Public),
+        (Page::Send(Step::Reset), "/reset", Method::POST, Access::Public),
         (Page::Style, "/assets/style.css", Method::GET, Access::Public),
     ]
 }
@@ -80,10 +92,12 @@ where
     let mut answer = match page {
         Page::HomeWithoutSlash => go(StatusCode::PERMANENT_REDIRECT, &places.page(""))?,
         Page::Home => home(proof, places)?,
-        Page::LoginForm => login_form(&asked, places)?,
+        Page::LoginForm => login_form(&asked, services, places)?,
         Page::Login => login(asked, services, places).await?,
         Page::LogoutForm => logout_form(&asked, places)?,
         Page::Logout => logout(proof, asked, services, places).await?,
+        Page::Show(step) => mail::shown(step, &asked, services, places)?,
+        Page::Send(step) => mail::sent(step, asked, services, places).await?,
         Page::Style => html::style(),
     };
     if keeps_secure {
@@ -104,13 +118,15 @@ fn home(proof: Option<&Arc<Proof>>, places: &Places) -> Result<Answer, Problem> 
     html::page(&home, None)
 }
 
-fn login_form<B>(asked: &Asked<B>, places: &Places) -> Result<Answer, Problem> {
+fn login_form<B>(asked: &Asked<B>, services: &Services, places: &Places) -> Result<Answer, Problem> {
     if let Some(answer) = insecure(asked, places) {
         return answer;
     }
     let landing = form::one(asked.parts.uri.query(), "rd").and_then(|rd| places.landing(&rd));
     let login = Login {
         pages: places.prefix(),
+        registers: registers(services),
+        sends_mail: services.accounts.sends_mail(),
         rd: landing.as_ref().map(|landing| landing.location.as_str()),
         message: None,
     };
@@ -150,12 +166,18 @@ where
         Err(problem) => {
             let login = Login {
                 pages: places.prefix(),
+                registers: registers(services),
+                sends_mail: services.accounts.sends_mail(),
                 rd: landing.as_ref().map(|landing| landing.location.as_str()),
                 message: Some(&problem.detail),
             };
             html::told(&problem, &login, landing.as_ref())
         }
     }
+}
+
+fn registers(services: &Services) -> bool {
+    services.accounts.registration() != Registration::Closed
 }
 
 /// A login, to the cookie at its end.

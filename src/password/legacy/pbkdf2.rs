@@ -85,6 +85,11 @@ pub(in crate::password) struct Pbkdf2 {
 }
 
 impl Pbkdf2 {
+    /// Whether this is pbkdf2_sha512 as passlib writes it.
+    pub(in crate::password) fn is_praetorian(&self) -> bool {
+        self.writer == Writer::PasslibSha512
+    }
+
     /// Reads what follows the writer's prefix.
     pub(in crate::password) fn parse(writer: Writer, text: &str) -> Result<Self, Error> {
         let [rounds, salt, digest] = parts(text, '$')?;

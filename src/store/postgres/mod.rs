@@ -16,6 +16,8 @@ mod imports;
 mod keys;
 mod link;
 mod lives;
+mod outbox;
+mod redeem;
 mod sessions;
 mod throttle;
 mod tickets;
@@ -61,7 +63,9 @@ const TAKE_LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 /// A row of `users` as [`user`] reads it. Types are cast: the table may have been made by others.
 const SELECT_USER: &str = "SELECT u.id::bigint, u.username::text, u.password::text, u.roles::text, u.is_active, \
     u.email::text, u.email_verified, \
-    ARRAY(SELECT g.role FROM gateway_grants g WHERE g.user_id = u.id ORDER BY g.role) FROM users u";
+    ARRAY(SELECT g.role FROM gateway_grants g WHERE g.user_id = u.id ORDER BY g.role), \
+    GREATEST((SELECT c.at FROM gateway_cuts c WHERE c.user_id = u.id), \
+    (SELECT s.value FROM gateway_settings s WHERE s.name = 'all_cut_at')) FROM users u";
 
 fn user(row: &Row) -> Result<User, Error> {
     Ok(User {
@@ -73,6 +77,7 @@ fn user(row: &Row) -> Result<User, Error> {
         email: column(row, 5)?,
         email_verified: column(row, 6)?,
         grants: column(row, 7)?,
+        cut_at: column(row, 8)?,
     })
 }
 

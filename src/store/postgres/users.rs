@@ -12,7 +12,7 @@ use crate::store::{Answer, Created, Error, NewUser, User, UserChange, Users, nam
 /// Names whose keys are computed in one step.
 const KEYS_AT_ONCE: i64 = 1000;
 /// Steps a registration takes before it lets the others have their turn; `migrate` has taken them all before.
-const STEPS_PER_REGISTRATION: u32 = 5;
+pub(super) const STEPS_PER_REGISTRATION: u32 = 5;
 
 impl Users for Postgres {
     fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
@@ -40,6 +40,18 @@ impl Users for Postgres {
                 .first()
                 .map(user)
                 .transpose()
+        })
+    }
+
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
+        Box::pin(async move {
+            let work = self.link.begin().await?;
+            // Waits for whoever is changing the row; the statement after it sees what came of that.
+            work.query("SELECT 1 FROM users WHERE id = $1 FOR SHARE", &[(&id.0, Type::INT8)])
+                .await?;
+            let found = select(&work, id).await?;
+            work.commit().await?;
+            Ok(found)
         })
     }
 
@@ -191,7 +203,7 @@ impl Postgres {
 }
 
 /// One batch of [`Postgres::fill_some_keys`], under a lock that is held.
-async fn fill_keys(work: &Work<'_>) -> Result<bool, Failure> {
+pub(super) async fn fill_keys(work: &Work<'_>) -> Result<bool, Failure> {
     let sql = "SELECT id::bigint, username::text FROM users \
         WHERE name_key IS NULL AND username IS NOT NULL ORDER BY id LIMIT $1";
     let rows = work.query(sql, &[(&KEYS_AT_ONCE, Type::INT8)]).await?;
@@ -216,7 +228,7 @@ async fn fill_keys(work: &Work<'_>) -> Result<bool, Failure> {
     Ok(true)
 }
 
-async fn find_taken(work: &Work<'_>, new: &NewUser) -> Result<Option<Created>, Failure> {
+pub(super) async fn find_taken(work: &Work<'_>, new: &NewUser) -> Result<Option<Created>, Failure> {
     let sql = "SELECT id::bigint FROM users WHERE name_key = $1 OR username = $2 ORDER BY id LIMIT 1";
     let params: super::link::Params<'_> = &[(&new.name_key, Type::TEXT), (&new.username, Type::TEXT)];
     if let Some(row) = work.query(sql, params).await?.first() {
@@ -228,13 +240,13 @@ async fn find_taken(work: &Work<'_>, new: &NewUser) -> Result<Option<Created>, F
     }
 }
 
-async fn find_email(work: &Work<'_>, email: &str) -> Result<Option<UserId>, Failure> {
+pub(super) async fn find_email(work: &Work<'_>, email: &str) -> Result<Option<UserId>, Failure> {
     let sql = "SELECT id::bigint FROM users WHERE lower(email) = lower($1) ORDER BY id LIMIT 1";
     let rows = work.query(sql, &[(&email, Type::TEXT)]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?.map(UserId))
 }
 
-async fn insert(work: &Work<'_>, new: &NewUser) -> Result<UserId, Failure> {
+pub(super) async fn insert(work: &Work<'_>, new: &NewUser) -> Result<UserId, Failure> {
     let sql = "INSERT INTO users (username, name_key, password, roles, is_active, email, email_verified) \
         VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id::bigint";
     let params: super::link::Params<'_> = &[
@@ -261,7 +273,18 @@ async fn insert_grants(work: &Work<'_>, id: UserId, grants: &[String]) -> Result
     Ok(())
 }
 
-async fn select(work: &Work<'_>, id: UserId) -> Result<Option<User>, Failure> {
+/// Ends the user's tokens that have no session, and tells the feed.
+async fn cut(work: &Work<'_>, id: UserId, now: i64) -> Result<(), Failure> {
+    let sql = "INSERT INTO gateway_cuts AS c (user_id, at) VALUES ($1, $2) \
+        ON CONFLICT (user_id) DO UPDATE SET at = GREATEST(c.at, EXCLUDED.at)";
+    work.execute(sql, &[(&id.0, Type::INT8), (&now, Type::INT8)]).await?;
+    let sql = "INSERT INTO gateway_changes (kind, subject, at, until) SELECT 'user', $1::bigint::text, $2, \
+        $2 + 60000 + (SELECT max(value) FROM gateway_settings WHERE name = 'token_lifetime_ms')";
+    work.execute(sql, &[(&id.0, Type::INT8), (&now, Type::INT8)]).await?;
+    Ok(())
+}
+
+pub(super) async fn select(work: &Work<'_>, id: UserId) -> Result<Option<User>, Failure> {
     let sql = format!("{SELECT_USER} WHERE u.id = $1");
     let rows = work.query(&sql, &[(&id.0, Type::INT8)]).await?;
     Ok(rows.first().map(user).transpose()?)
@@ -292,6 +315,10 @@ async fn apply(work: &Work<'_>, id: UserId, change: &UserChange, now: i64) -> Re
     if let Some((_, keep)) = kept {
         forget_rehash(work, id).await?;
         super::sessions::end_others(work, id, keep, now).await?;
+        cut(work, id, now).await?;
+    }
+    if change.active == Some(false) {
+        super::redeem::close(work, id).await?;
     }
     if let Some(grants) = &change.grants {
         let sql = "DELETE FROM gateway_grants WHERE user_id = $1 AND role <> ALL ($2)";

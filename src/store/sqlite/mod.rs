@@ -15,6 +15,8 @@ mod engine;
 mod imports;
 mod keys;
 mod lives;
+mod outbox;
+mod redeem;
 mod sessions;
 mod throttle;
 mod tickets;
@@ -46,8 +48,8 @@ impl Sqlite {
 }
 
 /// A row of `users` as [`user`] reads it.
-const SELECT_USER: &str =
-    "SELECT u.id, u.username, u.password, u.roles, u.is_active, u.email, u.email_verified FROM users AS u";
+const SELECT_USER: &str = "SELECT u.id, u.username, u.password, u.roles, u.is_active, u.email, u.email_verified, \
+    (SELECT c.at FROM gateway_cuts AS c WHERE c.user_id = u.id) FROM users AS u";
 
 /// All users that a statement selects, with their grants.
 fn select_users(connection: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<Vec<User>, Error> {
@@ -76,6 +78,7 @@ fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         email: text(row.get_ref(5)?),
         email_verified: truth(row.get_ref(6)?),
         grants: Vec::new(),
+        cut_at: row.get(7)?,
     })
 }
 

@@ -7,7 +7,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -18,6 +18,24 @@ const MIGRATIONS: [Migration; 2] = [
         version: 2,
         name: "browser sessions, API keys, tickets",
         sql: include_str!("../../../migrations/sqlite/0002_browser_sessions_api_keys_tickets.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 3,
+        name: "mail, codes",
+        sql: include_str!("../../../migrations/sqlite/0003_mail.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 4,
+        name: "cuts of tokens without a session",
+        sql: include_str!("../../../migrations/sqlite/0004_cuts.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 5,
+        name: "one row for a name",
+        sql: include_str!("../../../migrations/sqlite/0005_one_row_for_a_name.sql"),
         min_compatible: 1,
     },
 ];

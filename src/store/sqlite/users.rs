@@ -9,7 +9,7 @@ use crate::store::{Answer, Created, Error, NewUser, User, UserChange, Users, nam
 /// Names whose keys are computed in one step.
 const KEYS_AT_ONCE: u32 = 1000;
 /// Steps a registration takes before it lets the others have their turn; `migrate` has taken them all before.
-const STEPS_PER_REGISTRATION: u32 = 5;
+pub(super) const STEPS_PER_REGISTRATION: u32 = 5;
 
 impl Users for Sqlite {
     fn users_named<'a>(&'a self, username: &'a str) -> Answer<'a, Vec<User>> {
@@ -24,6 +24,11 @@ impl Users for Sqlite {
 
     fn user(&self, id: UserId) -> Answer<'_, Option<User>> {
         Box::pin(async move { self.readers.read(move |connection| select_user(connection, id)).await })
+    }
+
+    fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
+        // By the writer, of whom there is one at a time: nothing is under way.
+        Box::pin(async move { self.writer.write(move |connection| select_user(connection, id)).await })
     }
 
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>> {
@@ -103,7 +108,7 @@ impl Sqlite {
 }
 
 /// One batch of [`Sqlite::fill_some_keys`], within a transaction: whoever writes is alone.
-fn fill_keys(connection: &Connection) -> Result<bool, Error> {
+pub(super) fn fill_keys(connection: &Connection) -> Result<bool, Error> {
     let sql = "SELECT id, username FROM users WHERE name_key IS NULL AND username IS NOT NULL ORDER BY id LIMIT ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let unkeyed = statement.query_map([KEYS_AT_ONCE], |row| {
@@ -117,7 +122,7 @@ fn fill_keys(connection: &Connection) -> Result<bool, Error> {
     Ok(!unkeyed.is_empty())
 }
 
-fn create(connection: &Connection, new: &NewUser) -> Result<Created, Error> {
+pub(super) fn create(connection: &Connection, new: &NewUser) -> Result<Created, Error> {
     let sql = "SELECT id FROM users WHERE name_key = ?1 OR username = ?2 ORDER BY id LIMIT 1";
     let named = connection
         .prepare_cached(sql)?
@@ -208,6 +213,10 @@ fn apply(connection: &Connection, id: UserId, change: &UserChange, now: i64) -> 
     if let Some((_, keep)) = kept {
         forget_rehash(connection, id)?;
         end_others(connection, id, keep, now)?;
+        cut(connection, id, now)?;
+    }
+    if change.active == Some(false) {
+        super::redeem::close(connection, id)?;
     }
     if let Some(grants) = &change.grants {
         replace_grants(connection, id, grants)?;
@@ -224,6 +233,16 @@ fn end_others(connection: &Connection, user: UserId, keep: SessionId, now: i64) 
     connection.prepare_cached(&sql)?.execute(params![user.0, keep.0, now])?;
     let sql = "UPDATE gateway_sessions SET revoked_at = ?3 WHERE user_id = ?1 AND id <> ?2 AND revoked_at IS NULL";
     connection.prepare_cached(sql)?.execute(params![user.0, keep.0, now])?;
+    Ok(())
+}
+
+/// Ends the user's tokens that have no session, and tells the feed.
+fn cut(connection: &Connection, user: UserId, now: i64) -> Result<(), Error> {
+    let sql = "INSERT INTO gateway_cuts (user_id, at) VALUES (?1, ?2) \
+        ON CONFLICT (user_id) DO UPDATE SET at = max(at, excluded.at)";
+    connection.prepare_cached(sql)?.execute(params![user.0, now])?;
+    let sql = format!("INSERT INTO gateway_changes (kind, subject, at, until) VALUES ('user', ?1, ?2, ?2 + {UNTIL})");
+    connection.prepare_cached(&sql)?.execute(params![user.0, now])?;
     Ok(())
 }
 

@@ -288,6 +288,7 @@ impl Gateway {
             } else {
                 Vec::new()
             },
+            cut_at: None,
         }
     }
 

@@ -12,6 +12,7 @@ mod external;
 mod hostile;
 mod memory;
 mod ours;
+mod praetorian;
 mod refresh;
 mod vectors;
 
@@ -52,6 +53,7 @@ fn settings() -> Settings {
         max_length: 8192,
         cache: 100,
         trusted_issuers: Vec::new(),
+        praetorian: None,
     }
 }
 

@@ -37,6 +37,7 @@ mod registration;
 mod secrets;
 mod sessions;
 mod signing_keys;
+mod stateless;
 pub mod sudden_death;
 mod takeover;
 mod throttle;

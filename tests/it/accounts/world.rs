@@ -75,6 +75,11 @@ impl<'c> World<'c> {
         world
     }
 
+    /// A folder of its own, for files that the configuration names.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Plain SQL by another program; what its queries say, a line a row, values apart by `|`.
     pub fn sql(&self, sql: &str) -> String {
         match &self.place {
@@ -98,7 +103,19 @@ impl<'c> World<'c> {
 
     /// A gateway that listens, whatever its store does.
     pub fn starting_gateway(&self, configuration: &str) -> Gateway {
+        self.starting_gateway_with(configuration, &[])
+    }
+
+    /// A gateway that is ready, with these variables in its environment.
+    pub fn gateway_with(&self, configuration: &str, variables: &[(&str, &str)]) -> Gateway {
+        let gateway = self.starting_gateway_with(configuration, variables);
+        gateway.wait_until_ready();
+        gateway
+    }
+
+    fn starting_gateway_with(&self, configuration: &str, variables: &[(&str, &str)]) -> Gateway {
         let mut command = self.command(configuration, &["serve"]);
+        command.envs(variables.iter().copied());
         // Replicas share their store and nothing else.
         let data = tempfile::tempdir_in(self.folder.path()).unwrap().keep();
         command.arg("--data-dir").arg(data);

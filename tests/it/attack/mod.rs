@@ -16,7 +16,7 @@ mod continuation;
 mod http1;
 mod http2;
 mod ordinary;
-mod table;
+pub mod table;
 mod tokens;
 
 use crate::path::gate::{Gate, route, upstream};

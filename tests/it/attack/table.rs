@@ -85,7 +85,7 @@ impl Row {
 }
 
 /// Bytes from the notation of the tables.
-pub(super) fn unescape(text: &str, named: &[(&str, &str)]) -> Vec<u8> {
+pub fn unescape(text: &str, named: &[(&str, &str)]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(character) = rest.chars().next() {

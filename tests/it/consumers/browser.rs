@@ -5,7 +5,7 @@ use serde_json::json;
 use super::nginx::NGINX;
 use super::shared::{APP_HOST, Example, LOGIN_HOST};
 use super::traefik::TRAEFIK;
-use crate::accounts::browser::chromium::Chromium;
+use crate::support::chromium::Chromium;
 use crate::support::gateway::password_of;
 use crate::support::until;
 

@@ -1,6 +1,6 @@
 //! People with browsers: pages, cookies, and what counts beside them.
 
-pub mod chromium;
+mod chromium;
 mod cross_site;
 mod keys;
 mod landing;

@@ -1,0 +1,256 @@
+//! Recorded decisions, made again by another policy: what would change.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::Method;
+use serde::Serialize;
+
+use super::test::made_up;
+use super::{Decision, Recorded, Trace, Unreadable};
+use crate::admission::{Credentials, Policy, Question};
+use crate::authn::{Fault, Outcome, Proof};
+use crate::codes::Code;
+use crate::principal::{CredentialKind, Person};
+use crate::route::{Host, Target};
+
+/// Different changes that are kept apart; what is more is counted together.
+const GROUPS: usize = 1000;
+
+/// The refusals that rules and targets alone bring about; all others depend on the moment or on more of the request.
+const BY_RULES: [Code; 14] = [
+    Code::InvalidTarget,
+    Code::AmbiguousTarget,
+    Code::CredentialsRequired,
+    Code::InvalidToken,
+    Code::InsufficientRole,
+    Code::NetworkNotAllowed,
+    Code::ClientUnknown,
+    Code::ClientCertificateRequired,
+    Code::AccessDenied,
+    Code::IdentityNotRepresentable,
+    Code::CrossSiteRequest,
+    Code::NotFound,
+    Code::MethodNotAllowed,
+    Code::TargetTooLong,
+];
+
+/// What was decided, or would be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Settled {
+    /// `permit`, `refuse` or `would_refuse`.
+    pub decision: String,
+    /// The route, as logs name it.
+    pub route: String,
+    /// The stable code, or `ok`.
+    pub reason: String,
+}
+
+/// Changes of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Moved {
+    /// What was decided.
+    pub old: Settled,
+    /// What would be.
+    pub new: Settled,
+    /// How often.
+    pub count: u64,
+    /// The first of them: method, host and path, and who asked.
+    pub examples: Vec<String>,
+}
+
+/// What replaying a log has shown.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    /// Decisions that were made again.
+    pub replayed: u64,
+    /// Those that would stay as they are.
+    pub unchanged: u64,
+    /// Lines that are no decisions, by why not: how many, and the number of the first such line.
+    pub unreadable: BTreeMap<Unreadable, (u64, u64)>,
+    /// Decisions that depend on more than a log tells, by their reason.
+    pub passed_over: BTreeMap<&'static str, u64>,
+    /// How many examples of each kind are kept.
+    examples: usize,
+    moved: BTreeMap<(Settled, Settled), (u64, Vec<String>)>,
+}
+
+impl Changes {
+    /// Nothing yet; so many examples of each kind will be kept.
+    pub fn new(examples: usize) -> Self {
+        Self {
+            examples,
+            ..Self::default()
+        }
+    }
+
+    /// Reads a line of a log and decides again.
+    pub fn line(&mut self, policy: &Policy, line: &str, number: u64) {
+        match Recorded::parse(line) {
+            Ok(recorded) => self.decide(policy, &recorded),
+            Err(why) => self.cannot_read(why, number),
+        }
+    }
+
+    /// A line that is no decision.
+    pub fn cannot_read(&mut self, why: Unreadable, number: u64) {
+        self.unreadable.entry(why).or_insert((0, number)).0 += 1;
+    }
+
+    /// The changes, the most frequent first.
+    pub fn moved(&self) -> Vec<Moved> {
+        let mut all: Vec<Moved> = self
+            .moved
+            .iter()
+            .map(|((old, new), (count, examples))| Moved {
+                old: old.clone(),
+                new: new.clone(),
+                count: *count,
+                examples: examples.clone(),
+            })
+            .collect();
+        all.sort_by_key(|moved| std::cmp::Reverse(moved.count));
+        all
+    }
+
+    fn decide(&mut self, policy: &Policy, recorded: &Recorded) {
+        if let Some(why) = depends_on_more(recorded) {
+            *self.passed_over.entry(why).or_insert(0) += 1;
+            return;
+        }
+        let old = Settled {
+            decision: recorded.decision.clone(),
+            route: recorded.route.clone(),
+            // Of what was let pass, the log tells what the backend's answer was worth.
+            reason: match recorded.decision.as_str() {
+                "permit" => "ok".to_owned(),
+                _ => recorded.reason.clone(),
+            },
+        };
+        let new = again(policy, recorded);
+        self.replayed += 1;
+        if old == new {
+            self.unchanged += 1;
+            return;
+        }
+        let full = self.moved.len() >= GROUPS;
+        let key = (old, new);
+        let (count, examples) = match (self.moved.contains_key(&key), full) {
+            (false, true) => self.moved.entry(other()).or_default(),
+            (true, _) | (_, false) => self.moved.entry(key).or_default(),
+        };
+        *count += 1;
+        if examples.len() < self.examples {
+            examples.push(example(recorded));
+        }
+    }
+}
+
+fn other() -> (Settled, Settled) {
+    let other = Settled {
+        decision: "(other)".to_owned(),
+        route: "(other)".to_owned(),
+        reason: "(other)".to_owned(),
+    };
+    (other.clone(), other)
+}
+
+fn example(recorded: &Recorded) -> String {
+    let host = recorded.host.as_deref().unwrap_or("(no host)");
+    let user = recorded.user.as_ref().map_or("anonymous", |(name, ..)| name);
+    format!("{} {host}{} ({user})", recorded.method, recorded.path)
+}
+
+/// Why a decision cannot be made again from what the log tells of it; none: it can.
+fn depends_on_more(recorded: &Recorded) -> Option<&'static str> {
+    let refused = recorded.decision != "permit";
+    let code = Code::ALL.iter().find(|code| code.as_str() == recorded.reason);
+    if let Some(code) = code.filter(|code| refused && !BY_RULES.contains(code)) {
+        return Some(code.as_str());
+    }
+    // Which method a preflight asks about is not in the log.
+    (recorded.method == "OPTIONS" && recorded.user.is_none()).then_some("may be a preflight")
+}
+
+/// What this policy decides about it.
+fn again(policy: &Policy, recorded: &Recorded) -> Settled {
+    let refused = |code: Code| Settled {
+        decision: "refuse".to_owned(),
+        route: "(none)".to_owned(),
+        reason: code.as_str().to_owned(),
+    };
+    let Ok(method) = Method::from_bytes(recorded.method.as_bytes()) else {
+        return refused(Code::MethodNotAllowed);
+    };
+    let never = [Method::CONNECT, Method::TRACE];
+    if never
+        .iter()
+        .any(|one| method.as_str().eq_ignore_ascii_case(one.as_str()))
+    {
+        return refused(Code::MethodNotAllowed);
+    }
+    let host = match recorded.host.as_deref().map(bracketed) {
+        None => None,
+        Some(host) => match Host::parse(&host) {
+            Ok(host) => Some(host.into_owned()),
+            Err(code) => return refused(code),
+        },
+    };
+    let target = match Target::parse(&recorded.path) {
+        Ok(target) => target,
+        Err(code) => return refused(code),
+    };
+    let question = Question {
+        host: host.as_ref(),
+        target: &target,
+        method: &method,
+        preflight: false,
+        client: recorded.client,
+        cross_site: recorded.reason == Code::CrossSiteRequest.as_str(),
+        certificate: Some(recorded.reason != Code::ClientCertificateRequired.as_str()),
+        at: None,
+        again: false,
+    };
+    let (trace, decided, _) = Trace::of(policy, &question, |counts| shown(recorded, counts));
+    let decision = Decision::of(&decided);
+    Settled {
+        decision: decision.decision.to_owned(),
+        route: trace.place_name(decided.is_ok()).to_owned(),
+        reason: decision.reason.to_owned(),
+    }
+}
+
+/// An IPv6 address may be logged without its brackets.
+fn bracketed(host: &str) -> String {
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => host.to_owned(),
+    }
+}
+
+/// What was shown then, where these kinds count now.
+fn shown(recorded: &Recorded, counts: Credentials) -> Outcome {
+    let Some((name, id, roles)) = &recorded.user else {
+        let bad = recorded.reason == Code::InvalidToken.as_str() && counts.bearer;
+        return if bad {
+            Outcome::Bad(Fault::Invalid("recorded"))
+        } else {
+            Outcome::Anonymous
+        };
+    };
+    let credential = recorded.credential.unwrap_or(CredentialKind::Bearer);
+    let counted = match credential {
+        CredentialKind::Bearer | CredentialKind::ExternalBearer => counts.bearer,
+        CredentialKind::Session => counts.session,
+        CredentialKind::ApiKey => counts.bearer || counts.basic,
+        CredentialKind::Ticket => counts.bearer || counts.session || counts.basic,
+    };
+    if !counted {
+        return Outcome::Anonymous;
+    }
+    Outcome::Known(Arc::new(Proof::of(Arc::new(Person {
+        subject: id.clone(),
+        credential,
+        ..made_up(name, roles.clone())
+    }))))
+}

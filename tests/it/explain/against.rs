@@ -1,0 +1,145 @@
+//! `doorward explain --against FILE`: what a real gateway has logged, decided again.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::Place;
+use crate::path::gate::{AUDIENCE, route, upstream};
+use crate::support::issuer::Issuer;
+use crate::support::ports::free_port;
+use crate::support::process::Process;
+use crate::support::raw::RawClient;
+use crate::support::until;
+use crate::support::upstream::Upstream;
+
+#[test]
+fn a_log_that_a_gateway_has_written_is_decided_again() {
+    let backend = Upstream::start();
+    let (port, admin) = (free_port(), free_port());
+    let issuer = Issuer::new("https://idp.test").es256("k1");
+    let routes = [
+        route("app", "/app", "app", "roles_any = [\"user\"]"),
+        route(
+            "inside",
+            "/inside",
+            "app",
+            "access = \"public\"\nnetworks = [\"127.0.0.0/8\"]",
+        ),
+        route("trial", "/trial", "app", "shadow = true"),
+    ]
+    .concat();
+    let base = format!(
+        "workers = 1\n[log]\nformat = \"json\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n[[listeners]]\naddress = \"127.0.0.1:{port}\"\nprotocol = \"http\"\n\
+        [[tokens.trusted_issuers]]\nissuer = \"https://idp.test\"\njwks_file = {:?}\nalgorithms = [\"ES256\"]\naudience = [{AUDIENCE:?}]\nusers = \"as_is\"\nroles_claim = \"roles\"\nroles = \"as_is\"\n{}",
+        issuer.jwks_file(),
+        upstream("app", &backend.url(), ""),
+    );
+    let place = Place::with(&(base.clone() + &routes));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command
+        .args(["serve", "--config", "doorward.toml"])
+        .current_dir(place.0.path());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DOORWARD_") {
+            command.env_remove(name);
+        }
+    }
+    let process = Process::spawn("doorward", command);
+    let ready = || {
+        let mut client = RawClient::try_connect(([127, 0, 0, 1], admin).into()).ok()?;
+        client.send("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+        (client.try_response().ok()?.status == 200).then_some(())
+    };
+    until("readiness", ready);
+    let token = |user: &str, roles: &[&str]| {
+        let mut claims = issuer.claims(AUDIENCE, user);
+        claims["roles"] = serde_json::json!(roles);
+        format!("Authorization: Bearer {}\r\n", issuer.sign("k1", &claims))
+    };
+    let (ann, eve) = (token("ann", &["user"]), token("eve", &["guest"]));
+    for (target, lines, status) in [
+        ("/app/1?secret=x", ann.as_str(), 200),
+        ("/app/2", ann.as_str(), 200),
+        ("/app/3", eve.as_str(), 403),
+        ("/app/4", "", 401),
+        ("/app/5", "Authorization: Bearer a.b.c\r\n", 401),
+        ("/App/6", ann.as_str(), 404),
+        ("/inside", "", 200),
+        ("/trial", "", 200),
+        ("/nowhere", "", 404),
+        ("/app/../x", "", 400),
+        ("/api/me", "", 401),
+        ("/.well-known/jwks.json", "", 200),
+        ("/last", "", 404),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: app.test\r\n{lines}\r\n");
+        let answer = RawClient::connect(([127, 0, 0, 1], port).into())
+            .send(request)
+            .response();
+        assert_eq!(answer.status, status, "{target}");
+    }
+    // Each worker hands over its lines in its own time.
+    let told = || {
+        process
+            .lines()
+            .iter()
+            .filter(|line| line.contains("\"doorward.access\""))
+            .count()
+    };
+    until("a line for each request", || (told() == 13).then_some(()));
+    let mut lines = process.lines();
+    lines.retain(|line| line.starts_with('{') || line.contains('{'));
+    let lines: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line.find('{').map(|at| &line[at..]))
+        .collect();
+    place.write("access.log", &(lines.join("\n") + "\nnot json\n{}\n"));
+
+    let same = place.run(&["explain", "--against", "access.log"]);
+    assert_eq!(same.status, 0, "{same:?}");
+    assert!(
+        same.out
+            .contains("13 decisions made again: 0 would change, 13 would not\n"),
+        "{same:?}"
+    );
+    assert!(
+        same.out.contains("lines no JSON document, the first of them line "),
+        "{same:?}"
+    );
+
+    place.write(
+        "doorward.toml",
+        &(base
+            + &routes
+                .replace("roles_any = [\"user\"]", "roles_any = [\"guest\"]")
+                .replace("shadow = true", "")
+                .replace("\"/inside\"", "\"/outside\"")),
+    );
+    let changed = place.run(&["explain", "--against", "access.log"]);
+    assert_eq!(changed.status, 1, "{changed:?}");
+    assert!(changed.out.starts_with(
+        "2 x  permit by app  ->  refuse by app (insufficient_scope)\n      GET app.test/app/1 (ann)\n      GET app.test/app/2 (ann)\n"
+    ), "{}", changed.out);
+    for part in [
+        "1 x  permit by inside  ->  refuse by (none) (not_found)\n      GET app.test/inside (anonymous)\n",
+        "1 x  refuse by app (insufficient_scope)  ->  permit by app\n      GET app.test/app/3 (eve)\n",
+        "1 x  would_refuse by trial (credentials_required)  ->  refuse by trial (credentials_required)\n",
+        "13 decisions made again: 5 would change, 8 would not\n",
+    ] {
+        assert!(changed.out.contains(part), "{part} is not in {}", changed.out);
+    }
+    let json = place.run(&["explain", "--against", "access.log", "--json", "--examples", "1"]);
+    assert_eq!(json.status, 1);
+    let document: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!((&document["replayed"], &document["changed"]), (&13.into(), &5.into()));
+    assert_eq!(document["changes"][0]["count"], 2);
+    assert_eq!(document["changes"][0]["old"]["decision"], "permit");
+    assert_eq!(document["changes"][0]["new"]["reason"], "insufficient_scope");
+    assert_eq!(document["changes"][0]["examples"].as_array().unwrap().len(), 1);
+    let missing = place.run(&["explain", "--against", "none.log"]);
+    assert!(
+        missing.status == 1 && missing.err.contains("none.log cannot be read"),
+        "{missing:?}"
+    );
+}

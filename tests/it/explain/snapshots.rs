@@ -1,0 +1,207 @@
+//! What `doorward explain` says, to the letter.
+
+use serde_json::Value;
+
+use super::Place;
+
+const CONFIG: &str = r#"
+[tokens]
+issuer = "https://shop.example.com"
+
+[[upstreams]]
+name = "orders"
+servers = ["http://127.0.0.1:9001", "http://127.0.0.1:9002"]
+
+[[routes]]
+name = "orders"
+hosts = ["shop.example.com"]
+path = "/orders"
+upstream = "orders"
+strip_prefix = "/orders"
+request_headers = { set = { X-Env = "prod" }, remove = ["Accept-Encoding"] }
+
+[[routes]]
+name = "orders-admin"
+hosts = ["shop.example.com"]
+path = "/orders/admin"
+roles_any = ["admin", "ops"]
+roles_all = ["user"]
+networks = ["10.0.0.0/8"]
+upstream = "orders"
+
+[[routes]]
+name = "reports"
+hosts = ["*.example.com"]
+path = "/reports"
+methods = ["GET"]
+credentials = ["session"]
+upstream = "orders"
+
+[[routes]]
+name = "machines"
+hosts = ["shop.example.com"]
+path = "/machines"
+credentials = ["basic"]
+rate_limit = { requests = 5, per = "1m", by = "user" }
+upstream = "orders"
+
+[[routes]]
+name = "trial"
+hosts = ["shop.example.com"]
+path = "/trial"
+roles_any = ["tester"]
+shadow = true
+upstream = "orders"
+
+[[routes]]
+name = "home"
+path = "/"
+access = "public"
+upstream = "orders"
+"#;
+
+/// The cases: what stands behind `$ doorward explain`, and what it says. One file, cut at the lines that begin with `$`.
+const TEXTS: &str = include_str!("texts.txt");
+const DOCUMENTS: &str = include_str!("documents.txt");
+
+fn cases(file: &str) -> Vec<(String, String)> {
+    let mut cases: Vec<(String, String)> = Vec::new();
+    for line in file.lines() {
+        match line.strip_prefix("$ doorward explain ") {
+            Some(arguments) => cases.push((arguments.to_owned(), String::new())),
+            None => {
+                let (_, said) = cases.last_mut().expect("a case begins with `$`");
+                said.push_str(line);
+                said.push('\n');
+            }
+        }
+    }
+    cases
+}
+
+/// Words, of which those between single quotes may hold blanks.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in text.split('\'').enumerate() {
+        match number % 2 {
+            1 => words.push(part.to_owned()),
+            _ => words.extend(part.split_whitespace().map(str::to_owned)),
+        }
+    }
+    words
+}
+
+fn all_as_written(file: &str, name: &str) {
+    let place = Place::with(CONFIG);
+    let mut written = String::new();
+    for (arguments, _) in cases(file) {
+        let mut all = vec!["explain".to_owned()];
+        all.extend(words(&arguments));
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let ended = place.run(&all);
+        assert_eq!(
+            (
+                ended.status,
+                ended
+                    .err
+                    .lines()
+                    .filter(|line| !line.starts_with("warning:") && !line.starts_with("  "))
+                    .count()
+            ),
+            (0, 0),
+            "{arguments}: {ended:?}"
+        );
+        written.push_str(&format!("$ doorward explain {arguments}\n{}", ended.out));
+    }
+    // Where this fails after a change that is meant: look at each line of the difference, then put the file in place.
+    if written != file {
+        let folder = std::env::temp_dir().join(format!("doorward-{name}"));
+        std::fs::write(&folder, &written).unwrap();
+        for (one, other) in written.lines().zip(file.lines()) {
+            assert_eq!(one, other, "{name}; what was said is in {}", folder.display());
+        }
+        panic!(
+            "{name} has more or fewer lines; what was said is in {}",
+            folder.display()
+        );
+    }
+}
+
+#[test]
+fn text_for_people_is_exactly_this() {
+    all_as_written(TEXTS, "texts.txt");
+    assert!(cases(TEXTS).len() >= 12);
+}
+
+#[test]
+fn json_for_machines_is_exactly_this() {
+    all_as_written(DOCUMENTS, "documents.txt");
+    for (arguments, said) in cases(DOCUMENTS) {
+        let document: Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{arguments}: {error}"));
+        assert!(document["decision"]["decision"].is_string());
+    }
+}
+
+#[test]
+fn users_and_tokens_are_looked_at_as_the_gateway_looks_at_them() {
+    let place = Place::with(CONFIG);
+    let url = "https://shop.example.com/orders";
+    let unknown = place.run(&["explain", "GET", url, "--user", "alice"]);
+    assert_eq!(unknown.status, 1, "{unknown:?}");
+    assert!(
+        unknown.err.contains("error: ") && unknown.err.contains("hint: "),
+        "{unknown:?}"
+    );
+    assert_eq!(place.run(&["migrate"]).status, 0);
+    let store = rusqlite::Connection::open(place.path("data/doorward.db")).unwrap();
+    store
+        .execute(
+            "INSERT INTO users (username, roles, is_active) VALUES ('alice', 'user,ops', 1), ('bob', '', 0)",
+            [],
+        )
+        .unwrap();
+    let said = place.run(&["explain", "GET", url, "--user", "alice"]);
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(
+        said.out.contains("from 192.0.2.1, alice (roles user, ops; bearer)"),
+        "{said:?}"
+    );
+    assert!(
+        said.out.contains("X-User: alice") && said.out.contains("X-User-Roles: user,ops"),
+        "{said:?}"
+    );
+    let bob = place.run(&["explain", "GET", url, "--user", "bob"]);
+    assert_eq!(bob.status, 1);
+    assert!(bob.err.contains("the user is deactivated"), "{bob:?}");
+    let bad = place.run(&["explain", "GET", url, "--token", "a.b.c"]);
+    assert_eq!(bad.status, 0, "{bad:?}");
+    assert!(bad.out.contains("note: the token is not good: "), "{bad:?}");
+    assert!(bad.out.contains("refused with 401 invalid_token"), "{bad:?}");
+}
+
+#[test]
+fn wrong_usage_is_told_and_nothing_is_explained() {
+    let place = Place::with(CONFIG);
+    for (arguments, part) in [
+        (&["explain"][..], "METHOD"),
+        (&["explain", "GET"], "URL"),
+        (&["explain", "GET", "ftp://h/"], "neither https nor http"),
+        (&["explain", "GET", "https://u:p@h/"], "name or password"),
+        (&["explain", "G T", "/"], "no method"),
+        (&["explain", "GET", "/", "--roles", "a", "--user", "b"], "--user"),
+        (&["explain", "GET", "/", "--client", "here"], "--client"),
+        (&["explain", "GET", "/", "--header", "nonsense"], "Name: value"),
+        (&["explain", "GET", "/", "--header", "Host: x"], "the URL says"),
+        (
+            &["explain", "GET", "/", "--header", "Authorization: Bearer x"],
+            "--token",
+        ),
+    ] {
+        let ended = place.run(arguments);
+        assert_eq!((ended.status, ended.out.as_str()), (2, ""), "{ended:?}");
+        assert!(ended.err.contains(part), "{part}: {ended:?}");
+    }
+    place.write("doorward.toml", "[routes]\n");
+    let ended = place.run(&["explain", "GET", "/"]);
+    assert_eq!(ended.status, 2);
+}

@@ -134,6 +134,7 @@ fn policy(routes: usize) -> Policy {
             preflight: Preflight::Pass,
             cross_site_allowed: false,
             refuse_ambiguous: false,
+            shadow: false,
         };
         let series = Arc::new(RouteSeries::new(&route.name, 1));
         Arc::new(RouteEntry::new(route, series).unwrap())

@@ -213,6 +213,13 @@ impl Endpoints {
         if let Some(api) = &settings.api {
             endpoints.add_api(api, admin);
         }
+        if let Some(prefix) = &settings.pages {
+            for (page, path, method, access) in pages::rows() {
+                let path = format!("{prefix}{path}");
+                let row = endpoints.add(Page::ForPeople(page), path, &[method], access);
+                row.credentials = pages::SHOWN;
+            }
+        }
         if settings.well_known {
             let path = |name: &str| format!("/.well-known/{name}");
             endpoints.add(Page::Jwks, path("jwks.json"), &[Method::GET], Access::Public);
@@ -223,21 +230,15 @@ impl Endpoints {
             answer::Dialect::Standard => {}
             answer::Dialect::Flask => endpoints.answer_options(),
         }
-        if let Some(prefix) = &settings.pages {
-            for (page, path, method, access) in pages::rows() {
-                let path = format!("{prefix}{path}");
-                let row = endpoints.add(Page::ForPeople(page), path, &[method], access);
-                row.credentials = pages::SHOWN;
-            }
-        }
         endpoints
     }
 
-    /// Every URL there is so far answers OPTIONS, to anybody who may come from there: as Flask does, where whoever asks for
+    /// Every URL there is but the pages answers OPTIONS, to anybody who may come from there: as Flask does, where whoever asks for
     /// a login is not asked for one here.
     fn answer_options(&mut self) {
         let mut paths: Vec<Row> = Vec::new();
-        for row in &self.rows {
+        let is_page = |row: &&Row| matches!(row.page, Page::ForPeople(_));
+        for row in self.rows.iter().filter(|row| !is_page(row)) {
             if !paths.iter().any(|other| other.path == row.path) {
                 paths.push(row.clone());
             }

@@ -13,6 +13,7 @@ mod accounts;
 mod attack;
 mod cli;
 mod compat;
+mod consumers;
 mod documents;
 mod explain;
 mod forward;

@@ -22,6 +22,9 @@ struct State {
     dead: bool,
     over: bool,
     streams: Vec<TcpStream>,
+    connections: usize,
+    /// How many bytes clients have sent.
+    sent: usize,
 }
 
 impl Relay {
@@ -44,6 +47,12 @@ impl Relay {
 
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// How many connections there were so far, and how many bytes clients sent over all of them.
+    pub fn carried(&self) -> (usize, usize) {
+        let state = self.wire.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.connections, state.sent)
     }
 
     /// From now on what is sent, in either direction, is held back. Connections stay open, and new ones are accepted.
@@ -102,16 +111,19 @@ fn carry(client: &TcpStream, target: SocketAddr, wire: &Arc<Wire>) {
         let copy = stream.try_clone().unwrap();
         wire.set(|state| state.streams.push(copy));
     }
+    wire.set(|state| state.connections += 1);
     let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let back = Arc::clone(wire);
-    let answers = thread::spawn(move || copy(from_server, to_client, &back));
-    copy(client.try_clone().unwrap(), server, wire);
+    let answers = thread::spawn(move || copy(from_server, to_client, &back, |_| ()));
+    let count = |bytes| wire.set(|state| state.sent += bytes);
+    copy(client.try_clone().unwrap(), server, wire, count);
     answers.join().ok();
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, wire: &Wire) {
+fn copy(mut from: TcpStream, mut to: TcpStream, wire: &Wire, came: impl Fn(usize)) {
     let mut bytes = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
+        came(count);
         if !wire.lets_through() || to.write_all(&bytes[..count]).is_err() {
             break;
         }

@@ -105,8 +105,13 @@ impl Upstream {
 
     /// Listens on a unix socket at this path, which must not exist.
     pub fn unix(path: &Path) -> Self {
+        Self::unix_answering(path, Reply::echo)
+    }
+
+    /// The same, answering as the function says.
+    pub fn unix_answering(path: &Path, handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = UnixListener::bind(path).unwrap();
-        Self::serve(Place::Unix(path.to_owned()), Reply::echo, move || {
+        Self::serve(Place::Unix(path.to_owned()), handler, move || {
             Ok(Socket::Unix(listener.accept()?.0))
         })
     }

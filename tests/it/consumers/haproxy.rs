@@ -1,0 +1,59 @@
+//! HAProxy as `examples/haproxy` configures it: in front of Doorward in two ways, and asking it by Lua.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::shared::{Example, example_files};
+use super::{across_hosts, cases};
+
+fn command(_: &Path) -> Command {
+    let mut command = Command::new("haproxy");
+    command.args(["-db", "-f", "haproxy.cfg"]);
+    command
+}
+
+const IN_FRONT: Example = Example {
+    folder: "haproxy/in-front",
+    files: example_files,
+    command,
+    beside: None,
+    asks: false,
+    hides_cookie: true,
+    passes_dots: false,
+    passes_trailers: false,
+    keeps_connections: true,
+};
+
+const PASS_THROUGH: Example = Example {
+    folder: "haproxy/pass-through",
+    ..IN_FRONT
+};
+
+const LUA: Example = Example {
+    folder: "haproxy/lua",
+    asks: true,
+    // HAProxy 2.6 has no means to drop them; the README says so.
+    passes_trailers: true,
+    ..IN_FRONT
+};
+
+#[test]
+fn everything_holds_behind_it() {
+    cases::play(&mut IN_FRONT.start());
+}
+
+#[test]
+fn everything_holds_where_it_passes_connections_through() {
+    cases::play(&mut PASS_THROUGH.start());
+}
+
+#[test]
+fn everything_holds_where_it_asks_by_lua() {
+    cases::play(&mut LUA.start());
+}
+
+#[test]
+fn one_login_for_several_hosts() {
+    across_hosts(IN_FRONT);
+    across_hosts(LUA);
+}

@@ -218,7 +218,7 @@ user_prefix = "idp:"
         ),
         (
             &["--issuer", "https://gateway.test", "--sub", "x"][..],
-            "by their session",
+            "doorward session revoke",
         ),
         (&["--issuer", "https://gateway.test"][..], "--sub"),
         (&["--issuer", "i", "--sub", "x", "--jti", "y"][..], "--jti"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The program `name` of the environment that `tests/support/venvs/{venv}.txt` describes.
 pub fn program(venv: &str, name: &str) -> PathBuf {
-    let venvs = std::env::var_os("DOORWARD_VENVS").map_or_else(
+    let venvs = std::env::var_os("TEST_VENVS").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venvs"),
         PathBuf::from,
     );

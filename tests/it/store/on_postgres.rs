@@ -9,6 +9,11 @@ use super::*;
 use crate::postgres::free_port;
 use crate::support::pgbouncer::Bouncer;
 
+/// How many transactions have written and wait for their session to go on: one that has only begun has no number yet, and the
+/// statement that gave it one has ended.
+const WRITTEN: &str = "SELECT count(*) FROM pg_stat_activity \
+    WHERE state = 'idle in transaction' AND backend_xid IS NOT NULL AND datname = current_database()";
+
 /// A `psql` session that goes on, statement by statement.
 struct Session(Child);
 
@@ -87,10 +92,7 @@ async fn a_late_commit_is_seen_again_and_never_skipped() {
 
     let mut early = Session::open(database(&bench));
     early.send("BEGIN; UPDATE users SET roles = 'late' WHERE username = 'alice';");
-    eventually("the early transaction has written", async || {
-        bench.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == "1"
-    })
-    .await;
+    eventually("the early transaction has written", async || bench.sql(WRITTEN) == "1").await;
 
     bench.sql("UPDATE users SET roles = 'soon' WHERE username = 'bob'");
     // The later transaction's change is read, perhaps more than once, while the earlier one is still open.
@@ -218,10 +220,7 @@ async fn a_row_that_somebody_else_holds_makes_only_that_call_fail() {
     let user = bench.user("alice").await;
     let mut holder = Session::open(database(&bench));
     holder.send("BEGIN; UPDATE users SET roles = 'held';");
-    eventually("the row is held", async || {
-        bench.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == "1"
-    })
-    .await;
+    eventually("the row is held", async || bench.sql(WRITTEN) == "1").await;
     let change = UserChange {
         active: Some(false),
         ..UserChange::default()
@@ -606,10 +605,7 @@ async fn old_servers_insert_and_a_registration_race_to_one_answer() {
     let bench = bench_on(Cluster::shared()).await;
     let mut other = Session::open(database(&bench));
     other.send("BEGIN; INSERT INTO users (username, password) VALUES ('alice', 'x');");
-    eventually("the row is written", async || {
-        bench.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == "1"
-    })
-    .await;
+    eventually("the row is written", async || bench.sql(WRITTEN) == "1").await;
     let store = Arc::clone(&bench.store);
     let registering = tokio::spawn(async move { store.create_user(new_user("alice"), NOW).await });
     eventually("the registration waits for it", async || {

@@ -13,7 +13,7 @@ use crate::account::{Profile, Registrant, Registration, Tokens};
 use crate::answer::{self, Answer};
 use crate::authn::Proof;
 use crate::codes::Code;
-use crate::password::MAX_PASSWORD_BYTES;
+use crate::password::{self, MAX_PASSWORD_CHARACTERS};
 use crate::principal::{Issuer, Person};
 use crate::problem::{Challenge, Problem};
 use crate::secret::Secret;
@@ -180,12 +180,12 @@ pub(super) fn no_content() -> Answer {
 
 /// Whether anybody will look at this password: a longer one is nobody's, and work.
 pub(super) fn bounded(password: &Secret<String>) -> Result<(), Problem> {
-    match password.expose().len() > MAX_PASSWORD_BYTES {
-        true => Err(Problem::new(
+    match password::is_bounded(password.expose()) {
+        true => Ok(()),
+        false => Err(Problem::new(
             Code::InvalidRequest,
-            format!("A password has at most {MAX_PASSWORD_BYTES} bytes."),
+            format!("A password has at most {MAX_PASSWORD_CHARACTERS} characters."),
         )),
-        false => Ok(()),
     }
 }
 

@@ -27,9 +27,19 @@ pub use shape::{Shape, UnknownShape};
 pub use stand_in::StandIn;
 pub use stored::StoredHash;
 
-/// Passwords longer than this many bytes are refused before any work is done on them. passlib has the same bound, so nobody who
-/// comes from there has a longer one.
+/// New passwords longer than this many bytes are refused before any work is done on them.
 pub const MAX_PASSWORD_BYTES: usize = 4096;
+/// Passwords of more characters are not verified either: passlib has the same bound, so nobody who comes from there has a longer
+/// one. In UTF-8 they are at most four times as many bytes.
+pub const MAX_PASSWORD_CHARACTERS: usize = 4096;
+/// The same in bytes, for work that is counted in them.
+const MAX_VERIFIED_BYTES: usize = 4 * MAX_PASSWORD_CHARACTERS;
+
+/// Whether anybody will look at this password: a longer one is nobody's, and work.
+pub fn is_bounded(password: &str) -> bool {
+    // Bytes first: they are known without counting.
+    password.len() <= MAX_VERIFIED_BYTES && password.chars().count() <= MAX_PASSWORD_CHARACTERS
+}
 
 /// What became of a password that was compared with a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +69,8 @@ pub enum Error {
     /// As many hashes wait as the queue takes; the caller may come again later.
     #[error("the password queue is full")]
     Busy,
-    /// The password has more than [`MAX_PASSWORD_BYTES`] bytes.
-    #[error("the password is longer than {MAX_PASSWORD_BYTES} bytes")]
+    /// The password has more than [`MAX_PASSWORD_CHARACTERS`] characters, or is new and has more than [`MAX_PASSWORD_BYTES`] bytes.
+    #[error("the password is too long")]
     TooLong,
     /// The stored text is of no scheme that is known here. It is never compared as text.
     #[error("the stored password hash is of an unknown scheme")]

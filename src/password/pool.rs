@@ -17,7 +17,7 @@ use crate::secret::Secret;
 
 use super::argon::Memory;
 use super::stored::StoredHash;
-use super::{Error, MAX_PASSWORD_BYTES, Scheme, Settings, Verdict, hash};
+use super::{Error, MAX_PASSWORD_BYTES, Scheme, Settings, Verdict, hash, is_bounded};
 
 /// Told how long each finished hash took, on the thread that computed it; it must be quick and must not panic.
 pub type Observer = Box<dyn Fn(Duration) + Send + Sync>;
@@ -61,7 +61,7 @@ impl Pool {
 
     /// Compares a password with a hash as the table holds it, and says whether the hash should be replaced.
     pub async fn verify(&self, password: Secret<String>, stored: &str) -> Result<Verdict, Error> {
-        check_length(&password)?;
+        check_bound(&password)?;
         let stored = StoredHash::parse(stored)?;
         if self.settings.only_praetorian && !stored.is_praetorian() {
             return Err(Error::UnknownScheme);
@@ -71,7 +71,7 @@ impl Pool {
 
     /// The same work for a stand-in, whose result nobody needs.
     pub async fn spend(&self, password: Secret<String>, stand_in: &str) -> Result<(), Error> {
-        check_length(&password)?;
+        check_bound(&password)?;
         self.compare(password, StoredHash::parse(stand_in)?).await.map(drop)
     }
 
@@ -89,7 +89,9 @@ impl Pool {
 
     /// Hashes a new password.
     pub async fn hash(&self, password: Secret<String>, scheme: Scheme) -> Result<String, Error> {
-        check_length(&password)?;
+        if password.expose().len() > MAX_PASSWORD_BYTES {
+            return Err(Error::TooLong);
+        }
         let cost = self.settings.cost;
         self.run(move |memory| hash::create(password.expose().as_bytes(), scheme, cost, memory))
             .await?
@@ -137,11 +139,10 @@ impl std::fmt::Debug for Pool {
     }
 }
 
-fn check_length(password: &Secret<String>) -> Result<(), Error> {
-    if password.expose().len() > MAX_PASSWORD_BYTES {
-        Err(Error::TooLong)
-    } else {
-        Ok(())
+fn check_bound(password: &Secret<String>) -> Result<(), Error> {
+    match is_bounded(password.expose()) {
+        true => Ok(()),
+        false => Err(Error::TooLong),
     }
 }
 

@@ -354,6 +354,22 @@ fn weaker_hashes_ask_for_an_upgrade_unless_upgrades_are_off() {
 }
 
 #[test]
+fn old_passwords_are_bounded_in_characters_and_new_ones_in_bytes() {
+    let pool = Pool::start(cheap(), Box::new(|_| ())).unwrap();
+    let old = "é".repeat(3000);
+    let stored = format!("$pbkdf2-sha512$1${SALT}${}", "A".repeat(86));
+    let verify = |password: &str| block_on(pool.verify(Secret::new(password.to_owned()), &stored));
+    assert_eq!(verify(&old), Ok(Verdict::Wrong));
+    assert_eq!(verify(&"\u{1f600}".repeat(4096)), Ok(Verdict::Wrong));
+    assert_eq!(verify(&"é".repeat(4097)), Err(Error::TooLong));
+    assert_eq!(verify(&"x".repeat(4097)), Err(Error::TooLong));
+    assert_eq!(
+        block_on(pool.hash(Secret::new(old), Scheme::Argon2id)),
+        Err(Error::TooLong)
+    );
+}
+
+#[test]
 fn too_long_and_unknown_are_refused_before_the_queue() {
     let pool = Pool::start(cheap(), Box::new(|_| panic!("nothing may be hashed"))).unwrap();
     let long = || Secret::new("x".repeat(MAX_PASSWORD_BYTES + 1));

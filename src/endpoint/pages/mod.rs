@@ -19,11 +19,10 @@ use crate::answer::{self, Answer};
 use crate::authn::{Counts, Proof};
 use crate::authz::Access;
 use crate::codes::Code;
-use crate::password::MAX_PASSWORD_BYTES;
 use crate::problem::Problem;
 use crate::route::Host;
 
-use super::account::{HASHING, STORE};
+use super::account::{HASHING, STORE, bounded};
 use super::{Asked, Services, refusal};
 
 use form::Form;
@@ -186,9 +185,7 @@ async fn enter(form: Form, browser: Browser, services: &Services) -> Result<Head
     let (Some(name), Some(password)) = (form.username, form.password) else {
         return Err(wrong("The form holds no name or no password.".to_owned()));
     };
-    if password.expose().len() > MAX_PASSWORD_BYTES {
-        return Err(wrong(format!("A password has at most {MAX_PASSWORD_BYTES} bytes.")));
-    }
+    bounded(&password)?;
     let not_ready = || Problem::new(Code::NotReady, "The gateway is starting. Try again in a moment.").retry_after(1);
     if !services.resolver.can_seal(services.clock.unix_millis()) {
         return Err(not_ready());

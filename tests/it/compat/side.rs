@@ -32,7 +32,7 @@ pub struct People {
 }
 
 /// Name, password, roles, is_active.
-const PEOPLE: [(&str, &str, &str, &str); 23] = [
+const PEOPLE: [(&str, &str, &str, &str); 24] = [
     ("alice", PASSWORD, "'user'", "true"),
     ("root", PASSWORD, "'user,admin'", "true"),
     ("off", PASSWORD, "'user'", "false"),
@@ -48,6 +48,7 @@ const PEOPLE: [(&str, &str, &str, &str); 23] = [
     ("umlaut", "pä\u{df}wörd \u{1f600}", "'user'", "true"),
     ("nul", "a\0b", "'user'", "true"),
     ("long", "4096", "'user'", "true"),
+    ("wide", "3000", "'user'", "true"),
     ("pending1", PASSWORD, "'user'", "false"),
     ("pending2", PASSWORD, "'user'", "false"),
     ("pending3", PASSWORD, "'user'", "false"),
@@ -66,10 +67,10 @@ impl People {
         let good = hash(PASSWORD);
         let mut rows = Vec::new();
         for (name, password, roles, active) in PEOPLE {
-            let password = if password == "4096" {
-                "x".repeat(4096)
-            } else {
-                password.to_owned()
+            let password = match password {
+                "4096" => "x".repeat(4096),
+                "3000" => "é".repeat(3000),
+                password => password.to_owned(),
             };
             rows.push((name, hash(&password), roles, active));
         }

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode};
 use http_body::Body;
 use serde::Deserialize;
 
-use crate::account::{Caller, Enrolment, Registrant, ResetRequest, Shown};
+use crate::account::{Caller, Enrolment, Error, Registrant, ResetRequest, Shown};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::problem::{Challenge, Problem};
@@ -69,6 +69,7 @@ pub(super) async fn ask_reset(address: String, caller: Caller, services: &Servic
 
 /// `GET /api/finalize`. The code is shown as Bearer and nowhere else: what follows links in mails must not use it up.
 pub(super) async fn finalize<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem> {
+    served(services)?;
     let code = bearer(&asked.parts.headers)?.ok_or_else(no_code)?;
     let (accounts, caller) = (Arc::clone(&services.accounts), asked.caller());
     let job = async move {
@@ -86,6 +87,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    served(services)?;
     let caller = asked.caller();
     let form: ResetForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     ask_reset(form.email, caller, services).await?;
@@ -99,6 +101,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    served(services)?;
     let (caller, shown) = (asked.caller(), bearer(&asked.parts.headers));
     let form: NewPasswordForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
     bounded(&form.password)?;
@@ -112,8 +115,16 @@ where
         Ok((user, tokens))
     };
     let done = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
-    let (user, tokens) = done.map_err(|error: crate::account::Error| Problem::from(error))?;
+    let (user, tokens) = done.map_err(|error: Error| Problem::from(error))?;
     Ok(named_token_answer(&tokens, Some(&user.username)))
+}
+
+/// Where no mail is sent, there is nothing of all this, whatever is sent here.
+pub(super) fn served(services: &Services) -> Result<(), Problem> {
+    match services.accounts.sends_mail() {
+        true => Ok(()),
+        false => Err(Error::NoMail.into()),
+    }
 }
 
 /// The code of an Authorization field (RFC 6750 section 2.1).

@@ -10,6 +10,7 @@ use http_body::Body;
 use serde::Serialize;
 
 use super::super::account::{HASHING, Message, STORE};
+use super::super::mail::served;
 use super::super::{Asked, Services, body, refusal};
 use super::input;
 use super::{needed, needed_password, new_account, praetorian, usable};
@@ -89,6 +90,8 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    // Else the revision of that server is meant that knows nothing of mail.
+    served(services)?;
     let caller = asked.caller();
     let input = input::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let email = needed("email", input.email)?.expose().clone();
@@ -136,14 +139,6 @@ where
     let done = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     let (user, tokens) = done.map_err(unknown_owner)?;
     Ok(logged_in(&user, &tokens))
-}
-
-/// Where no mail is sent, the revision of that server is meant that knows nothing of it.
-fn served(services: &Services) -> Result<(), Problem> {
-    match services.accounts.sends_mail() {
-        true => Ok(()),
-        false => Err(Error::NoMail.into()),
-    }
 }
 
 /// Why a token for a new password gives none.

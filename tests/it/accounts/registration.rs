@@ -11,6 +11,7 @@ on_both!(
     names_that_fold_to_one_that_is_there_are_taken,
     names_and_passwords_that_will_not_do_are_refused_with_reasons,
     a_closed_gateway_registers_nobody,
+    without_mail_there_is_nothing_of_it,
 );
 
 fn a_registration_makes_a_row_and_logs_in(kind: Kind) {
@@ -164,6 +165,25 @@ fn names_and_passwords_that_will_not_do_are_refused_with_reasons(kind: Kind) {
     for name in ["a", "Zoë", "山田 太郎", "O'Neil", "x@example.com"] {
         gateway.register(name);
     }
+}
+
+fn without_mail_there_is_nothing_of_it(kind: Kind) {
+    let world = World::new(kind);
+    let gateway = world.gateway("");
+    for body in [
+        json!({}),
+        json!({ "email": "a@b.example", "password": PASSWORD, "token": "x" }),
+    ] {
+        for path in ["/api/reset", "/api/reset_finalize"] {
+            problem(&gateway.client.post_json(path, &body), 404, "not_found");
+        }
+    }
+    let finalize = gateway
+        .client
+        .request(http::Method::GET, "/api/finalize")
+        .bearer("x")
+        .send();
+    problem(&finalize, 404, "not_found");
 }
 
 fn a_closed_gateway_registers_nobody(kind: Kind) {

@@ -226,6 +226,14 @@ upstream = 'gone'
         error_of(&get(path), 404, "NotFound");
     }
     error_of(&get("/closed"), 403, "Forbidden");
+    // No mail is sent here, whatever is asked of it.
+    let client = &gateway.client;
+    for body in ["{}", "x", r#"{"email":"a@b.example","password":"x"}"#] {
+        for path in ["/api/reset", "/api/reset_finalize"] {
+            error_of(&client.request(Method::POST, path).body(body).send(), 404, "NotFound");
+        }
+    }
+    error_of(&get("/api/finalize"), 404, "NotFound");
     error_of(&get("/near"), 403, "NetworkNotAllowed");
     error_of(&get("/gone"), 502, "BadGateway");
     error_of(&get("/a/../b"), 400, "BadRequest");

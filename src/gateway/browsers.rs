@@ -63,6 +63,7 @@ impl Gateway {
             // Another proxy leads whatever a browser asks for; here, what was sent would be lost on the way.
             leads: (reads || asked.is_question) && record.preflight.is_none(),
             session: counts_session(record) && is_browser(asked.parts),
+            browser: is_browser(asked.parts),
             is_question: asked.is_question,
             wanted: Wanted {
                 host: asked.host,
@@ -84,6 +85,8 @@ impl Gateway {
 pub(super) struct Way<'a> {
     /// Whether it is led at all.
     pub(super) leads: bool,
+    /// Whether somebody looks at a page.
+    pub(super) browser: bool,
     /// Whether a session of its own would count.
     pub(super) session: bool,
     /// Whether another proxy asks.
@@ -107,7 +110,11 @@ impl Way<'_> {
         }
         let places = snapshot.endpoints.places();
         match refusal {
-            Refusal::NotFound if self.wanted.path == "/" && !self.is_question => places.home_for(self.wanted.host),
+            Refusal::NotFound if self.wanted.path == "/" && !self.is_question => match snapshot.dialect {
+                // A program that asks that server for what it has not is told so.
+                Dialect::Flask if !self.browser => None,
+                Dialect::Standard | Dialect::Flask => places.home_for(self.wanted.host),
+            },
             // A session would count here, and there is none that lives.
             Refusal::CredentialsRequired if self.session => match self.is_question {
                 true => places.sign_in_for(&self.wanted),

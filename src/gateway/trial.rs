@@ -152,6 +152,8 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
     explanation.decision = Decision::of(&decided);
     let way = Way {
         leads: preflight.is_none() && (parts.method == Method::GET || parts.method == Method::HEAD),
+        // Whoever explains says where a browser goes.
+        browser: true,
         session: entry.is_some_and(|entry| entry.route.credentials.session),
         is_question: false,
         wanted: Wanted {

@@ -304,5 +304,17 @@ fn a_browser_still_finds_the_pages() {
     assert_eq!(response.status, 302);
     assert!(response.header("location").unwrap().contains("/auth/login?rd="));
     let page = gateway.client.get("/auth/login");
+    // Where no route claims it; a program is told that there is nothing, as by that server.
+    let request = gateway.client.request(Method::GET, "/");
+    let response = request.header("accept", "text/html").send().expect(302);
+    assert_eq!(response.header("location"), Some("/auth/"));
+    for (name, value) in [
+        ("accept", "*/*"),
+        ("accept", "application/json"),
+        ("sec-fetch-mode", "cors"),
+    ] {
+        let response = gateway.client.request(Method::GET, "/").header(name, value).send();
+        error_of(&response, 404, "NotFound");
+    }
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
 }

@@ -95,6 +95,9 @@ pub enum Error {
     /// More passwords wait than can be hashed in time.
     #[error("too many logins at once")]
     Busy,
+    /// Nobody would take a token that holds so many roles, or so long a name.
+    #[error("the token would be longer than tokens.max_length")]
+    TokenTooLong,
     /// The store does not answer.
     #[error("{0}")]
     StoreUnavailable(String),
@@ -133,6 +136,7 @@ impl From<token::IssueError> for Error {
     fn from(error: token::IssueError) -> Self {
         match error {
             token::IssueError::NoKey => Self::NotReady,
+            token::IssueError::TooLong => Self::TokenTooLong,
             token::IssueError::Failed => Self::Internal(error.to_string()),
         }
     }

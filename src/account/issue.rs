@@ -6,7 +6,7 @@ use crate::principal::SessionId;
 use crate::revocation::roles_in_force;
 use crate::secret::Secret;
 use crate::store::{NewSession, SessionKind, User};
-use crate::token::{self, AccessToken, Subject};
+use crate::token::{self, AccessToken, IssueError, Subject};
 
 use super::{Accounts, Caller, Error};
 
@@ -111,7 +111,8 @@ impl Accounts {
             session,
             session_ends,
         };
-        Ok(self.mint.access(&subject, &self.random, now)?)
+        let token = self.mint.access(&subject, &self.random, now);
+        token.map_err(|error| unissued(user, error))
     }
 }
 
@@ -134,6 +135,19 @@ impl Tokens {
             refresh_expires_in: None,
         }
     }
+}
+
+/// Why a user got no token. What only the administrator of this server can mend is told to them.
+pub(super) fn unissued(user: &User, error: IssueError) -> Error {
+    if matches!(error, IssueError::TooLong) {
+        tracing::error!(
+            user.id = user.id.0,
+            roles.bytes = user.roles.len(),
+            name.bytes = user.username.len(),
+            "no token was issued: with this user's name and roles it would be longer than tokens.max_length"
+        );
+    }
+    error.into()
 }
 
 pub(super) fn no_randomness() -> Error {

@@ -268,3 +268,4 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         | Error::SeveralUsers(_) => LoginResult::Failure,
     }
 }
+        | Error::TokenTooLong

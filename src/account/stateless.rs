@@ -11,7 +11,7 @@ use crate::store::{Ban, User};
 use crate::telemetry::RefreshResult;
 use crate::token::praetorian::{Fault, Praetorian, Refreshable};
 
-use super::issue::MARGIN;
+use super::issue::{MARGIN, unissued};
 use super::{Accounts, Error, Tokens, audit};
 
 /// How often it is looked whether the second of a cut is over: clocks of servers differ a little.
@@ -32,7 +32,8 @@ impl Accounts {
         if !row.active || row.password != user.password {
             return Ok(None);
         }
-        let access = praetorian.access(row.id, &row.roles, &self.random, now)?;
+        let access = praetorian.access(row.id, &row.roles, &self.random, now);
+        let access = access.map_err(|error| unissued(&row, error))?;
         Ok(Some(Tokens::stateless(access)))
     }
 
@@ -66,7 +67,10 @@ impl Accounts {
         match found {
             None => refused(Fault::MissingUser),
             Some((_, row)) if !row.active || is_cut(&old, &row) => refused(Fault::Inactive),
-            Some((now, row)) => Ok(Tokens::stateless(praetorian.refreshed(&old, &row.roles, now)?)),
+            Some((now, row)) => {
+                let access = praetorian.refreshed(&old, &row.roles, now);
+                Ok(Tokens::stateless(access.map_err(|error| unissued(&row, error))?))
+            }
         }
     }
 

@@ -55,6 +55,7 @@ pub fn failed(what: &str, error: Error) -> Failure {
         | Error::RoleNotOwned(_)
         | Error::AdminRole
         | Error::InvalidCode
+        | Error::TokenTooLong
         | Error::NoMail
         | Error::NotReady => "try again",
     };

@@ -72,6 +72,10 @@ impl From<Error> for Problem {
             Error::NoMail => Self::new(Code::NotFound, "No mail is sent here."),
             Error::NoSuchUser => Self::new(Code::NotFound, "There is no such account."),
             Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
+            Error::TokenTooLong => Self::new(
+                Code::IdentityNotRepresentable,
+                "The account's name and roles are too long for a token. An administrator can mend that.",
+            ),
             Error::Busy => busy(),
             Error::StoreUnavailable(cause) => unavailable().because(cause),
             Error::NotReady => {

@@ -45,6 +45,9 @@ pub enum IssueError {
     /// There is no key that signs now.
     #[error("no signing key is active")]
     NoKey,
+    /// It would be longer than `tokens.max_length`, and nobody would take it.
+    #[error("the token would be longer than tokens.max_length")]
+    TooLong,
     /// No randomness, or the library failed.
     #[error("the token could not be signed")]
     Failed,
@@ -63,6 +66,7 @@ pub struct Mint {
     issuer: String,
     audience: Vec<String>,
     access_ttl: Duration,
+    max_length: usize,
 }
 
 #[derive(Serialize)]
@@ -103,6 +107,7 @@ impl Mint {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             access_ttl: settings.access_ttl,
+            max_length: settings.max_length,
         }
     }
 
@@ -134,6 +139,9 @@ impl Mint {
             email: subject.email,
         };
         let token = self.sign(Kind::Access, &claims, now)?;
+        if token.len() > self.max_length {
+            return Err(IssueError::TooLong);
+        }
         Ok(AccessToken {
             token: Secret::new(token),
             expires_in: expires_at.saturating_sub(issued_at),

@@ -88,6 +88,9 @@ impl Praetorian {
         let signature = hmac::sign(key, token.as_bytes());
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        if token.len() > self.max_length {
+            return Err(IssueError::TooLong);
+        }
         Ok(AccessToken {
             token: Secret::new(token),
             expires_in,

@@ -14,6 +14,7 @@ on_both!(
     input_that_nobody_can_use_is_no_fault_of_ours,
     a_stranger_and_a_wrong_password_are_one_answer,
     a_lost_role_and_a_lost_login_are_told_in_the_librarys_words,
+    roles_that_no_token_can_hold_open_nothing,
 );
 
 fn a_login_answers_a_token_and_nothing_else(kind: Kind) {
@@ -225,7 +226,6 @@ upstream = 'gone'
     for path in ["/nowhere", "/api/nowhere", "/api/login/", "/api/protected/"] {
         error_of(&get(path), 404, "NotFound");
     }
-    error_of(&get("/closed"), 403, "Forbidden");
     // No mail is sent here, whatever is asked of it.
     let client = &gateway.client;
     for body in ["{}", "x", r#"{"email":"a@b.example","password":"x"}"#] {
@@ -234,6 +234,7 @@ upstream = 'gone'
         }
     }
     error_of(&get("/api/finalize"), 404, "NotFound");
+    error_of(&get("/closed"), 403, "Forbidden");
     error_of(&get("/near"), 403, "NetworkNotAllowed");
     error_of(&get("/gone"), 502, "BadGateway");
     error_of(&get("/a/../b"), 400, "BadRequest");
@@ -303,7 +304,6 @@ fn a_browser_still_finds_the_pages() {
     let response = request.header("accept", "text/html").send();
     assert_eq!(response.status, 302);
     assert!(response.header("location").unwrap().contains("/auth/login?rd="));
-    let page = gateway.client.get("/auth/login");
     // Where no route claims it; a program is told that there is nothing, as by that server.
     let request = gateway.client.request(Method::GET, "/");
     let response = request.header("accept", "text/html").send().expect(302);
@@ -316,5 +316,32 @@ fn a_browser_still_finds_the_pages() {
         let response = gateway.client.request(Method::GET, "/").header(name, value).send();
         error_of(&response, 404, "NotFound");
     }
+    let page = gateway.client.get("/auth/login");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+}
+
+fn roles_that_no_token_can_hold_open_nothing(kind: Kind) {
+    let world = flask_world(kind);
+    let gateway = flask_gateway(&world);
+    let old = token_of(&gateway.login_with("alice", PASSWORD));
+    let roles = ["abcdefghi"; 1_000].join(",");
+    world.sql(&format!("UPDATE users SET roles = '{roles}' WHERE username = 'alice'"));
+    let refused = gateway.login_with("alice", PASSWORD);
+    error_of(&refused, 403, "IdentityNotRepresentable");
+    let line = gateway.process.wait_for_line(|line| line.contains("tokens.max_length"));
+    let id = world.sql("SELECT id FROM users WHERE username = 'alice'");
+    assert!(
+        line.contains(&format!("user.id={id}")) || line.contains(&format!("user.id: {id}")),
+        "{line}"
+    );
+    error(
+        &gateway.login_with("alice", "wrong"),
+        401,
+        "AuthenticationError",
+        INCORRECT,
+    );
+    // A token that there is already is as good as it was.
+    gateway.get_as("/api/protected", &old).expect(200);
+    world.sql("UPDATE users SET roles = 'user' WHERE username = 'alice'");
+    token_of(&gateway.login_with("alice", PASSWORD));
 }

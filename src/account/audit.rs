@@ -18,6 +18,8 @@ macro_rules! event {
 pub(super) enum Rejection {
     UnknownName,
     WrongPassword(Box<User>),
+    /// The password is right, and the account waits for the confirmation of its address.
+    Unconfirmed(Box<User>),
     UnusableHash(Box<User>),
     SeveralUsers(Vec<UserId>),
     ChangedMeanwhile,
@@ -84,6 +86,7 @@ pub(super) fn rejected(rejection: &Rejection, client: IpAddr) {
     let (reason, user) = match rejection {
         Rejection::UnknownName => ("unknown_name", None),
         Rejection::WrongPassword(user) => ("wrong_password", Some(user)),
+        Rejection::Unconfirmed(user) => ("unconfirmed", Some(user)),
         Rejection::UnusableHash(user) => ("unusable_hash", Some(user)),
         Rejection::SeveralUsers(_) => ("several_users", None),
         Rejection::ChangedMeanwhile => ("changed_meanwhile", None),
@@ -92,6 +95,7 @@ pub(super) fn rejected(rejection: &Rejection, client: IpAddr) {
         Rejection::SeveralUsers(ids) => Some(tracing::field::debug(ids)),
         Rejection::UnknownName
         | Rejection::WrongPassword(_)
+        | Rejection::Unconfirmed(_)
         | Rejection::UnusableHash(_)
         | Rejection::ChangedMeanwhile => None,
     };

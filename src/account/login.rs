@@ -98,10 +98,16 @@ impl Accounts {
             let found = self.find(name).await?;
             match self.check(found, name, password, &stand_in).await? {
                 Checked::Wrong(why) => {
+                    // Asked for nothing: it takes its time.
+                    self.waits_in_secret(None).await?;
                     rejection = why;
                     break;
                 }
                 Checked::Right { user, .. } if !user.active => {
+                    if self.waits_in_secret(Some(user.id)).await? {
+                        rejection = Rejection::Unconfirmed(user);
+                        break;
+                    }
                     audit::inactive(&user, client);
                     return Err(Error::Inactive);
                 }
@@ -120,6 +126,19 @@ impl Accounts {
         self.books.count("add_failure", attempt.failed().await)?;
         audit::rejected(&rejection, client);
         Err(Error::InvalidCredentials)
+    }
+
+    /// Whether this account waits for the confirmation of its address, and nobody may learn it: a registration with an address or a
+    /// name that is taken makes none, and whoever asked for it would know by the answer to their own password. The Flask server
+    /// tells such a registration apart itself.
+    async fn waits_in_secret(&self, user: Option<UserId>) -> Result<bool, Error> {
+        match &self.mailing {
+            Some(mailing) if mailing.codes.are_opaque() => {
+                let waits = self.books.store().is_unconfirmed(user.unwrap_or(UserId(-1)));
+                self.books.ask("is_unconfirmed", waits).await
+            }
+            Some(_) | None => Ok(false),
+        }
     }
 
     pub(super) async fn admit(&self, name: &str, client: IpAddr) -> Result<Attempt, Error> {
@@ -264,8 +283,8 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         | Error::AdminRole
         | Error::InvalidCode
         | Error::NoMail
+        | Error::TokenTooLong
         | Error::NoSuchUser
         | Error::SeveralUsers(_) => LoginResult::Failure,
     }
 }
-        | Error::TokenTooLong

@@ -11,6 +11,7 @@ use crate::support::until;
 on_both!(
     an_account_counts_once_its_address_is_confirmed,
     nobody_learns_which_names_and_addresses_there_are,
+    a_registration_and_a_login_tell_nobody_who_has_an_account,
     a_forgotten_password_is_replaced_once,
     a_code_is_worth_nothing_after_what_it_was_bound_to_changed,
     an_administrators_word_stands_above_a_code,
@@ -30,7 +31,9 @@ fn an_account_counts_once_its_address_is_confirmed(kind: Kind) {
     );
     let row = "SELECT CASE WHEN is_active THEN 1 ELSE 0 END, CASE WHEN email_verified THEN 1 ELSE 0 END FROM users";
     assert_eq!(world.sql(row), "0|0");
-    problem(&gateway.login_with("alice", PASSWORD), 403, "account_inactive");
+    let waiting = problem(&gateway.login_with("alice", PASSWORD), 401, "invalid_credentials");
+    let wrong = problem(&gateway.login_with("alice", "wrong"), 401, "invalid_credentials");
+    assert_eq!(waiting, wrong);
     let mail = smtp.mail(0);
     assert_eq!(
         (mail.from.as_str(), mail.to.as_str()),
@@ -126,6 +129,38 @@ fn nobody_learns_which_names_and_addresses_there_are(kind: Kind) {
         422,
         "weak_password",
     );
+}
+
+fn a_registration_and_a_login_tell_nobody_who_has_an_account(kind: Kind) {
+    let (world, smtp) = (World::new(kind), Smtp::plain(""));
+    let gateway = gateway(&world, &smtp);
+    confirmed(&gateway, &smtp, "alice", "alice@example.org");
+    // An unknown address, a known one, a known name: the next login with what was just chosen is one and the same answer.
+    register(&gateway, "bob", "bob@example.org").expect(201);
+    register(&gateway, "carol", "alice@example.org").expect(201);
+    register(&gateway, "Alice", "dave@example.org").expect(201);
+    let answers: Vec<_> = ["bob", "carol", "Alice", "nobody"]
+        .map(|name| gateway.login_with(name, PASSWORD))
+        .into();
+    for answer in &answers {
+        problem(answer, 401, "invalid_credentials");
+        assert_eq!(answer.body, answers[0].body);
+        assert_eq!(answer.headers.names(), answers[0].headers.names());
+    }
+    let line = gateway.process.wait_for_line(|line| line.contains("unconfirmed"));
+    assert!(line.contains("login refused") && line.contains("bob"), "{line}");
+    // It counts as a failed login, as theirs does.
+    assert_eq!(
+        world.sql("SELECT count(DISTINCT key) >= 3 FROM gateway_failures WHERE at > 0"),
+        if kind == Kind::Postgres { "t" } else { "1" }
+    );
+    // Who was in and is not any more is told so, with the right password only.
+    world.doorward(&["user", "deactivate", "alice"], "");
+    problem(&gateway.login_with("alice", PASSWORD), 403, "account_inactive");
+    problem(&gateway.login_with("alice", "wrong"), 401, "invalid_credentials");
+    // So is whom an administrator closed out before.
+    world.doorward(&["user", "deactivate", "bob"], "");
+    problem(&gateway.login_with("bob", PASSWORD), 403, "account_inactive");
 }
 
 fn a_forgotten_password_is_replaced_once(kind: Kind) {

@@ -16,6 +16,7 @@ use crate::token;
 
 use super::audit::{self, Action, Actor};
 use super::issue::Lives;
+use super::registration::Rules;
 use super::{Accounts, Error, Settings, email, roles, username};
 
 /// Accounts read from the store at once.
@@ -142,7 +143,7 @@ impl Administration {
     /// Makes an account. On the command line, of what speaks against its password only a length out of bounds is refused; the
     /// rest comes back as warnings, for an administrator may have a reason.
     pub async fn add(&self, new: NewAccount) -> Result<(Account, Vec<policy::Reason>), Error> {
-        let faults = username::check(&new.username);
+        let faults = username::check(&new.username, Rules::All);
         if !faults.is_empty() {
             return Err(Error::InvalidUsername(faults));
         }

@@ -4,10 +4,8 @@ use crate::password::{self, StoredHash};
 use crate::principal::UserId;
 use crate::store::{Imported, ImportedUser, name_key};
 
+use super::username::MAX_BYTES_ANYWHERE;
 use super::{Administration, Error};
-
-/// The longest name that is taken over, in bytes. A Flask server takes any.
-const MAX_NAME: usize = 16 * 1024;
 
 /// An account as another table has it. `None` is NULL.
 #[derive(Clone, Debug, Default)]
@@ -62,8 +60,8 @@ impl Administration {
         if name.is_empty() {
             return Err("it has no name".to_owned());
         }
-        if name.len() > MAX_NAME {
-            return Err(format!("its name is longer than {MAX_NAME} bytes"));
+        if name.len() > MAX_BYTES_ANYWHERE {
+            return Err(format!("its name is longer than {MAX_BYTES_ANYWHERE} bytes"));
         }
         let texts = [Some(name), account.roles.as_ref(), account.email.as_ref()];
         if texts.iter().flatten().any(|text| text.contains('\0')) {

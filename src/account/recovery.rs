@@ -13,8 +13,8 @@ use crate::store::{
 };
 
 use super::mailing::Mailing;
-use super::registration::Rules;
-use super::{Accounts, Caller, Error, Registrant, Registration, Tokens, audit, email, roles};
+use super::registration::{Rules, unfit};
+use super::{Accounts, Caller, Error, Registrant, Registration, Tokens, audit, email, roles, username};
 
 /// Mails to one address within an hour. One who does not find the first four will not find the sixth either.
 pub const MAILS_PER_ADDRESS: u32 = 5;
@@ -94,6 +94,7 @@ impl Accounts {
             .filter(|address| !address.is_empty())
             .ok_or(Error::EmailRequired)?;
         self.judge(rules(mailing), &username, &password, Some(&address))?;
+        let long = username::is_long(&username);
         let hash = self.pool.hash(password, self.pool.settings().scheme).await?;
         let kept = roles::keep(&self.settings.default_roles, &self.settings.admin_role)?;
         let now = self.clock.unix_millis();
@@ -116,7 +117,8 @@ impl Accounts {
             tell: mailing.codes.are_opaque(),
         };
         let enrolled = self.books.store().enrol(enrolment, now);
-        let enrolled = self.books.ask("enrol", enrolled).await?;
+        let enrolled = self.books.ask("enrol", enrolled).await;
+        let enrolled = enrolled.map_err(|error| unfit(error, long))?;
         mailing.wake();
         Ok(match enrolled {
             Enrolled::New(user) => {

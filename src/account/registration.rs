@@ -17,12 +17,12 @@ pub struct Registrant {
     pub email: Option<String>,
 }
 
-/// What a new password is judged by.
+/// What a new account is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rules {
     /// Everything that speaks against it.
     All,
-    /// Its length alone: there were no rules at the server that the gateway stands in for.
+    /// Little but lengths: there were no rules at the server that the gateway stands in for.
     Lengths,
 }
 
@@ -69,6 +69,7 @@ impl Accounts {
         if !self.books.ask("users_named", taken).await?.is_empty() {
             return Err(Error::NameTaken);
         }
+        let long = username::is_long(&username);
         let hash = self.pool.hash(password, self.pool.settings().scheme).await?;
         let kept = roles::keep(&self.settings.default_roles, &self.settings.admin_role)?;
         let user = NewUser {
@@ -83,7 +84,8 @@ impl Accounts {
             grants: Vec::new(),
         };
         let created = self.books.store().create_user(user, self.clock.unix_millis());
-        let user = match self.books.ask("create_user", created).await? {
+        let created = self.books.ask("create_user", created).await;
+        let user = match created.map_err(|error| unfit(error, long))? {
             Created::New(user) => user,
             Created::NameTaken(_) => return Err(Error::NameTaken),
             Created::EmailTaken(_) => return Err(Error::EmailTaken),
@@ -100,7 +102,7 @@ impl Accounts {
         password: &Secret<String>,
         address: Option<&str>,
     ) -> Result<(), Error> {
-        let faults = username::check(username);
+        let faults = username::check(username, rules);
         if !faults.is_empty() {
             return Err(Error::InvalidUsername(faults));
         }
@@ -109,7 +111,18 @@ impl Accounts {
         if !reasons.is_empty() {
             return Err(Error::WeakPassword(reasons));
         }
-        address.map_or(Ok(()), |address| Ok(email::check(address)?))
+        address.map_or(Ok(()), |address| Ok(email::check(address, rules)?))
+    }
+}
+
+/// A name without rules may be longer than a table's column, or than an index of it, takes.
+pub(super) fn unfit(error: Error, is_long: bool) -> Error {
+    match error {
+        Error::Internal(cause) if is_long => {
+            tracing::warn!(cause, "the table of users did not take a long name");
+            Error::InvalidUsername(vec![username::Fault::TooLong(username::MAX_BYTES)])
+        }
+        error => error,
     }
 }
 

@@ -2,16 +2,20 @@
 
 use std::fmt;
 
+use super::registration::Rules;
+
 /// The longest name, in bytes: what a header of every backend takes, with room to spare.
-const MAX_BYTES: usize = 255;
+pub(super) const MAX_BYTES: usize = 255;
+/// The longest name where the rules are another server's, which has none: far above what anybody has, and what an import takes.
+pub(super) const MAX_BYTES_ANYWHERE: usize = 16 << 10;
 
 /// What is wrong with a name. Its text goes on from "the name …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// There is nothing in it.
     Empty,
-    /// More than 255 bytes.
-    TooLong,
+    /// More than so many bytes.
+    TooLong(usize),
     /// White space in front or behind, which headers and people drop.
     OuterBlanks,
     /// A control character: C0, C1, line and paragraph separators.
@@ -25,8 +29,8 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::TooLong(most) => return write!(formatter, "must have at most {most} bytes"),
             Self::Empty => "must not be empty",
-            Self::TooLong => "must have at most 255 bytes",
             Self::OuterBlanks => "must not begin or end with white space",
             Self::Control => "must not hold control characters",
             Self::Invisible => "must not hold invisible characters",
@@ -36,15 +40,20 @@ impl fmt::Display for Fault {
 }
 
 /// Everything that speaks against a new name.
-pub(super) fn check(name: &str) -> Vec<Fault> {
+pub(super) fn check(name: &str, rules: Rules) -> Vec<Fault> {
     if name.is_empty() {
         return vec![Fault::Empty];
     }
+    // What is long or cannot be seen is a name to a server without rules; what breaks headers and lists is none anywhere.
+    let (most, control, invisible) = match rules {
+        Rules::All => (MAX_BYTES, name.chars().any(is_control), name.chars().any(is_invisible)),
+        Rules::Lengths => (MAX_BYTES_ANYWHERE, name.chars().any(char::is_control), false),
+    };
     let faults = [
-        (name.len() > MAX_BYTES, Fault::TooLong),
+        (name.len() > most, Fault::TooLong(most)),
         (name.trim() != name, Fault::OuterBlanks),
-        (name.chars().any(is_control), Fault::Control),
-        (name.chars().any(is_invisible), Fault::Invisible),
+        (control, Fault::Control),
+        (invisible, Fault::Invisible),
         (name.contains([',', ':']), Fault::Separator),
     ];
     faults
@@ -52,6 +61,11 @@ pub(super) fn check(name: &str) -> Vec<Fault> {
         .filter(|(wrong, _)| *wrong)
         .map(|(_, fault)| fault)
         .collect()
+}
+
+/// Whether only a server without rules has such a name.
+pub(super) fn is_long(name: &str) -> bool {
+    name.len() > MAX_BYTES
 }
 
 fn is_control(c: char) -> bool {
@@ -88,9 +102,9 @@ mod tests {
             "-",
             "Ünal",
         ] {
-            assert_eq!(check(name), [], "{name:?}");
+            assert_eq!(check(name, Rules::All), [], "{name:?}");
         }
-        assert_eq!(check(&"ä".repeat(127)), []);
+        assert_eq!(check(&"ä".repeat(127), Rules::All), []);
     }
 
     #[test]
@@ -109,8 +123,24 @@ mod tests {
             ("a,b", &[Fault::Separator]),
             ("idp:alice", &[Fault::Separator]),
         ] {
-            assert_eq!(check(name), faults, "{name:?}");
+            assert_eq!(check(name, Rules::All), faults, "{name:?}");
         }
-        assert_eq!(check(&"ä".repeat(128)), [Fault::TooLong]);
+        assert_eq!(check(&"ä".repeat(128), Rules::All), [Fault::TooLong(255)]);
+    }
+
+    #[test]
+    fn a_server_without_rules_has_long_names_and_such_as_nobody_sees() {
+        for name in ["ali\u{200b}ce", "\u{202e}ecila", "👩\u{200d}🚀", &"ä".repeat(8192)] {
+            assert_eq!(check(name, Rules::Lengths), [], "{name:?}");
+        }
+        for (name, fault) in [
+            ("", Fault::Empty),
+            (" alice", Fault::OuterBlanks),
+            ("ali\0ce", Fault::Control),
+            ("a,b", Fault::Separator),
+            (&"x".repeat(16_385), Fault::TooLong(16_384)),
+        ] {
+            assert_eq!(check(name, Rules::Lengths), [fault], "{name:?}");
+        }
     }
 }

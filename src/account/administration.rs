@@ -149,7 +149,7 @@ impl Administration {
         }
         let kept = self.keep_roles(&new.roles)?;
         if let Some(address) = &new.email {
-            email::check(address)?;
+            email::check(address, Rules::All)?;
         }
         let (hash, warnings) = self.hash(new.password, &new.username).await?;
         let user = NewUser {
@@ -213,7 +213,7 @@ impl Administration {
         let user = self.find(which).await?;
         let roles = change.roles.map(|roles| self.keep_roles(&roles)).transpose()?;
         if let Some(Some(address)) = &change.email {
-            email::check(address)?;
+            email::check(address, Rules::All)?;
         }
         let password = match change.password {
             Some(password) => {

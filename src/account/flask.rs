@@ -39,13 +39,20 @@ impl Accounts {
         Err(Error::NameTaken)
     }
 
-    /// As [`Self::enrol`], and a name that is there comes before anything that may be wrong with the rest.
+    /// As [`Self::enrol`], and a name or an address that is there comes before anything that may be wrong with the rest.
     pub async fn enrol_in_flask(&self, registrant: Registrant, caller: &Caller) -> Result<Enrolment, Error> {
-        let rows = self.books.store().users_named(&registrant.username);
-        match self.books.ask("users_named", rows).await?.is_empty() {
-            true => self.enrol(registrant, caller).await,
-            false => Ok(Enrolment::NameTaken),
+        let store = self.books.store();
+        let rows = store.users_named(&registrant.username);
+        if !self.books.ask("users_named", rows).await?.is_empty() {
+            return Ok(Enrolment::NameTaken);
         }
+        if let Some(address) = registrant.email.as_deref().filter(|address| !address.is_empty()) {
+            let owner = store.user_with_email(address);
+            if self.books.ask("user_with_email", owner).await?.is_some() {
+                return Ok(Enrolment::EmailTaken);
+            }
+        }
+        self.enrol(registrant, caller).await
     }
 
     /// What a token that came by mail says, if it is good for this.

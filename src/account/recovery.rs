@@ -135,7 +135,10 @@ impl Accounts {
     /// takes as long.
     pub async fn request_reset(&self, address: &str, caller: &Caller) -> Result<ResetRequest, Error> {
         let mailing = self.mailing()?;
-        email::check(address)?;
+        // A table of another server may hold anything as an address, and it is asked for what it holds.
+        if rules(mailing) == Rules::All {
+            email::check(address, Rules::All)?;
+        }
         let store = self.books.store();
         let owner = self
             .books

@@ -2,13 +2,16 @@
 
 use serde_json::json;
 
-use super::told::{INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
-use crate::accounts::world::{Kind, PASSWORD, at_once};
+use super::told::{COMPAT, INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
+use crate::accounts::world::{Kind, PASSWORD, World, at_once};
+use crate::support::smtp::Smtp;
 
 on_both!(
     a_new_name_gets_an_account_that_the_old_server_can_read,
     an_account_that_is_there_is_logged_in_to,
     new_names_and_passwords_that_will_not_do,
+    a_name_that_headers_hardly_carry_is_somebody,
+    what_is_no_address_is_taken_as_it_is,
     of_several_at_once_one_makes_the_row,
 );
 
@@ -72,7 +75,7 @@ fn new_names_and_passwords_that_will_not_do(kind: Kind) {
         "b\nob",
         "ALICE",
         "ａlice",
-        &"x".repeat(10_000),
+        &"x".repeat(20_000),
     ] {
         error_of(&gateway.register_with(name, PASSWORD), 400, "InvalidUsername");
     }
@@ -88,6 +91,93 @@ fn new_names_and_passwords_that_will_not_do(kind: Kind) {
         error_of(&gateway.client.post_json("/api/registration", &body), 400, "BadRequest");
     }
     assert_eq!(world.count("SELECT count(*) FROM users"), before);
+}
+
+fn a_name_that_headers_hardly_carry_is_somebody(kind: Kind) {
+    let world = flask_world(kind);
+    let gateway = flask_gateway(&world);
+    for name in ["x".repeat(10_000), "\u{1f600}".repeat(4_000), "jo\u{200b}e".to_owned()] {
+        token_of(&gateway.register_with(&name, PASSWORD));
+        let token = token_of(&gateway.login_with(&name, PASSWORD));
+        let answer = gateway.get_as("/api/protected", &token).expect(200);
+        assert_eq!(
+            answer.json()["message"],
+            format!("protected endpoint (allowed usr {name})")
+        );
+        // A backend hears the name as it is, or nobody asks it.
+        let answer = gateway.get_as("/app/x", &token);
+        assert!([200, 403, 502].contains(&answer.status), "{}", answer.text());
+        error(
+            &gateway.register_with(&name, "wrong"),
+            401,
+            "AuthenticationError",
+            INCORRECT,
+        );
+    }
+    token_of(&gateway.login_with("alice", PASSWORD));
+}
+
+#[test]
+fn a_name_that_the_table_does_not_take_is_no_fault_of_ours() {
+    let world = World::new(Kind::Postgres);
+    world.sql("CREATE TABLE users (id serial PRIMARY KEY, username varchar(300), password text, roles text, is_active boolean)");
+    let gateway = flask_gateway(&world);
+    error_of(
+        &gateway.register_with(&"x".repeat(301), PASSWORD),
+        400,
+        "InvalidUsername",
+    );
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("did not take a long name"));
+    token_of(&gateway.register_with(&"x".repeat(300), PASSWORD));
+}
+
+fn what_is_no_address_is_taken_as_it_is(kind: Kind) {
+    let (world, smtp) = (flask_world(kind), Smtp::plain(""));
+    let config = format!(
+        "[accounts]\nregistration = 'verify_email'\n{}{COMPAT}",
+        smtp.config("smtp", "")
+    );
+    let gateway = world.gateway(&config);
+    let register = |name: &str, email: &str| {
+        let body = json!({ "username": name, "password": PASSWORD, "email": email });
+        gateway.client.post_json("/api/registration", &body)
+    };
+    let reset = |email: &str| gateway.client.post_json("/api/reset", &json!({ "email": email }));
+    register("bob", "no address").expect(201);
+    let given_up = |line: &str| line.contains("a mail was given up") && line.contains("the address is none");
+    let line = gateway.process.wait_for_line(given_up);
+    assert!(!line.contains("no address"), "{line}");
+    assert_eq!(
+        world.sql("SELECT email FROM users WHERE username = 'bob'"),
+        "no address"
+    );
+    register("eve", "no address").expect(303);
+    reset("no address").expect(403);
+    // Somebody whom the old server has let in so.
+    world.sql("UPDATE users SET email = 'nobody @ nowhere' WHERE username = 'alice'");
+    register("eve", "nobody @ nowhere").expect(303);
+    reset("nobody @ nowhere").expect(200);
+    reset("somebody @ nowhere").expect(404);
+    for nobody in ["a\u{0}b", "a@b.example\r\nBcc: c@d.example", &"x".repeat(60_000)] {
+        reset(nobody).expect(404);
+    }
+    let count = |email: &str| register("eve", email).status;
+    for bad in [
+        "a@b.example\r\nBcc: c@d.example",
+        "a\u{0}b",
+        "",
+        "a\tb",
+        &"x".repeat(3_000),
+    ] {
+        assert_eq!(count(bad), 400, "{bad:?}");
+    }
+    assert_eq!(world.sql("SELECT count(*) FROM users WHERE username = 'eve'"), "0");
+    // Others are not held up.
+    register("carol", "carol@example.org").expect(201);
+    assert_eq!(smtp.mail(0).to, "carol@example.org");
+    assert_eq!(smtp.count(), 1);
 }
 
 fn of_several_at_once_one_makes_the_row(kind: Kind) {

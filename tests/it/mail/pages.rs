@@ -46,7 +46,7 @@ fn a_link_is_followed_without_harm_and_a_button_confirms(kind: Kind) {
     assert!(!odd.text().contains("<script>"), "{}", odd.text());
     let fields = [("token", code.as_str())];
     send(&gateway, "/auth/confirm", &fields, "cross-site").expect(403);
-    assert_eq!(gateway.login_with("alice", PASSWORD).status, 403);
+    assert_eq!(gateway.login_with("alice", PASSWORD).status, 401);
     let page = send(&gateway, "/auth/confirm", &fields, "same-origin").expect(200);
     assert!(page.text().contains("Address confirmed"), "{}", page.text());
     gateway.login("alice");

@@ -1,7 +1,7 @@
 //! Users from elsewhere, in SQLite.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::{Sqlite, text, truth};
 use crate::principal::UserId;
@@ -28,11 +28,9 @@ impl Imports for Sqlite {
 /// A row that the table does not take leaves the transaction as it was before it.
 fn refused(error: Failure) -> Result<Imported, Error> {
     match error {
-        Failure::Row(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
-                Ok(Imported::Refused(error.to_string()))
-            }
-            _ => Err(error.into()),
+        Failure::Row(error) => match super::users::refused_row(&error) {
+            Some(why) => Ok(Imported::Refused(why)),
+            None => Err(error.into()),
         },
         Failure::Other(error) => Err(error),
     }

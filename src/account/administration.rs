@@ -167,6 +167,7 @@ impl Administration {
             Created::NameTaken(_) => Err(Error::NameTaken),
             Created::EmailTaken(_) => Err(Error::EmailTaken),
             Created::EmailRequired => Err(Error::EmailRequired),
+            Created::RowRefused(why) => Err(Error::RowRefused(why)),
         }
     }
 

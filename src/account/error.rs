@@ -38,6 +38,9 @@ pub enum Error {
     /// The table of another server wants an e-mail address for every account.
     #[error("the table of users wants an e-mail address for every account")]
     EmailRequired,
+    /// The table of users has rules of its own, and does not take the account.
+    #[error("the table of users refuses the account: {0}")]
+    RowRefused(String),
     /// The name is not allowed, for these reasons.
     #[error("the name {}", list(.0))]
     InvalidUsername(Vec<UsernameFault>),

@@ -7,6 +7,9 @@ use crate::store::{Imported, ImportedUser, name_key};
 use super::username::MAX_BYTES_ANYWHERE;
 use super::{Administration, Error};
 
+/// The ids that are taken over: behind the highest one the table must find more, and some programs hold numbers as floats.
+const IDS: std::ops::RangeInclusive<i64> = 1..=1 << 53;
+
 /// An account as another table has it. `None` is NULL.
 #[derive(Clone, Debug, Default)]
 pub struct ForeignAccount {
@@ -67,6 +70,19 @@ impl Administration {
         if texts.iter().flatten().any(|text| text.contains('\0')) {
             return Err("it holds a NUL character, which no database takes".to_owned());
         }
+        let no_id = |id: &i64| !IDS.contains(id);
+        if account.id.as_ref().is_some_and(no_id) {
+            let (low, high) = (IDS.start(), IDS.end());
+            return Err(format!(
+                "its id is none from {low} to {high}; --new-ids gives it a new one"
+            ));
+        }
+        for (what, text) in [("roles hold", &account.roles), ("e-mail address holds", &account.email)] {
+            let odd = |text: &String| text.chars().any(char::is_control);
+            if text.as_ref().is_some_and(odd) {
+                return Err(format!("its {what} a line end or another control character"));
+            }
+        }
         let mut notes = Vec::new();
         match account.password.as_deref().unwrap_or_default() {
             "" => notes.push("it has no password: nobody can log in until one is set".to_owned()),
@@ -120,6 +136,7 @@ fn told(outcome: Imported, notes: Vec<String>) -> Taken {
         )),
         Imported::IdTaken => not("its id is another user's here; --new-ids gives it a new one".to_owned()),
         Imported::EmailTaken(id) => not(format!("user {} has its e-mail address", id.0)),
+        Imported::Refused(why) => not(format!("the table refuses it: {why}")),
         Imported::EmailRequired => not("the table of users wants an e-mail address for every user".to_owned()),
     }
 }

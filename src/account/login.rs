@@ -268,6 +268,7 @@ fn label<T>(outcome: &Result<T, Error>) -> LoginResult {
         | Error::NameTaken
         | Error::EmailTaken
         | Error::EmailRequired
+        | Error::RowRefused(_)
         | Error::InvalidUsername(_)
         | Error::InvalidEmail(_)
         | Error::InvalidRole(_)

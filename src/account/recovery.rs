@@ -13,7 +13,7 @@ use crate::store::{
 };
 
 use super::mailing::Mailing;
-use super::registration::{Rules, unfit};
+use super::registration::{Rules, refused, unfit};
 use super::{Accounts, Caller, Error, Registrant, Registration, Tokens, audit, email, roles, username};
 
 /// Mails to one address within an hour. One who does not find the first four will not find the sixth either.
@@ -128,6 +128,7 @@ impl Accounts {
             Enrolled::NameTaken(_) => Enrolment::NameTaken,
             Enrolled::EmailTaken(_) => Enrolment::EmailTaken,
             Enrolled::Limited => Enrolment::Limited,
+            Enrolled::RowRefused(why) => return Err(refused(why)),
         })
     }
 

@@ -63,6 +63,11 @@ impl Accounts {
             password,
             email,
         } = registrant;
+        // Where there were no rules there was no address either: it is of use only if the table wants one.
+        let (email, spare) = match rules {
+            Rules::All => (email, None),
+            Rules::Lengths => (None, email),
+        };
         self.judge(rules, &username, &password, email.as_deref())?;
         // A name that is taken costs no hash; who is first is decided by the store.
         let taken = self.books.store().users_named(&username);
@@ -83,16 +88,35 @@ impl Accounts {
             // Whatever the configuration says: this role is given by command only.
             grants: Vec::new(),
         };
-        let created = self.books.store().create_user(user, self.clock.unix_millis());
-        let created = self.books.ask("create_user", created).await;
-        let user = match created.map_err(|error| unfit(error, long))? {
-            Created::New(user) => user,
-            Created::NameTaken(_) => return Err(Error::NameTaken),
-            Created::EmailTaken(_) => return Err(Error::EmailTaken),
-            Created::EmailRequired => return Err(Error::EmailRequired),
+        let user = match (self.create(user.clone(), long).await, spare) {
+            (Err(Error::EmailRequired), Some(address)) => {
+                email::check(&address, rules)?;
+                let email = Some(address);
+                self.create(NewUser { email, ..user }, long).await?
+            }
+            (Err(error @ Error::EmailRequired), None) if rules == Rules::Lengths => {
+                tracing::warn!(
+                    "a registration without an e-mail address was refused: the column users.email wants one of every \
+                     account; accounts.registration = \"verify_email\" is for clients that send it"
+                );
+                return Err(error);
+            }
+            (created, _) => created?,
         };
         audit::registered(&user, caller.address);
         Ok(user)
+    }
+
+    async fn create(&self, user: NewUser, long: bool) -> Result<User, Error> {
+        let created = self.books.store().create_user(user, self.clock.unix_millis());
+        let created = self.books.ask("create_user", created).await;
+        match created.map_err(|error| unfit(error, long))? {
+            Created::New(user) => Ok(user),
+            Created::NameTaken(_) => Err(Error::NameTaken),
+            Created::EmailTaken(_) => Err(Error::EmailTaken),
+            Created::EmailRequired => Err(Error::EmailRequired),
+            Created::RowRefused(why) => Err(refused(why)),
+        }
     }
 
     pub(super) fn judge(
@@ -124,6 +148,12 @@ pub(super) fn unfit(error: Error, is_long: bool) -> Error {
         }
         error => error,
     }
+}
+
+/// The table of another server has rules of its own, which whoever runs it must hear of: nobody else can tell.
+pub(super) fn refused(why: String) -> Error {
+    tracing::warn!(reason = why, "the table of users refused a new account");
+    Error::RowRefused(why)
 }
 
 impl Rules {

@@ -27,6 +27,7 @@ pub fn failed(what: &str, error: Error) -> Failure {
     let hint = match &error {
         Error::NameTaken => "choose another name, or change that user: doorward user passwd, roles, activate",
         Error::EmailTaken => "one address belongs to one user; doorward user list shows whose it is",
+        Error::RowRefused(_) => "choose a shorter name or another address, or change the table",
         Error::EmailRequired => "give one with --email",
         Error::InvalidUsername(_) => "choose another name",
         Error::InvalidEmail(_) => "give the address alone, such as alice@example.com",

@@ -38,6 +38,11 @@ impl From<Error> for Problem {
                 Code::InvalidRequest,
                 "`email` is missing: every account needs an e-mail address.",
             ),
+            Error::RowRefused(cause) => Self::new(
+                Code::InvalidUsername,
+                "The table of users does not take this account: the username, or the e-mail address, may be too long for it.",
+            )
+            .because(cause),
             Error::InvalidUsername(faults) => with_reasons(Code::InvalidUsername, "The username", &faults),
             Error::WeakPassword(reasons) => with_reasons(Code::WeakPassword, "The password", &reasons),
             Error::InvalidEmail(why) => Self::new(Code::InvalidRequest, why.to_string()),

@@ -43,6 +43,8 @@ pub enum Imported {
     EmailTaken(UserId),
     /// The table wants an e-mail address for every user.
     EmailRequired,
+    /// The table does not take the row, for this reason, which quotes no value.
+    Refused(String),
 }
 
 /// The columns in which a row that is there differs from one to be taken over. What is not said of an id or an address is no
@@ -66,7 +68,8 @@ pub(super) fn differences(is: &ImportedUser, wanted: &ImportedUser) -> Vec<&'sta
 
 /// Users from elsewhere.
 pub trait Imports: Send + Sync {
-    /// Takes over some users, in one transaction; what became of each, in their order. Nothing that is there is changed.
+    /// Takes over some users; what became of each, in their order. Nothing that is there is changed. They are of one
+    /// transaction, unless the table refuses one: the others then go their own ways.
     fn import_users<'a>(&'a self, users: &'a [ImportedUser]) -> Answer<'a, Vec<Imported>>;
 }
 

@@ -157,6 +157,8 @@ pub enum Enrolled {
     EmailTaken(UserId),
     /// Too many mails were asked for. Nothing was changed.
     Limited,
+    /// The table does not take the row, for this reason, which quotes no value. Nothing was changed.
+    RowRefused(String),
 }
 
 /// What shows that somebody reads an account's mail.

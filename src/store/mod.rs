@@ -144,6 +144,9 @@ pub enum Created {
     /// The table was made by another server and wants an e-mail address for every user; nothing was changed. A made-up
     /// address would be a lie that the other server might send mail to.
     EmailRequired,
+    /// The table does not take the row, for this reason, which quotes no value: a column is too short, a constraint forbids
+    /// it; nothing was changed.
+    RowRefused(String),
 }
 
 /// What an administrator changes; `None` leaves the value alone.

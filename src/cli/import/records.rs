@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::account::ForeignAccount;
-use crate::cli::Failure;
+use crate::cli::{Failure, terminal};
 use crate::store::ForeignRow;
 
 /// An account, or why the row is none. The reason never shows a value: it may be a password in the wrong place.
@@ -92,6 +92,9 @@ pub(super) fn from_table(texts: ForeignRow, knows_activity: bool) -> Row {
     })
 }
 
+/// The columns that are taken over.
+const COLUMNS: [&str; 6] = ["id", "username", "password", "roles", "is_active", "email"];
+
 /// Which column of a CSV file is what.
 #[derive(Debug)]
 pub(super) struct Columns {
@@ -107,23 +110,20 @@ pub(super) struct Columns {
 impl Columns {
     /// From the line of names.
     pub(super) fn read(names: &csv::ByteRecord) -> Result<Self, Failure> {
-        let find = |wanted: &str| {
-            names.iter().position(|name| {
-                let name = name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name);
-                name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes())
-            })
+        let places = |wanted: &str| {
+            let is = |name: &[u8]| bare(name).eq_ignore_ascii_case(wanted.as_bytes());
+            let places = names.iter().enumerate().filter(move |(_, name)| is(name));
+            places.map(|(index, _)| index).collect::<Vec<_>>()
         };
-        let needed = |wanted: &str| {
-            find(wanted).ok_or_else(|| {
-                let hint = "the first line names the columns: username, password, and roles, is_active, email, id \
-                    where there are such";
-                Failure::run(
-                    "the file cannot be taken over",
-                    format!("there is no column {wanted}"),
-                    hint,
-                )
-            })
-        };
+        for column in COLUMNS {
+            if places(column).len() > 1 {
+                let hint = "give each column once: nobody can tell which of them counts";
+                let why = format!("the column {column} is there twice");
+                return Err(Failure::run("the file cannot be taken over", why, hint));
+            }
+        }
+        let find = |wanted: &str| places(wanted).first().copied();
+        let needed = |wanted: &str| find(wanted).ok_or_else(|| no_column(wanted, names));
         Ok(Self {
             id: find("id"),
             username: needed("username")?,
@@ -168,6 +168,37 @@ impl Columns {
             email: optional(self.email)?,
         })
     }
+}
+
+/// A name of a column, without what stands around it.
+fn bare(name: &[u8]) -> &[u8] {
+    name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name).trim_ascii()
+}
+
+/// What the first line is instead. It is shown only where it is one of names: it may be a row, with a password.
+fn no_column(wanted: &str, names: &csv::ByteRecord) -> Failure {
+    let mut why = format!("there is no column {wanted}; the first line has ");
+    let only = names.iter().next().filter(|_| names.len() == 1).unwrap_or_default();
+    let mut hint = "the first line names the columns: username, password, and roles, is_active, email, id where there \
+        are such";
+    let known = |name: &[u8]| {
+        COLUMNS
+            .iter()
+            .any(|column| bare(name).eq_ignore_ascii_case(column.as_bytes()))
+    };
+    if only.contains(&b';') {
+        why.push_str("one field, and semicolons in it");
+        hint = "it seems to be kept apart by semicolons: save it with commas";
+    } else if only.contains(&b'\t') {
+        why.push_str("one field, and tabs in it");
+        hint = "it seems to be kept apart by tabs: save it with commas";
+    } else if names.iter().any(known) {
+        let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(bare(name))).collect();
+        why.push_str(&terminal::shown(&names.join(", ")));
+    } else {
+        why.push_str(&format!("{} fields", names.len()));
+    }
+    Failure::run("the file cannot be taken over", why, hint)
 }
 
 fn number(text: &str) -> Result<i64, String> {

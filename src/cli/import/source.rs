@@ -59,12 +59,15 @@ impl Source {
                 Failure::run(what, error, "check its name and its rights")
             })?),
         };
+        let mut reader = BufReader::new(reader);
+        foreign(reader.fill_buf()?, format)?;
         match format {
             Format::Jsonl => Ok(Self::Jsonl {
-                lines: Box::new(BufReader::new(reader)),
+                lines: Box::new(reader),
                 line: 0,
             }),
             Format::Csv => {
+                let reader: Box<dyn Read + Send> = Box::new(reader);
                 let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
                 let columns = Columns::read(rows.byte_headers().map_err(unreadable)?)?;
                 Ok(Self::Csv {
@@ -121,6 +124,30 @@ impl Source {
             }
         }
     }
+}
+
+/// Whether a file that begins so is of quite another form: that is told once, and not of every line.
+fn foreign(begin: &[u8], format: Format) -> Result<(), Failure> {
+    let what = "the file cannot be taken over";
+    let line = begin.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if begin.starts_with(b"\xff\xfe") || begin.starts_with(b"\xfe\xff") || line.contains(&0) {
+        let hint = "save it as UTF-8, or: iconv -f UTF-16 -t UTF-8";
+        return Err(Failure::run(what, "it is UTF-16, by its first line", hint));
+    }
+    if format == Format::Csv {
+        return Ok(());
+    }
+    let text = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin).trim_ascii_start();
+    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if text.starts_with(b"[") {
+        let hint = "give one object a line: jq -c '.[]' makes that of it";
+        return Err(Failure::run(what, "it is an array, and not JSON lines", hint));
+    }
+    if first.trim_ascii() == b"{" {
+        let hint = "give one object a line: jq -c . makes that of it";
+        return Err(Failure::run(what, "an object goes over several lines", hint));
+    }
+    Ok(())
 }
 
 fn next_line(lines: &mut Box<dyn BufRead + Send>, line: &mut u64) -> Result<Option<(Place, Row)>, Failure> {

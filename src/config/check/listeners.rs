@@ -89,6 +89,11 @@ pub fn are_public(listeners: &[Listener]) -> bool {
     listeners.iter().any(|listener| !listener.address.ip().is_loopback())
 }
 
+/// Whether one of them speaks https.
+pub fn are_encrypted(listeners: &[Listener]) -> bool {
+    listeners.iter().any(|listener| listener.protocol == Protocol::Https)
+}
+
 /// `[admin]`.
 pub fn admin(admin: &file::Admin, listeners: &[Listener], report: &mut Report<'_>) -> Option<Admin> {
     let key = KeyPath::of("admin");

@@ -23,6 +23,10 @@ pub struct Surroundings<'a> {
     pub host: Option<&'a str>,
     /// What tokens say as their issuer.
     pub issuer: Option<&'a str>,
+    /// Whether nothing that is configured says so, and it was made up.
+    pub assumed: bool,
+    /// Whether clients can reach the gateway over https, at itself or at a proxy.
+    pub https: bool,
     /// The prefix of the pages.
     pub pages: Option<&'a str>,
 }
@@ -74,7 +78,7 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
     let reset = link(report, &key.key("reset_url"), &mail.reset_url, page("reset"));
     let [subject, subject_reset] = subjects;
     let (timeout, retry, give_up) = spans?;
-    Some(Some(Settings {
+    let settings = Settings {
         server: server?,
         from: from?,
         subject: subject?,
@@ -87,7 +91,16 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         timeout,
         retry,
         give_up,
-    }))
+    };
+    // Of mail that is right; what is wrong is said first.
+    let own = [
+        ("confirmation_url", &mail.confirmation_url),
+        ("reset_url", &mail.reset_url),
+    ];
+    if let Some((name, _)) = own.iter().find(|(_, text)| text.is_empty()) {
+        reach_of_links(around, &key.key(name), &settings.site, report);
+    }
+    Some(Some(settings))
 }
 
 /// What people call the gateway. Never what a request says: its Host is the client's own word.
@@ -102,6 +115,22 @@ fn site(around: Surroundings<'_>) -> String {
         (None, Some(issuer)) => origin(issuer),
         (None, None) => "https://localhost:8443".to_owned(),
     }
+}
+
+/// Whether people can follow links to the gateway's own pages.
+fn reach_of_links(around: Surroundings<'_>, key: &KeyPath, site: &str, report: &mut Report<'_>) {
+    let Some(pages) = around.pages else { return };
+    let hint = "set endpoints.hosts or tokens.issuer to what people call the gateway, or mail.confirmation_url and \
+        mail.reset_url to pages of your own";
+    let what = if around.assumed {
+        "nothing says what people call the gateway: links in mails will lead to this machine of whoever reads them"
+    } else if !around.https {
+        "links in mails will be https, and no listener here is, nor is one of trusted_proxies set that could be"
+    } else {
+        return;
+    };
+    let what = format!("{what} ({site}{pages}/confirm, {site}{pages}/reset)");
+    report.warn(Fault::at(key, what).hint(hint));
 }
 
 fn origin(url: &str) -> String {
@@ -177,24 +206,28 @@ fn link(report: &mut Report<'_>, key: &KeyPath, text: &str, page: Option<String>
         }
         return page.map(Link::new);
     }
-    let safe = |url: &Url| match url.scheme() {
-        "https" => true,
-        "http" => match url.host() {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        },
-        _ => false,
+    let local = |url: &Url| match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     };
+    let web = |url: &Url| ["https", "http"].contains(&url.scheme()) && url.host().is_some();
     let bare = |character: char| character.is_ascii_graphic() && !"\"<>".contains(character);
     match Url::parse(text) {
-        Ok(url) if safe(&url) && url.host().is_some() && text.chars().all(bare) => Some(Link::new(text.to_owned())),
+        Ok(url) if web(&url) && text.chars().all(bare) => {
+            if url.scheme() == "http" && !local(&url) {
+                let what = "the code stands in the link: whoever sees the traffic to it can use it first";
+                let hint = "serve the page over https";
+                report.warn(Fault::at(key, what).found(quoted(text)).hint(hint));
+            }
+            Some(Link::new(text.to_owned()))
+        }
         _ => {
             report.error(
                 Fault::at(
                     key,
-                    "an https URL (http only for localhost), such as \"https://shop.example.com/confirm\"",
+                    "an https URL (or http, with a warning), such as \"https://shop.example.com/confirm\"",
                 )
                 .found(quoted(text)),
             );

@@ -67,6 +67,8 @@ pub fn check(shape: &Shape, data_dir: Option<&Path>, report: &mut Report<'_>) ->
         mail::Surroundings {
             host: hosts.first().map(String::as_str),
             issuer: tokens.as_ref().map(|tokens| tokens.issuer.as_str()),
+            assumed: hosts.is_empty() && shape.tokens.issuer.is_empty(),
+            https: !shape.trusted_proxies.is_empty() || listeners.as_deref().is_none_or(listeners::are_encrypted),
             pages: endpoints.as_ref().and_then(|endpoints| endpoints.pages.as_deref()),
         },
         report,

@@ -93,6 +93,10 @@ fn postgres(report: &mut Report<'_>, key: &KeyPath, url: &file::SecretText) -> O
         .strip_prefix("postgres://")
         .or_else(|| text.strip_prefix("postgresql://"))
     {
+        // The driver's name means something to SQLAlchemy only.
+        None if text.starts_with("postgresql+") || text.starts_with("postgres+") => {
+            Some("write postgres://…: \"+psycopg2\" and the like are SQLAlchemy's".to_owned())
+        }
         None => Some("other databases are not supported".to_owned()),
         Some(rest) => {
             let (before, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -31,7 +31,7 @@ pub fn tokens(
     let key = KeyPath::of("tokens");
     let issuer = issuer(tokens, around, report);
     let algorithm = report.choose(&key.key("algorithm"), &tokens.algorithm, &ALGORITHMS);
-    let secret = secret(tokens, algorithm, report);
+    let secret = secret(tokens, compat, algorithm, report);
     let own = secret.as_ref().and_then(Option::as_ref);
     let praetorian = compat::praetorian(compat, tokens, algorithm, own, report);
     let keys = keys::keys(tokens, algorithm, report);
@@ -51,7 +51,11 @@ pub fn tokens(
         issuer,
         algorithm: algorithm?,
         access_ttl: tokens.access_ttl.0,
-        refresh_idle: tokens.refresh_idle.0,
+        // No token of the praetorian format knows it, and nothing is refused for it there; what sessions there are go by it.
+        refresh_idle: match tokens.format.as_str() {
+            "praetorian" => tokens.refresh_idle.0.max(tokens.access_ttl.0).min(tokens.refresh_ttl.0),
+            _ => tokens.refresh_idle.0,
+        },
         refresh_ttl: tokens.refresh_ttl.0,
         leeway: tokens.leeway.0,
         key_files: keys.files,
@@ -94,6 +98,7 @@ fn issuer(tokens: &file::Tokens, around: Surroundings<'_>, report: &mut Report<'
 
 fn secret(
     tokens: &file::Tokens,
+    compat: &file::Compat,
     algorithm: Option<Algorithm>,
     report: &mut Report<'_>,
 ) -> Option<Option<Secret<Vec<u8>>>> {
@@ -101,6 +106,20 @@ fn secret(
     match (algorithm?, tokens.secret_file.is_empty()) {
         // What signs is looked for in [compat] too.
         (Algorithm::Hs256, true) if tokens.format != "standard" => Some(None),
+        (Algorithm::Hs256, true)
+            if compat.flask_praetorian && report.layers().value(&KeyPath::of("tokens.algorithm")).is_none() =>
+        {
+            let accepted = "\"praetorian\"; or \"standard\" with tokens.algorithm = \"EdDSA\" beside it";
+            let hint = "compat.flask_praetorian sets \"HS256\", and the secret in [compat] signs the praetorian format only. \
+                Clients of the Flask server need that format; for those that are ready for the other one, set \
+                compat.flask_praetorian = false and compat.accept_until";
+            report.error(
+                Fault::at(&KeyPath::of("tokens.format"), accepted)
+                    .found("\"standard\"")
+                    .hint(hint),
+            );
+            None
+        }
         (Algorithm::Hs256, true) => {
             report.error(Fault::at(
                 &key,
@@ -132,7 +151,7 @@ pub fn long_enough(report: &mut Report<'_>, key: &KeyPath, file: &str) -> Option
     Some(secret)
 }
 
-/// `access_ttl` ≤ `refresh_idle` ≤ `refresh_ttl`, and whole seconds, which is all that `exp` can say.
+/// `access_ttl` ≤ `refresh_idle` ≤ `refresh_ttl` (in praetorian format `access_ttl` ≤ `refresh_ttl`), and whole seconds, which is all that `exp` can say.
 fn lives(tokens: &file::Tokens, report: &mut Report<'_>) -> Option<()> {
     let key = KeyPath::of("tokens");
     let lives = [
@@ -147,7 +166,12 @@ fn lives(tokens: &file::Tokens, report: &mut Report<'_>) -> Option<()> {
             good = false;
         }
     }
-    for ((shorter, one), (longer, other)) in lives.into_iter().zip(lives.into_iter().skip(1)) {
+    let [access, idle, refresh] = lives;
+    let pairs = match tokens.format.as_str() {
+        "praetorian" => vec![(access, refresh)],
+        _ => vec![(access, idle), (idle, refresh)],
+    };
+    for ((shorter, one), (longer, other)) in pairs {
         if one.0 > other.0 {
             let place = key.key(shorter);
             let unset = report.layers().value(&place).is_none();

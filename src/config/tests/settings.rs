@@ -436,7 +436,7 @@ fn mail_that_cannot_work_is_refused() {
         ("url = \"smtps://h\"", "mail.from"),
         ("url = \"smtps://h\"\nfrom = \"a@b\\nBcc: c@d\"", "mail.from"),
         (
-            "url = \"smtps://h\"\nfrom = \"a@b\"\nreset_url = \"http://x.example/\"",
+            "url = \"smtps://h\"\nfrom = \"a@b\"\nreset_url = \"ftp://x.example/\"",
             "mail.reset_url",
         ),
         ("subject = \"\"", "mail.subject"),
@@ -464,4 +464,108 @@ fn a_mistake_in_a_template_is_told_with_file_and_line() {
     let Err(problems) = read(&text) else { panic!("accepted") };
     let said = problems.to_string();
     assert!(said.contains("reset.txt, line 2: "), "{said}");
+}
+
+/// A Flask server's place, with more.
+fn in_its_place(more: &str) -> String {
+    let listener = "[[listeners]]\naddress = \"127.0.0.1:5001\"\nprotocol = \"http\"\n";
+    format!("{listener}[compat]\nflask_praetorian = true\nsecret = \"0123456789abcdef0123456789abcdef\"\n{more}")
+}
+
+#[test]
+fn lifespans_of_a_flask_server_are_taken_without_a_word_about_sessions() {
+    let day = std::time::Duration::from_secs(86_400);
+    let long = config(&in_its_place("[tokens]\naccess_ttl = \"10d\"")).tokens;
+    assert_eq!(
+        (long.access_ttl, long.refresh_idle, long.refresh_ttl),
+        (10 * day, 10 * day, 30 * day)
+    );
+    let short = config(&in_its_place("[tokens]\nrefresh_ttl = \"5d\"")).tokens;
+    assert_eq!(
+        (short.access_ttl, short.refresh_idle, short.refresh_ttl),
+        (day, 5 * day, 5 * day)
+    );
+    assert_eq!(
+        errors(&in_its_place("[tokens]\naccess_ttl = \"40d\"")),
+        [(8, "tokens.access_ttl".to_owned())]
+    );
+    // Sessions of the standard format go by it.
+    assert_eq!(
+        errors("[tokens]\naccess_ttl = \"10d\""),
+        [(2, "tokens.access_ttl".to_owned())]
+    );
+}
+
+#[test]
+fn the_standard_format_beside_a_flask_server_is_refused_with_the_reason() {
+    let text = in_its_place("[tokens]\nformat = \"standard\"");
+    assert_eq!(errors(&text), [(8, "tokens.format".to_owned())]);
+    let said = read(&text).unwrap_err().to_string();
+    for part in [
+        "tokens.algorithm = \"EdDSA\"",
+        "compat.flask_praetorian sets \"HS256\"",
+        "accept_until",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    // What it says to write is right.
+    config(&in_its_place("[tokens]\nformat = \"standard\"\nalgorithm = \"EdDSA\""));
+}
+
+#[test]
+fn the_url_of_sqlalchemy_is_known() {
+    for url in [
+        "postgresql+psycopg2://u:hunter2@db/login",
+        "postgres+psycopg://u:hunter2@db/login",
+    ] {
+        let said = read(&format!("[store]\nurl = \"{url}\"")).unwrap_err().to_string();
+        assert!(
+            said.contains("write postgres://") && !said.contains("hunter2"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn links_in_the_clear_and_links_that_lead_nowhere_are_warned_about() {
+    let mail = "[mail]\nurl = \"smtp://127.0.0.1\"\nfrom = \"a@b.example\"\n";
+    let pages = "confirmation_url = \"http://192.168.1.5:3000/#/finalize\"\nreset_url = \"http://app.lan/reset\"\n";
+    let key = |name: &str| format!("mail.{name}");
+    let about_mail = |text: &str| -> Vec<String> {
+        let warned = warnings(text).into_iter().map(|(_, key)| key);
+        warned.filter(|key| key.starts_with("mail.")).collect()
+    };
+    assert_eq!(
+        about_mail(&in_its_place(&format!("{mail}{pages}"))),
+        [key("confirmation_url"), key("reset_url")]
+    );
+    assert_eq!(
+        about_mail(&in_its_place(&format!("{mail}{}", pages.replace("http:", "https:")))),
+        [""; 0]
+    );
+    let said = |text: &str| {
+        let loaded = read(text).unwrap();
+        let said: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        said.join("\n")
+    };
+    // Nothing says what the gateway is called.
+    let assumed = said(&in_its_place(mail));
+    assert!(
+        assumed.contains("mail.confirmation_url") && assumed.contains("https://localhost:8443/auth/confirm"),
+        "{assumed}"
+    );
+    assert!(assumed.contains("endpoints.hosts or tokens.issuer"), "{assumed}");
+    // Something does, and no https is to be had there.
+    let named = in_its_place(&format!("{mail}[endpoints]\nhosts = [\"gate.example\"]\n"));
+    let clear = said(&named);
+    assert!(
+        clear.contains("no listener here is") && clear.contains("https://gate.example/auth/confirm"),
+        "{clear}"
+    );
+    let behind = format!("trusted_proxies = [\"10.0.0.1\"]\n{named}");
+    assert_eq!(about_mail(&behind), [""; 0]);
+    assert_eq!(
+        about_mail(&named.replace("protocol = \"http\"", "protocol = \"https\"")),
+        [""; 0]
+    );
 }

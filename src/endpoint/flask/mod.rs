@@ -96,8 +96,11 @@ where
     let registrant = Registrant {
         username: usable(needed("username", input.username)?)?,
         password: needed_password(input.password)?,
-        // The members that this registration does not know are ignored.
-        email: None,
+        // That server ignores it; it is of use where its table has come to want one.
+        email: match input.email {
+            Member::Text(email) => Some(email.expose().clone()),
+            Member::Missing | Member::Other => None,
+        },
     };
     let accounts = Arc::clone(&services.accounts);
     let job = async move { accounts.register_or_login(registrant, caller).await };

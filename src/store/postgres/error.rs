@@ -31,6 +31,27 @@ pub(super) enum Harm {
 }
 
 impl Failure {
+    /// Why the table does not take a row, where it was the row's fault: a value that does not fit its column, a constraint,
+    /// a trigger of somebody else's. No value is quoted.
+    pub(super) fn refused_row(&self) -> Option<String> {
+        let state = self.state.as_ref()?;
+        let Error::Refused(text) = &self.error else {
+            return None;
+        };
+        match state.code().get(..2) {
+            // These name columns and constraints.
+            Some("23") => Some(text.clone()),
+            // These quote what was sent, from the first quotation mark to the last.
+            Some("22") => Some(match (text.split_once('"'), text.rsplit_once('"')) {
+                (Some((before, _)), Some((_, after))) => format!("{before}\"…\"{after}"),
+                _ => text.clone(),
+            }),
+            // What a trigger says may hold anything.
+            Some("P0") => Some(format!("a trigger of it objects ({})", state.code())),
+            _ => None,
+        }
+    }
+
     /// A failure that we noticed, and the server said nothing about.
     pub(super) fn unavailable(text: impl Into<String>, harm: Harm) -> Self {
         Self::new(Error::Unavailable(text.into()), harm)

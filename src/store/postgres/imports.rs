@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Row, RowStream};
 
 use super::connector::{Connector, Line};
-use super::error::Failure;
+use super::error::{Failure, Harm};
 use super::link::{Params, Work};
 use super::{LOCK_REGISTRATION, Postgres, TAKE_LOCK, column};
 use crate::principal::UserId;
@@ -21,37 +21,78 @@ impl Imports for Postgres {
     fn import_users<'a>(&'a self, users: &'a [ImportedUser]) -> Answer<'a, Vec<Imported>> {
         Box::pin(async move {
             while self.fill_some_keys().await? {}
-            let mut round = 0;
-            loop {
-                round += 1;
-                match self.try_import(users).await {
-                    Ok(imported) => return Ok(imported),
-                    Err(failure) if failure.state == Some(SqlState::UNIQUE_VIOLATION) && round < ROUNDS => {}
-                    Err(failure) => return Err(failure.error),
+            let failure = match self.import_in_rounds(users).await {
+                Ok(imported) => return Ok(imported),
+                Err(failure) => failure,
+            };
+            if failure.refused_row().is_none() {
+                return Err(failure.error);
+            }
+            // Nobody knows which one it was; each gets a transaction of its own.
+            let mut imported = Vec::with_capacity(users.len());
+            for user in users {
+                match self.import_in_rounds(std::slice::from_ref(user)).await {
+                    Ok(one) => imported.extend(one),
+                    Err(failure) => match failure.refused_row() {
+                        Some(why) => imported.push(Imported::Refused(why)),
+                        None => return Err(failure.error),
+                    },
                 }
             }
+            Ok(imported)
         })
     }
 }
 
 impl Postgres {
+    async fn import_in_rounds(&self, users: &[ImportedUser]) -> Result<Vec<Imported>, Failure> {
+        let mut round = 0;
+        loop {
+            round += 1;
+            match self.try_import(users).await {
+                Err(failure) if failure.state == Some(SqlState::UNIQUE_VIOLATION) && round < ROUNDS => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     async fn try_import(&self, users: &[ImportedUser]) -> Result<Vec<Imported>, Failure> {
         let work = self.link.begin().await.map_err(Failure::from)?;
-        work.query(TAKE_LOCK, &[(&LOCK_REGISTRATION, Type::INT8)]).await?;
-        let email_required = email_required(&work).await?;
-        let mut imported = Vec::with_capacity(users.len());
-        for user in users {
-            let outcome = match find(&work, user).await? {
-                Some(found) => found,
-                None if user.email.is_none() && email_required => Imported::EmailRequired,
-                None => Imported::New(insert(&work, user).await?),
-            };
-            imported.push(outcome);
+        match import_all(&work, users).await {
+            Ok(imported) => {
+                work.commit().await?;
+                Ok(imported)
+            }
+            Err(failure) => {
+                if failure.harm == Harm::None {
+                    work.rollback().await?;
+                }
+                Err(failure)
+            }
         }
-        follow_sequence(&work).await?;
-        work.commit().await?;
-        Ok(imported)
     }
+}
+
+async fn import_all(work: &Work<'_>, users: &[ImportedUser]) -> Result<Vec<Imported>, Failure> {
+    work.query(TAKE_LOCK, &[(&LOCK_REGISTRATION, Type::INT8)]).await?;
+    let email_required = email_required(work).await?;
+    let mut imported = Vec::with_capacity(users.len());
+    let mut brought = false;
+    for user in users {
+        let outcome = match find(work, user).await? {
+            Some(found) => found,
+            None if user.email.is_none() && email_required => Imported::EmailRequired,
+            None => {
+                brought |= user.id.is_some();
+                Imported::New(insert(work, user).await?)
+            }
+        };
+        imported.push(outcome);
+    }
+    if brought {
+        follow_sequence(work).await?;
+    }
+    Ok(imported)
 }
 
 async fn email_required(work: &Work<'_>) -> Result<bool, Failure> {

@@ -29,15 +29,25 @@ impl Outbox for Postgres {
                     return Err(Error::Unavailable(text));
                 }
             }
-            let enrolled = enrol(&work, &enrolment, now).await.map_err(|failure| {
-                // Another hand, without our lock, was between our look and our row: who comes again finds it taken.
-                match failure.state == Some(SqlState::UNIQUE_VIOLATION) {
-                    true => Error::Unavailable("another program wrote the same name or address".to_owned()),
-                    false => failure.error,
+            let failure = match enrol(&work, &enrolment, now).await {
+                Ok(enrolled) => {
+                    work.commit().await?;
+                    return Ok(enrolled);
                 }
-            })?;
-            work.commit().await?;
-            Ok(enrolled)
+                Err(failure) => failure,
+            };
+            if failure.state == Some(SqlState::UNIQUE_VIOLATION) {
+                // Another hand, without our lock, was between our look and our row: who comes again finds it taken.
+                let text = "another program wrote the same name or address".to_owned();
+                return Err(Error::Unavailable(text));
+            }
+            match failure.refused_row() {
+                Some(why) => {
+                    work.rollback().await?;
+                    Ok(Enrolled::RowRefused(why))
+                }
+                None => Err(failure.error),
+            }
         })
     }
 
@@ -222,7 +232,7 @@ async fn enrol(work: &Work<'_>, enrolment: &Enrolment, now: i64) -> Result<Enrol
             let owner = select(work, id).await?.ok_or_else(gone)?;
             (Found::Email(Box::new(owner)), Enrolled::EmailTaken(id))
         }
-        Some(Created::New(_) | Created::EmailRequired) => return Err(gone()),
+        Some(Created::New(_) | Created::EmailRequired | Created::RowRefused(_)) => return Err(gone()),
     };
     if enrolment.tell || matches!(enrolled, Enrolled::New(_)) {
         insert(work, &mail_for(&found, enrolment), now).await?;

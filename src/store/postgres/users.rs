@@ -81,7 +81,10 @@ impl Users for Postgres {
                 {
                     Ok(Created::EmailRequired)
                 }
-                Err(failure) => Err(failure.error),
+                Err(failure) => match failure.refused_row() {
+                    Some(why) => Ok(Created::RowRefused(why)),
+                    None => Err(failure.error),
+                },
             }
         })
     }

@@ -17,7 +17,7 @@ impl Imports for Sqlite {
                 let email_required = super::users::email_required(connection)?;
                 users
                     .iter()
-                    .map(|user| import(connection, user, email_required))
+                    .map(|user| import(connection, user, email_required).or_else(refused))
                     .collect()
             };
             self.writer.write(import).await
@@ -25,7 +25,30 @@ impl Imports for Sqlite {
     }
 }
 
-fn import(connection: &Connection, user: &ImportedUser, email_required: bool) -> Result<Imported, Error> {
+/// A row that the table does not take leaves the transaction as it was before it.
+fn refused(error: Failure) -> Result<Imported, Error> {
+    match error {
+        Failure::Row(error) => match super::users::refused_row(&error) {
+            Some(why) => Ok(Imported::Refused(why)),
+            None => Err(error.into()),
+        },
+        Failure::Other(error) => Err(error),
+    }
+}
+
+enum Failure {
+    /// Of the new row itself.
+    Row(rusqlite::Error),
+    Other(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+fn import(connection: &Connection, user: &ImportedUser, email_required: bool) -> Result<Imported, Failure> {
     if let Some(found) = find(connection, user)? {
         return Ok(found);
     }
@@ -34,7 +57,7 @@ fn import(connection: &Connection, user: &ImportedUser, email_required: bool) ->
     }
     let sql = "INSERT INTO users (id, username, name_key, password, roles, is_active, email) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    connection.prepare_cached(sql)?.execute(params![
+    let inserted = connection.prepare_cached(sql)?.execute(params![
         user.id.map(|id| id.0),
         user.username,
         user.name_key,
@@ -42,7 +65,10 @@ fn import(connection: &Connection, user: &ImportedUser, email_required: bool) ->
         user.roles,
         user.active,
         user.email
-    ])?;
+    ]);
+    if let Err(error) = inserted {
+        return Err(Failure::Row(error));
+    }
     Ok(Imported::New(UserId(connection.last_insert_rowid())))
 }
 

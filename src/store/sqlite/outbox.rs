@@ -222,6 +222,7 @@ fn enrol(connection: &Connection, enrolment: &Enrolment, now: i64) -> Result<Enr
             Some(owner) => (Found::Email(Box::new(owner)), Enrolled::EmailTaken(id)),
             None => return Err(Error::Refused("a row was not found again".to_owned())),
         },
+        Created::RowRefused(why) => return Ok(Enrolled::RowRefused(why)),
         Created::EmailRequired => return Err(Error::Refused("an enrolment without an address".to_owned())),
     };
     if enrolment.tell || matches!(enrolled, Enrolled::New(_)) {

@@ -1,6 +1,6 @@
 //! Users, in SQLite. What their changes mean for others is written by the triggers of the schema, whoever makes them.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::{SELECT_USER, Sqlite, UNTIL, select_user, select_users};
 use crate::principal::{SessionId, UserId};
@@ -141,7 +141,7 @@ pub(super) fn create(connection: &Connection, new: &NewUser) -> Result<Created, 
     }
     let sql = "INSERT INTO users (username, name_key, password, roles, is_active, email, email_verified) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    connection.prepare_cached(sql)?.execute(params![
+    let inserted = connection.prepare_cached(sql)?.execute(params![
         new.username,
         new.name_key,
         new.password,
@@ -149,13 +149,30 @@ pub(super) fn create(connection: &Connection, new: &NewUser) -> Result<Created, 
         new.active,
         new.email,
         new.email_verified
-    ])?;
+    ]);
+    if let Err(error) = inserted {
+        return match refused_row(&error) {
+            Some(why) => Ok(Created::RowRefused(why)),
+            None => Err(error.into()),
+        };
+    }
     let id = UserId(connection.last_insert_rowid());
     insert_grants(connection, id, &new.grants)?;
     let created = select_user(connection, id)?;
     created
         .map(Created::New)
         .ok_or_else(|| Error::Refused("a new row was not found again".to_owned()))
+}
+
+/// Why the table does not take a row, where it was the row's fault. The transaction is as it was before it.
+pub(super) fn refused_row(error: &rusqlite::Error) -> Option<String> {
+    let of_the_row = [
+        ErrorCode::ConstraintViolation,
+        ErrorCode::TypeMismatch,
+        ErrorCode::TooBig,
+    ];
+    let code = error.sqlite_error_code()?;
+    of_the_row.contains(&code).then(|| error.to_string())
 }
 
 pub(super) fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Error> {

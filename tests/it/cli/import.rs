@@ -136,3 +136,140 @@ fn a_table_of_another_database_is_only_read() {
         .failed(1, &["the other table cannot be read"]);
     assert_eq!(database.psql("SELECT count(*) FROM users"), "452");
 }
+
+#[test]
+fn a_row_that_the_table_refuses_is_told_and_the_others_go_on() {
+    let place = Place::new();
+    let database = Cluster::shared().database();
+    database.psql(
+        "CREATE TABLE users (id serial PRIMARY KEY, username varchar(20), password text, roles text, is_active boolean)",
+    );
+    place.write(
+        "config/doorward.toml",
+        &format!("[store]\nurl = \"{}\"\n", database.url()),
+    );
+    let lines: Vec<String> = (1..=210)
+        .map(|n| match n {
+            7 => format!(r#"{{"username":"far","id":3000000000,"password":"{HASH}"}}"#),
+            9 => format!(r#"{{"username":"a name of more than twenty characters","password":"{HASH}"}}"#),
+            n => format!(r#"{{"username":"user{n}","id":{n},"password":"{HASH}"}}"#),
+        })
+        .collect();
+    place.write("users.jsonl", &lines.join("\n"));
+    let ended = place.run(&["user", "import", "--from", "users.jsonl"]);
+    assert_eq!(
+        ended.out,
+        "210 rows: 208 taken over, 0 here already, 2 not taken over\n"
+    );
+    ended.failed(
+        1,
+        &[
+            "not taken over: line 7: far: the table refuses it: integer out of range",
+            "not taken over: line 9: a name of more than twenty characters: the table refuses it: value too long for type",
+        ],
+    );
+    assert_eq!(database.psql("SELECT count(*) FROM users"), "208");
+}
+
+#[test]
+fn ids_after_which_a_table_finds_no_more_stay_behind() {
+    let place = Place::new();
+    let lines = ["9223372036854775807", "9007199254740993", "0", "-5", "9007199254740992"]
+        .iter()
+        .enumerate()
+        .map(|(n, id)| format!("{{\"username\":\"user{n}\",\"id\":{id}}}\n"));
+    place.write("users.jsonl", &lines.collect::<String>());
+    let import = ["user", "import", "--from", "users.jsonl"];
+    let ended = place.run(&import);
+    assert_eq!(ended.out, "5 rows: 1 taken over, 0 here already, 4 not taken over\n");
+    for line in 1..=4 {
+        assert!(
+            ended.err.contains(&format!(
+                "line {line}: user{}: its id is none from 1 to 9007199254740992; --new-ids gives it a new one",
+                line - 1
+            )),
+            "{ended:?}"
+        );
+    }
+    // The table still finds ids.
+    let again = place.run(&["user", "import", "--from", "users.jsonl", "--new-ids"]);
+    assert_eq!(
+        again.out, "5 rows: 4 taken over, 1 here already, 0 not taken over\n",
+        "{again:?}"
+    );
+}
+
+#[test]
+fn line_ends_in_roles_and_addresses_stay_behind() {
+    let place = Place::new();
+    place.write(
+        "users.jsonl",
+        "{\"username\":\"a\",\"roles\":\"user,\\nadmin\"}\n\
+         {\"username\":\"b\",\"email\":\"b@x.example\\r\\nBcc: c@x.example\"}\n\
+         {\"username\":\"c\",\"roles\":[\"us\\u001ber\"]}\n",
+    );
+    let ended = place.run(&["user", "import", "--from", "users.jsonl"]);
+    assert_eq!(ended.out, "3 rows: 0 taken over, 0 here already, 3 not taken over\n");
+    ended.failed(
+        1,
+        &[
+            "line 1: a: its roles hold a line end or another control character",
+            "line 2: b: its e-mail address holds a line end or another control character",
+            "line 3: c: its roles hold a line end",
+        ],
+    );
+}
+
+#[test]
+fn a_file_of_another_form_is_told_as_such_once() {
+    let place = Place::new();
+    let utf16: Vec<u8> = "\u{feff}username,password\r\nalice,x\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    std::fs::write(place.path("utf16.csv"), &utf16).unwrap();
+    std::fs::write(place.path("utf16.jsonl"), &utf16).unwrap();
+    place.write("semicolons.csv", "id;username;password\n1;alice;hunter2\n");
+    place.write("tabs.csv", "id\tusername\tpassword\n1\talice\thunter2\n");
+    place.write("none.csv", "id,name,password\n1,alice,hunter2\n");
+    place.write("headless.csv", "alice,hunter2\nbob,hunter3\n");
+    place.write("twice.csv", "username,password,Username\nalice,,bob\n");
+    place.write(
+        "array.json",
+        "\u{feff}[\n  {\"username\": \"alice\"},\n  {\"username\": \"bob\"}\n]\n",
+    );
+    place.write("long.json", &format!("[{}1]", "1,".repeat(1 << 20)));
+    place.write("spread.json", "{\n  \"username\": \"alice\"\n}\n");
+    for (file, parts) in [
+        ("utf16.csv", &["it is UTF-16", "iconv -f UTF-16 -t UTF-8"][..]),
+        ("utf16.jsonl", &["it is UTF-16", "iconv -f UTF-16 -t UTF-8"]),
+        (
+            "semicolons.csv",
+            &["there is no column username", "apart by semicolons"],
+        ),
+        ("tabs.csv", &["there is no column username", "apart by tabs"]),
+        (
+            "none.csv",
+            &["there is no column username", "the first line has id, name, password"],
+        ),
+        (
+            "headless.csv",
+            &[
+                "there is no column username",
+                "the first line has 2 fields",
+                "the first line names",
+            ],
+        ),
+        ("twice.csv", &["the column username is there twice"]),
+        ("array.json", &["an array", "jq -c '.[]'"]),
+        ("long.json", &["an array", "jq -c '.[]'"]),
+        ("spread.json", &["over several lines", "jq -c ."]),
+    ] {
+        let said = place.run(&["user", "import", "--from", file]).failed(1, parts);
+        assert_eq!(said.matches("error").count(), 1, "{file}: {said}");
+        assert!(
+            !said.contains("not taken over:") && !said.contains("hunter"),
+            "{file}: {said}"
+        );
+    }
+}

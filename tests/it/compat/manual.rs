@@ -125,6 +125,23 @@ fn the_migration_and_the_way_back() {
     }
 }
 
+#[test]
+fn the_secret_is_what_the_old_server_has_byte_by_byte() {
+    let secret = *blocks("sh").first().unwrap();
+    for (python, bytes) in [
+        (r"b'\xec\x00 \xff\r'", &b"\xec\x00 \xff\r"[..]),
+        ("'not base64: \u{fc}'", "not base64: \u{fc}".as_bytes()),
+    ] {
+        let place = tempfile::tempdir().unwrap();
+        let app = format!("class app:\n    config = {{'SECRET_KEY': {python}}}\n");
+        std::fs::write(place.path().join("app.py"), app).unwrap();
+        shell(place.path(), secret, "");
+        let file = std::fs::read(place.path().join("secret_key")).unwrap();
+        // One line break at the end is overlooked by whoever reads it.
+        assert_eq!(file.strip_suffix(b"\r\n"), Some(bytes), "{python}");
+    }
+}
+
 /// Runs commands as somebody would who has doorward and the old server's Python on their path.
 fn shell(place: &Path, commands: &str, url: &str) -> String {
     let programs = [

@@ -13,6 +13,8 @@ on_both!(
     a_name_that_headers_hardly_carry_is_somebody,
     what_is_no_address_is_taken_as_it_is,
     of_several_at_once_one_makes_the_row,
+    what_the_table_itself_refuses_is_no_fault_of_the_gateway,
+    an_address_is_taken_where_the_table_wants_one,
 );
 
 fn a_new_name_gets_an_account_that_the_old_server_can_read(kind: Kind) {
@@ -207,4 +209,69 @@ fn of_several_at_once_one_makes_the_row(kind: Kind) {
         );
     }
     token_of(&gateways[0].login_with("bob", PASSWORD));
+}
+
+/// A table with rules of its own.
+fn strict_world(kind: Kind, more: &str) -> World<'static> {
+    let world = World::new(kind);
+    let (id, name) = match kind {
+        Kind::Postgres => ("serial", "varchar(20)"),
+        Kind::Sqlite => ("INTEGER", "TEXT CHECK (length(username) <= 20)"),
+    };
+    world.sql(&format!(
+        "CREATE TABLE users (id {id} PRIMARY KEY, username {name}, password TEXT, roles TEXT, is_active BOOLEAN{more})"
+    ));
+    world
+}
+
+fn what_the_table_itself_refuses_is_no_fault_of_the_gateway(kind: Kind) {
+    let world = strict_world(kind, "");
+    let long = "a-name-of-more-than-twenty-characters";
+    let gateway = flask_gateway(&world);
+    error_of(&gateway.register_with(long, PASSWORD), 400, "InvalidUsername");
+    let told = gateway
+        .process
+        .wait_for_line(|line| line.contains("the table of users refused a new account"));
+    assert!(told.contains("reason=") && !told.contains(long), "{told}");
+    token_of(&gateway.register_with("bob", PASSWORD));
+    drop(gateway);
+    // In the gateway's own form.
+    let gateway = world.gateway("[accounts]\nregistration = \"open\"\n");
+    let answer = gateway.register_with(long, PASSWORD);
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    assert_eq!(answer.json()["error"], "invalid_username");
+    assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+}
+
+fn an_address_is_taken_where_the_table_wants_one(kind: Kind) {
+    let world = strict_world(kind, ", email TEXT NOT NULL UNIQUE");
+    let gateway = flask_gateway(&world);
+    let register = |body: serde_json::Value| gateway.client.post_json("/api/registration", &body);
+    let document = error_of(
+        &register(json!({ "username": "bob", "password": PASSWORD })),
+        400,
+        "BadRequest",
+    );
+    assert!(
+        document["message"].as_str().unwrap().contains("`email` is missing"),
+        "{document}"
+    );
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("users.email wants one of every account"));
+    for email in [json!("no address"), json!(7)] {
+        let body = json!({ "username": "bob", "password": PASSWORD, "email": email });
+        error_of(&register(body), 400, "BadRequest");
+    }
+    token_of(&register(
+        json!({ "username": "bob", "password": PASSWORD, "email": "bob@example.com" }),
+    ));
+    assert_eq!(
+        world.sql("SELECT email FROM users WHERE username = 'bob'"),
+        "bob@example.com"
+    );
+    let body = json!({ "username": "carol", "password": PASSWORD, "email": "BOB@example.com" });
+    error_of(&register(body), 409, "Conflict");
+    // Who is there logs in, with an address or without one.
+    token_of(&register(json!({ "username": "bob", "password": PASSWORD })));
 }

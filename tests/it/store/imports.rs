@@ -3,7 +3,7 @@
 use doorward::principal::UserId;
 use doorward::store::{Imported, ImportedUser, name_key};
 
-use super::Bench;
+use super::{Bench, settings};
 
 fn row(name: &str) -> ImportedUser {
     ImportedUser {
@@ -78,4 +78,46 @@ async fn users_are_taken_over_as_they_are_and_nothing_is_changed(postgres: bool)
     assert!(bench.user("new").await > UserId(71));
 }
 
-on_both!(users_are_taken_over_as_they_are_and_nothing_is_changed);
+async fn a_row_that_the_table_refuses_takes_no_other_along(postgres: bool) {
+    let (place, location) = Bench::bare(postgres);
+    place.sql(match postgres {
+        true => "CREATE TABLE users (id serial PRIMARY KEY, username varchar(20), password text, roles text, is_active boolean)",
+        false => {
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, username TEXT CHECK (length(username) <= 20), password TEXT, \
+             roles TEXT, is_active BOOLEAN, CHECK (id < 2147483648))"
+        }
+    });
+    let store = doorward::store::open(&settings(location)).await.unwrap();
+    store.migrate(&|_| ()).await.unwrap();
+    let users = [
+        row("first"),
+        ImportedUser {
+            id: Some(UserId(3_000_000_000)),
+            ..row("far")
+        },
+        row("a name of more than twenty characters"),
+        ImportedUser {
+            id: Some(UserId(70)),
+            ..row("last")
+        },
+    ];
+    let imported = store.import_users(&users).await.unwrap();
+    let [first, far, long, last] = imported.try_into().unwrap();
+    let Imported::New(_) = first else { panic!("{first:?}") };
+    assert_eq!(last, Imported::New(UserId(70)));
+    for refused in [far, long] {
+        let Imported::Refused(why) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(!why.contains("3000000000") && !why.contains("a name of"), "{why}");
+    }
+    assert_eq!(place.sql("SELECT username FROM users ORDER BY id"), "first\nlast");
+    // The next of the table's own ids is behind the one that was brought along.
+    let after = store.import_users(&[row("after")]).await.unwrap();
+    assert_eq!(after, [Imported::New(UserId(71))]);
+}
+
+on_both!(
+    users_are_taken_over_as_they_are_and_nothing_is_changed,
+    a_row_that_the_table_refuses_takes_no_other_along,
+);

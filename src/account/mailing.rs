@@ -223,6 +223,8 @@ impl Accounts {
             link: &link,
             code: code.as_ref().map_or("", |code| code.expose().as_str()),
             valid_for,
+            // Clients of the Flask server ask twice to confirm.
+            repeatable: mail.kind == MailKind::Confirmation && !mailing.codes.are_opaque(),
             now: self.clock.unix_millis(),
         };
         mailing.post.send(&facts).await.map_err(Failed::Post)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::principal::{Person, UserId};
 use crate::store::{Ban, User};
 use crate::telemetry::RefreshResult;
-use crate::token::praetorian::{Fault, Praetorian, Refreshable};
+use crate::token::praetorian::{Fault, Praetorian};
 
 use super::issue::MARGIN;
 use super::{Accounts, Error, Tokens, audit};
@@ -65,8 +65,15 @@ impl Accounts {
         };
         match found {
             None => refused(Fault::MissingUser),
-            Some((_, row)) if !row.active || is_cut(&old, &row) => refused(Fault::Inactive),
-            Some((now, row)) => Ok(Tokens::stateless(praetorian.refreshed(&old, &row.roles, now)?)),
+            Some((_, row)) if !row.active || row.cuts(old.issued_at) => refused(Fault::Inactive),
+            Some((now, row)) if praetorian.issues() => {
+                Ok(Tokens::stateless(praetorian.refreshed(&old, &row.roles, now)?))
+            }
+            Some((_, row)) => {
+                let until = old.refresh_until().saturating_mul(1000);
+                let opened = self.open_session_until(&row, caller, until).await?;
+                opened.ok_or(Error::Praetorian(Fault::Inactive))
+            }
         }
     }
 
@@ -94,7 +101,7 @@ impl Accounts {
 
     /// The row of a user after every change of it that is under way, and a time at which a token can be issued that is younger
     /// than whatever ended the others.
-    async fn settled(&self, user: UserId) -> Result<Option<(i64, User)>, Error> {
+    pub(super) async fn settled(&self, user: UserId) -> Result<Option<(i64, User)>, Error> {
         for _ in 0..LOOKS {
             // The time first: what changes the row after the look ends what is issued by it.
             let now = self.clock.unix_millis();
@@ -112,8 +119,4 @@ impl Accounts {
         let why = "the clock of the store is seconds ahead of this server's";
         Err(Error::StoreUnavailable(why.to_owned()))
     }
-}
-
-fn is_cut(old: &Refreshable, row: &User) -> bool {
-    row.cut_at.is_some_and(|cut| old.issued_at.saturating_mul(1000) <= cut)
 }

@@ -68,6 +68,20 @@ impl Accounts {
     }
 }
 
+impl Accounts {
+    /// What stood in the link of a mail from here, whichever kind that is.
+    pub fn read_mailed(&self, purpose: MailPurpose, code: Secret<String>) -> Result<Shown, Error> {
+        if self.mailing()?.codes.are_opaque() {
+            return Ok(Shown::Code(code));
+        }
+        let read = self.read_mail_token(purpose, code.expose().as_bytes());
+        read.map_err(|error| match error {
+            Error::Praetorian(_) => Error::InvalidCode,
+            error => error,
+        })
+    }
+}
+
 /// Mints what stands in the links of mails.
 pub struct MailTokens(Praetorian);
 

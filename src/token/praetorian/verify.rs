@@ -11,6 +11,9 @@ use crate::principal::{CredentialKind, Issuer, Person, Roles, UserId};
 use crate::token::json::{Json, Object};
 use crate::token::verify::Window;
 
+/// How far ahead of our clock a token may have been issued and be believed, in seconds: clocks of servers differ a little.
+const AHEAD_AT_MOST: i64 = 60;
+
 /// Whether a `jti` was revoked.
 type Blacklist<'a> = &'a dyn Fn(&str) -> bool;
 
@@ -159,6 +162,9 @@ impl Praetorian {
         Ok(Judged {
             claims,
             from,
+        // No clock is that wrong. When it was issued nobody knows: whatever ended tokens of the user ends it.
+        let ahead = issued_at.saturating_sub(now.div_euclid(1000)) > AHEAD_AT_MOST;
+        let issued_at = if ahead { 0 } else { issued_at };
             until: *until,
             issued_at,
         })

@@ -120,7 +120,12 @@ impl Praetorian {
         let algorithm = algorithm(&header).ok_or(fault(Undecodable::HeaderString))?;
         let payload = part(first + 1, second).ok_or(fault(Undecodable::PayloadPadding))?;
         // A third dot is among what is no base64url.
-        let signature = part(second + 1, token.len()).ok_or(fault(Undecodable::CryptoPadding))?;
+        let Some(signature) = part(second + 1, token.len()) else {
+            return Err(fault(no_signature(
+                token.get(second + 1..).unwrap_or_default(),
+                algorithm.as_deref(),
+            )));
+        };
         if algorithm.as_deref() != Some("HS256") {
             return Err(fault(Undecodable::Algorithm));
         }
@@ -221,3 +226,18 @@ fn algorithm(header: &[u8]) -> Option<Option<String>> {
         Some(_) | None => None,
     })
 }
+/// What Python says of a signature that has not the one spelling that is taken here: it passes over what is no base64url and
+/// over trailing bits, and finds another signature. The token is refused in any case.
+fn no_signature(part: &[u8], algorithm: Option<&str>) -> Undecodable {
+    // PyJWT splits at the last dot.
+    let part = part.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_');
+    if part.iter().filter(is_of_it).count() % 4 == 1 {
+        return Undecodable::CryptoPadding;
+    }
+    match algorithm {
+        Some("HS256") => Undecodable::Signature,
+        Some(_) | None => Undecodable::Algorithm,
+    }
+}
+

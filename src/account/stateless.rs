@@ -88,12 +88,23 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends the token that a person has shown, if it is one without a session.
-    pub(super) async fn end_stateless(&self, person: &Person, client: IpAddr) -> Result<(), Error> {
+    /// Ends the token that a person has shown, if it is one without a session. `token`: that token, which says how long it can
+    /// be refreshed where another server gives it longer than this one.
+    pub(super) async fn end_stateless(
+        &self,
+        person: &Person,
+        token: Option<&[u8]>,
+        client: IpAddr,
+    ) -> Result<(), Error> {
         let (Some(id), Some(praetorian)) = (&person.token_id, &self.praetorian) else {
             return Err(Error::NoSession);
         };
-        let ends = praetorian.ends(person.issued_at, person.expires_at);
+        let now = self.clock.unix_millis();
+        let said = token.and_then(|token| praetorian.revocable(token, now));
+        let said = said.filter(|(name, _)| name == id).map(|(_, ends)| ends);
+        let ends = praetorian
+            .ends(person.issued_at, person.expires_at)
+            .max(said.unwrap_or(0));
         self.revoke_stateless(id, ends).await?;
         audit::token_revoked("access_token", id, client);
         Ok(())

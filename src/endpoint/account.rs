@@ -157,7 +157,10 @@ where
     // Clients send `{}` or nothing; what it is does not matter, that it is read keeps the connection.
     body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
-    let job = async move { accounts.logout(&person, asked.client).await };
+    let job = async move {
+        let token = token.as_ref().map(|token| token.expose().as_bytes());
+        accounts.logout_showing(&person, token, asked.client).await
+    };
     services
         .office
         .call(STORE, job)
@@ -172,6 +175,7 @@ where
 /// Done, and nothing to say.
 pub(super) fn no_content() -> Answer {
     let mut answer = answer::empty(StatusCode::NO_CONTENT);
+    let token = bearer(&asked.parts.headers);
     answer
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -187,6 +191,15 @@ pub(super) fn bounded(password: &Secret<String>) -> Result<(), Problem> {
         )),
         false => Ok(()),
     }
+/// The bearer token, in the form of either dialect. That it is good was asked before.
+fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
+    let authorization = Authorization::One(headers.get(header::AUTHORIZATION)?.clone());
+    match (authn::shown_to_flask(&authorization), authn::shown(&authorization)) {
+        (Shown::Bearer(token), _) | (_, Shown::Bearer(token)) => Some(Secret::new(token.to_owned())),
+        (_, _) => None,
+    }
+}
+
 }
 
 /// The person, if they are one of ours: another issuer's `alice` is not ours, whatever that issuer's tokens give elsewhere.

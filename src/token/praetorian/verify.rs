@@ -105,6 +105,21 @@ impl Praetorian {
         })
     }
 
+    /// The name of a token of any purpose whose signature is right, and until when (Unix seconds) it must be remembered if it is
+    /// revoked: nothing that comes of it by a refresh lives longer. `None`: it is none, or over.
+    pub fn revocable(&self, token: &[u8], now: i64) -> Option<(String, i64)> {
+        let payload = self.open(token, now).ok()?;
+        let token = self.judge(&payload, now, &|_| false).ok()?;
+        let by_mail = token.claims.has("is_ert") || token.claims.has("is_prt");
+        let expires = token.expires().ok()?.millis();
+        let refreshed = match by_mail {
+            true => expires,
+            false => token.claims.date("rf_exp").ok()?.millis(),
+        };
+        let ends = expires.max(refreshed);
+        (ends > now).then(|| (token.claims.token_id(), ends.div_euclid(1000).saturating_add(1)))
+    }
+
     /// The claims of a token that one of the keys has signed, and until when that key counts.
     fn open(&self, token: &[u8], now: i64) -> Result<(Vec<u8>, i64), Fault> {
         let fault = |why| Fault::Undecodable(why);
@@ -147,6 +162,9 @@ impl Praetorian {
     ) -> Result<Judged<'a>, Fault> {
         let claims = Claims::parse(payload)?;
         let issued_at = claims.integer("iat", Undecodable::IssuedAt)?.unwrap_or(0);
+        // No clock is that wrong. When it was issued nobody knows: whatever ended tokens of the user ends it.
+        let ahead = issued_at.saturating_sub(now.div_euclid(1000)) > AHEAD_AT_MOST;
+        let issued_at = if ahead { 0 } else { issued_at };
         let from = match claims.integer("nbf", Undecodable::NotBefore)? {
             Some(date) => date.saturating_sub(self.leeway).saturating_mul(1000),
             None => i64::MIN,
@@ -167,9 +185,6 @@ impl Praetorian {
         Ok(Judged {
             claims,
             from,
-        // No clock is that wrong. When it was issued nobody knows: whatever ended tokens of the user ends it.
-        let ahead = issued_at.saturating_sub(now.div_euclid(1000)) > AHEAD_AT_MOST;
-        let issued_at = if ahead { 0 } else { issued_at };
             until: *until,
             issued_at,
         })
@@ -218,14 +233,6 @@ impl Judged<'_> {
     }
 }
 
-/// `alg` of a header, if it says one; `None`: it is no JSON object.
-fn algorithm(header: &[u8]) -> Option<Option<String>> {
-    let header = Object::parse(std::str::from_utf8(header).ok()?).ok()?;
-    Some(match header.get("alg") {
-        Some(Json::Text(algorithm)) => Some(algorithm.clone().into_owned()),
-        Some(_) | None => None,
-    })
-}
 /// What Python says of a signature that has not the one spelling that is taken here: it passes over what is no base64url and
 /// over trailing bits, and finds another signature. The token is refused in any case.
 fn no_signature(part: &[u8], algorithm: Option<&str>) -> Undecodable {
@@ -241,3 +248,11 @@ fn no_signature(part: &[u8], algorithm: Option<&str>) -> Undecodable {
     }
 }
 
+/// `alg` of a header, if it says one; `None`: it is no JSON object.
+fn algorithm(header: &[u8]) -> Option<Option<String>> {
+    let header = Object::parse(std::str::from_utf8(header).ok()?).ok()?;
+    Some(match header.get("alg") {
+        Some(Json::Text(algorithm)) => Some(algorithm.clone().into_owned()),
+        Some(_) | None => None,
+    })
+}

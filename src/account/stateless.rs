@@ -12,7 +12,7 @@ use crate::telemetry::RefreshResult;
 use crate::token::praetorian::{Fault, Praetorian};
 
 use super::issue::MARGIN;
-use super::{Accounts, Error, Tokens, audit};
+use super::{Accounts, Caller, Error, Tokens, audit};
 
 /// How often it is looked whether the second of a cut is over: clocks of servers differ a little.
 const LOOKS: usize = 4;
@@ -38,8 +38,11 @@ impl Accounts {
 
     /// A fresh token in place of an expired one of the praetorian format: the same name, user and end, the roles of now. The
     /// old one can be refreshed again, until its end.
-    pub async fn refresh_praetorian(&self, token: &[u8], client: IpAddr) -> Result<Tokens, Error> {
-        let outcome = self.try_refresh_praetorian(token).await;
+    /// Where such tokens are not issued any more, what a login gives, and not for longer than the old one could be refreshed.
+    pub async fn refresh_praetorian(&self, token: &[u8], caller: impl Into<Caller>) -> Result<Tokens, Error> {
+        let caller = caller.into();
+        let client = caller.address;
+        let outcome = self.try_refresh_praetorian(token, &caller).await;
         self.metrics.refresh(match &outcome {
             Ok(_) => RefreshResult::Success,
             Err(_) => RefreshResult::Failure,
@@ -50,8 +53,14 @@ impl Accounts {
         outcome
     }
 
-    async fn try_refresh_praetorian(&self, token: &[u8]) -> Result<Tokens, Error> {
-        let praetorian = self.stateless().ok_or(Error::InvalidGrant)?;
+    /// Whether this is a token of the praetorian format, good or not, and those count here.
+    pub fn is_praetorian(&self, token: &[u8]) -> bool {
+        let praetorian = self.praetorian.as_ref();
+        praetorian.is_some_and(|praetorian| praetorian.looks_like_one(token))
+    }
+
+    async fn try_refresh_praetorian(&self, token: &[u8], caller: &Caller) -> Result<Tokens, Error> {
+        let praetorian = self.praetorian.as_ref().ok_or(Error::InvalidGrant)?;
         if !self.revocations.ready() {
             return Err(Error::NotReady);
         }

@@ -26,7 +26,8 @@ pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
 pub use imports::{ForeignRow, ForeignTable, Imported, ImportedUser, Imports};
 pub use lives::{Lasting, Life, Lives};
 pub use mail::{
-    Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewCodeKind, NewMail, Outbox, Proof, Purpose, Redeemed, Settled,
+    Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewCodeKind, NewMail, Outbox, Proof, Purpose, Redeemed,
+    Settled,
 };
 pub use name::name_key;
 pub use sessions::{NewSession, Rotation, Session, SessionKind, Sessions};

@@ -154,7 +154,7 @@ fn an_old_token_gives_a_session_where_tokens_are_of_the_standard_format(kind: Ki
     let secret = "[compat]\nsecret = \"hunter2\"\n";
     let world = World::new(kind);
     let before = world.gateway(&format!(
-        "{secret}flask_praetorian = true\n[tokens]\naccess_ttl = \"2s\"\nrefresh_ttl = \"1h\"\n"
+        "{secret}flask_praetorian = true\n[tokens]\naccess_ttl = \"2s\"\nrefresh_idle = \"1h\"\nrefresh_ttl = \"1h\"\n"
     ));
     let old = token(&before, "/api/registration");
     before.soon_answers("/api/me", &old, 401);

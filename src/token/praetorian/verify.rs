@@ -161,10 +161,10 @@ impl Praetorian {
         blacklisted: Blacklist<'_>,
     ) -> Result<Judged<'a>, Fault> {
         let claims = Claims::parse(payload)?;
-        let issued_at = claims.integer("iat", Undecodable::IssuedAt)?.unwrap_or(0);
+        let claimed_at = claims.integer("iat", Undecodable::IssuedAt)?.unwrap_or(0);
         // No clock is that wrong. When it was issued nobody knows: whatever ended tokens of the user ends it.
-        let ahead = issued_at.saturating_sub(now.div_euclid(1000)) > AHEAD_AT_MOST;
-        let issued_at = if ahead { 0 } else { issued_at };
+        let ahead = claimed_at.saturating_sub(AHEAD_AT_MOST) > now.div_euclid(1000);
+        let issued_at = if ahead { 0 } else { claimed_at };
         let from = match claims.integer("nbf", Undecodable::NotBefore)? {
             Some(date) => date.saturating_sub(self.leeway).saturating_mul(1000),
             None => i64::MIN,
@@ -182,10 +182,16 @@ impl Praetorian {
         claims.require("id", Claim::Id)?;
         claims.require("exp", Claim::Exp)?;
         claims.require("rf_exp", Claim::RfExp)?;
+        // What is remembered of it holds as long as this does.
+        let believed_from = claimed_at.saturating_sub(AHEAD_AT_MOST).saturating_mul(1000);
+        let (from, until) = match ahead {
+            true => (from, believed_from.min(*until)),
+            false => (from.max(believed_from), *until),
+        };
         Ok(Judged {
             claims,
             from,
-            until: *until,
+            until,
             issued_at,
         })
     }

@@ -276,7 +276,13 @@ fn a_token_that_names_this_gateway_is_refused_in_the_librarys_words_too() {
     let named = |header: &str, claims: Value| {
         let mut claims = claims;
         claims["iss"] = json!(flask_settings().issuer);
-        fault(&signed_by(b"nobody's", header, &claims.to_string()))
+        let key = SigningKey::from_material(Algorithm::Hs256, &[7; 32]).unwrap();
+        let verifier = verifier(&flask_settings(), &ring(key));
+        let token = signed_by(b"nobody's", header, &claims.to_string());
+        match verifier.verify(token.as_bytes(), NOW) {
+            Err(Error::Praetorian(fault)) => Some(fault),
+            other => panic!("{other:?}"),
+        }
     };
     let is = |why| Some(Fault::Undecodable(why));
     let claims = json!({"sub": "7", "exp": NOON + 100, "jti": ID});

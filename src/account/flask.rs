@@ -62,12 +62,29 @@ impl Accounts {
             return Err(Error::NotReady);
         }
         let revoked = |id: &str| self.revocations.is_token_revoked(id);
-        let token = praetorian.read_mail_token(purpose, token, self.clock.unix_millis(), &revoked);
-        let token = token.map_err(Error::Praetorian)?;
+        let read = praetorian.read_mail_token(purpose, token, self.clock.unix_millis(), &revoked);
+        let mailed = super::recovery::mailed(token);
+        let token = read.map_err(Error::Praetorian)?;
         Ok(Shown::Token {
             user: token.user,
+            issued_at: token.issued_at,
+            mailed,
             token_id: token.token_id,
             expires_at: token.expires_at.saturating_mul(1000),
+        })
+    }
+}
+
+impl Accounts {
+    /// What stood in the link of a mail from here, whichever kind that is.
+    pub fn read_mailed(&self, purpose: MailPurpose, code: Secret<String>) -> Result<Shown, Error> {
+        if self.mailing()?.codes.are_opaque() {
+            return Ok(Shown::Code(code));
+        }
+        let read = self.read_mail_token(purpose, code.expose().as_bytes());
+        read.map_err(|error| match error {
+            Error::Praetorian(_) => Error::InvalidCode,
+            error => error,
         })
     }
 }

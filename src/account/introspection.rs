@@ -115,14 +115,12 @@ impl Accounts {
         if let Some(session) = person.as_ref().and_then(|person| person.session) {
             self.end_session(session, now).await?;
             audit::token_revoked("access_token", &session.to_string(), caller.address);
-        } else if let Some(person) = person {
-            self.end_stateless(&person, caller.address).await?;
         } else if let Some(praetorian) = &self.praetorian
-            && let Ok(expired) = praetorian.read_refreshable(text.as_bytes(), now, &|_| false)
+            && let Some((id, ends)) = praetorian.revocable(text.as_bytes(), now)
         {
-            self.revoke_stateless(&expired.token_id, expired.refresh_until())
-                .await?;
-            audit::token_revoked("access_token", &expired.token_id, caller.address);
+            // Good for access, expired but good for a refresh, or from a mail.
+            self.revoke_stateless(&id, ends).await?;
+            audit::token_revoked("access_token", &id, caller.address);
         }
         Ok(None)
     }

@@ -67,12 +67,22 @@ impl Accounts {
     /// Opens a session for a user whose password was just verified; `None`: the row holds another password by now, or is
     /// not active any more.
     pub(super) async fn open_session(&self, user: &User, caller: &Caller) -> Result<Option<Tokens>, Error> {
-        if let Some(praetorian) = self.stateless() {
-            return self.issue_stateless(praetorian, user).await;
+        match self.stateless() {
+            Some(praetorian) => self.issue_stateless(praetorian, user).await,
+            None => self.open_session_until(user, caller, i64::MAX).await,
         }
+    }
+
+    /// A session that ends at this time (Unix milliseconds) at the latest.
+    pub(super) async fn open_session_until(
+        &self,
+        user: &User,
+        caller: &Caller,
+        until: i64,
+    ) -> Result<Option<Tokens>, Error> {
         let now = self.clock.unix_millis();
         let minted = token::mint(&self.random).ok_or_else(no_randomness)?;
-        let expires_at = now.saturating_add(self.lives.session);
+        let expires_at = now.saturating_add(self.lives.session).min(until);
         let idle_until = self.lives.idle_until(now, expires_at);
         // Signed first: where no key signs, no session is opened for nothing.
         let access = self.access_token(user, minted.id, expires_at, now)?;

@@ -10,6 +10,11 @@ impl Accounts {
     /// Ends the session that a person's credential belongs to. When this has answered, the end is durable, this replica
     /// refuses the session's tokens, and the others are about to hear of it.
     pub async fn logout(&self, person: &Person, client: IpAddr) -> Result<(), Error> {
+        self.logout_showing(person, None, client).await
+    }
+
+    /// The same, where the token that was shown is at hand.
+    pub async fn logout_showing(&self, person: &Person, token: Option<&[u8]>, client: IpAddr) -> Result<(), Error> {
         // It stood in a URL: whoever saw that must not be able to end the session.
         if person.credential == CredentialKind::Ticket {
             return Err(Error::CredentialNotAllowed);
@@ -17,7 +22,7 @@ impl Accounts {
         let session = match (&person.issuer, person.session) {
             (Issuer::Local, Some(session)) => session,
             (Issuer::Local, None) if person.credential == CredentialKind::Bearer => {
-                return self.end_stateless(person, client).await;
+                return self.end_stateless(person, token, client).await;
             }
             (Issuer::Local, None) | (Issuer::External(_), _) => return Err(Error::NoSession),
         };

@@ -14,10 +14,10 @@ use tokio::sync::{Notify, watch};
 
 use crate::mail::{Facts, Link, Post, Undelivered, backoff};
 use crate::secret::Secret;
-use crate::store::{Mail, MailKind, NewCode, Purpose, Settled, User};
+use crate::store::{Mail, MailKind, NewCode, NewCodeKind, Purpose, Settled, User};
 use crate::telemetry::MailResult;
 
-use super::recovery::hash;
+use super::recovery::{hash, mailed};
 use super::{Accounts, Error};
 
 /// How long a mail is somebody's who took it up: longer than any talk with a server may last.
@@ -223,6 +223,8 @@ impl Accounts {
             link: &link,
             code: code.as_ref().map_or("", |code| code.expose().as_str()),
             valid_for,
+            // Clients of the Flask server ask twice to confirm.
+            repeatable: mail.kind == MailKind::Confirmation && !mailing.codes.are_opaque(),
             now: self.clock.unix_millis(),
         };
         mailing.post.send(&facts).await.map_err(Failed::Post)
@@ -237,37 +239,45 @@ impl Accounts {
         link: &Link,
     ) -> Result<(String, Option<Secret<String>>, Duration), Failed> {
         let id = mail.user.ok_or(Failed::Dropped)?;
-        let user = self
-            .books
-            .ask("user", self.books.store().user(id))
-            .await
-            .map_err(Failed::Ours)?;
-        let user = user.ok_or(Failed::Dropped)?;
+        // Not in the second in which the user's tokens were cut: a signed one would be cut with them.
+        let (now, user) = match &mailing.codes {
+            CodeKind::Praetorian(_) => self.settled(id).await.map_err(Failed::Ours)?.ok_or(Failed::Dropped)?,
+            CodeKind::Opaque => {
+                let now = self.clock.unix_millis();
+                let user = self.books.ask("user", self.books.store().user(id)).await;
+                (now, user.map_err(Failed::Ours)?.ok_or(Failed::Dropped)?)
+            }
+        };
         // The address that was written to must still be the user's.
         if user.email.as_deref() != Some(mail.to.as_str()) || (purpose == Purpose::Confirmation && user.active) {
             return Err(Failed::Dropped);
         }
-        let now = self.clock.unix_millis();
-        let (code, life) = match &mailing.codes {
-            CodeKind::Praetorian(mint) => mint.mint(purpose, &user, now).map_err(Failed::Ours)?,
+        let (code, life, hash, kind) = match &mailing.codes {
+            CodeKind::Praetorian(mint) => {
+                let (token, life) = mint.mint(purpose, &user, now).map_err(Failed::Ours)?;
+                let hash = mailed(token.expose().as_bytes());
+                (token, life, hash, NewCodeKind::Signed { to: mail.to.clone() })
+            }
             CodeKind::Opaque => {
                 let life = match purpose {
                     Purpose::Confirmation => CONFIRMATION_LIFE,
                     Purpose::Reset => RESET_LIFE,
                 };
                 let code = opaque(&self.random).map_err(Failed::Ours)?;
-                let new = NewCode {
-                    hash: hash(code.expose()),
-                    purpose,
-                    expires_at: now.saturating_add(millis(life)),
-                };
-                let added = self.books.store().add_code(mail, new);
-                if !self.books.ask("add_code", added).await.map_err(Failed::Ours)? {
-                    return Err(Failed::Dropped);
-                }
-                (code, life)
+                let hash = hash(code.expose());
+                (code, life, hash, NewCodeKind::Opaque)
             }
         };
+        let new = NewCode {
+            hash,
+            purpose,
+            kind,
+            expires_at: now.saturating_add(millis(life)),
+        };
+        let added = self.books.store().add_code(mail, new);
+        if !self.books.ask("add_code", added).await.map_err(Failed::Ours)? {
+            return Err(Failed::Dropped);
+        }
         Ok((link.with(code.expose()), Some(code), life))
     }
 }

@@ -56,10 +56,14 @@ pub enum ResetRequest {
 pub enum Shown {
     /// A code of ours: it counts once.
     Code(Secret<String>),
-    /// A signed token that was verified: it counts until it ends.
+    /// A signed token that was verified: it counts until it ends, or the tokens of its user are cut.
     Token {
         /// Whose it is.
         user: crate::principal::UserId,
+        /// When it was issued (Unix seconds).
+        issued_at: i64,
+        /// What it was written down by, if it was mailed from here.
+        mailed: [u8; 32],
         /// Its name (`jti`), and when it ends (Unix milliseconds). A token for a new password counts once all the same.
         token_id: String,
         /// See above.
@@ -178,7 +182,17 @@ impl Accounts {
         let proof = match shown {
             Shown::Code(code) => Proof::Code(hash(code.expose())),
             // Repeatable until it ends: clients in the field ask twice.
-            Shown::Token { user, .. } => Proof::Token { user, once: None },
+            Shown::Token {
+                user,
+                issued_at,
+                mailed,
+                ..
+            } => Proof::Token {
+                user,
+                issued_at,
+                mailed,
+                once: None,
+            },
         };
         let confirmed = self
             .books
@@ -201,13 +215,21 @@ impl Accounts {
             }
             Shown::Token {
                 user,
+                issued_at,
+                mailed,
                 token_id,
                 expires_at,
             } => {
                 let once = Some((hash(&format!("jti:{token_id}")), expires_at));
                 let owner = self.books.ask("user", store.user(user)).await?;
                 let owner = Some(owner.ok_or(Error::NoSuchUser)?);
-                (Proof::Token { user, once }, owner)
+                let proof = Proof::Token {
+                    user,
+                    issued_at,
+                    mailed,
+                    once,
+                };
+                (proof, owner)
             }
         };
         // Before anybody hashes for it; and a password that will not do does not use up the code.
@@ -295,6 +317,11 @@ pub(super) fn counts_since(now: i64) -> i64 {
 /// What a code is known by.
 pub(super) fn hash(code: &str) -> [u8; 32] {
     sha256(code.as_bytes())
+}
+
+/// What a signed token is written down by when it is mailed.
+pub(super) fn mailed(token: &[u8]) -> [u8; 32] {
+    sha256(&[b"mailed:", token].concat())
 }
 
 /// A client as it is counted. Whoever has one IPv6 address has its whole /64.

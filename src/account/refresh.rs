@@ -16,6 +16,11 @@ use super::{Accounts, Error, Tokens, audit};
 const LOOKS: usize = 3;
 
 impl Accounts {
+    /// Whether this has the form of a refresh token of ours.
+    pub fn is_refresh_token(text: &Secret<String>) -> bool {
+        Presented::parse(text.expose()).is_some()
+    }
+
     /// Rotates a refresh token. The one before gives the same successor for a short time; an older one ends its session.
     pub async fn refresh(&self, token: &Secret<String>, client: IpAddr) -> Result<Tokens, Error> {
         let outcome = self.try_refresh(token, client).await;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::principal::{Person, UserId};
 use crate::store::{Ban, User};
 use crate::telemetry::RefreshResult;
-use crate::token::praetorian::{Fault, Praetorian, Refreshable};
+use crate::token::praetorian::{Fault, Praetorian};
 
 use super::issue::{MARGIN, unissued};
-use super::{Accounts, Error, Tokens, audit};
+use super::{Accounts, Caller, Error, Tokens, audit};
 
 /// How often it is looked whether the second of a cut is over: clocks of servers differ a little.
 const LOOKS: usize = 4;
@@ -39,8 +39,11 @@ impl Accounts {
 
     /// A fresh token in place of an expired one of the praetorian format: the same name, user and end, the roles of now. The
     /// old one can be refreshed again, until its end.
-    pub async fn refresh_praetorian(&self, token: &[u8], client: IpAddr) -> Result<Tokens, Error> {
-        let outcome = self.try_refresh_praetorian(token).await;
+    /// Where such tokens are not issued any more, what a login gives, and not for longer than the old one could be refreshed.
+    pub async fn refresh_praetorian(&self, token: &[u8], caller: impl Into<Caller>) -> Result<Tokens, Error> {
+        let caller = caller.into();
+        let client = caller.address;
+        let outcome = self.try_refresh_praetorian(token, &caller).await;
         self.metrics.refresh(match &outcome {
             Ok(_) => RefreshResult::Success,
             Err(_) => RefreshResult::Failure,
@@ -51,8 +54,14 @@ impl Accounts {
         outcome
     }
 
-    async fn try_refresh_praetorian(&self, token: &[u8]) -> Result<Tokens, Error> {
-        let praetorian = self.stateless().ok_or(Error::InvalidGrant)?;
+    /// Whether this is a token of the praetorian format, good or not, and those count here.
+    pub fn is_praetorian(&self, token: &[u8]) -> bool {
+        let praetorian = self.praetorian.as_ref();
+        praetorian.is_some_and(|praetorian| praetorian.looks_like_one(token))
+    }
+
+    async fn try_refresh_praetorian(&self, token: &[u8], caller: &Caller) -> Result<Tokens, Error> {
+        let praetorian = self.praetorian.as_ref().ok_or(Error::InvalidGrant)?;
         if !self.revocations.ready() {
             return Err(Error::NotReady);
         }
@@ -66,10 +75,15 @@ impl Accounts {
         };
         match found {
             None => refused(Fault::MissingUser),
-            Some((_, row)) if !row.active || is_cut(&old, &row) => refused(Fault::Inactive),
-            Some((now, row)) => {
+            Some((_, row)) if !row.active || row.cuts(old.issued_at) => refused(Fault::Inactive),
+            Some((now, row)) if praetorian.issues() => {
                 let access = praetorian.refreshed(&old, &row.roles, now);
                 Ok(Tokens::stateless(access.map_err(|error| unissued(&row, error))?))
+            }
+            Some((_, row)) => {
+                let until = old.refresh_until().saturating_mul(1000);
+                let opened = self.open_session_until(&row, caller, until).await?;
+                opened.ok_or(Error::Praetorian(Fault::Inactive))
             }
         }
     }
@@ -85,12 +99,23 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends the token that a person has shown, if it is one without a session.
-    pub(super) async fn end_stateless(&self, person: &Person, client: IpAddr) -> Result<(), Error> {
+    /// Ends the token that a person has shown, if it is one without a session. `token`: that token, which says how long it can
+    /// be refreshed where another server gives it longer than this one.
+    pub(super) async fn end_stateless(
+        &self,
+        person: &Person,
+        token: Option<&[u8]>,
+        client: IpAddr,
+    ) -> Result<(), Error> {
         let (Some(id), Some(praetorian)) = (&person.token_id, &self.praetorian) else {
             return Err(Error::NoSession);
         };
-        let ends = praetorian.ends(person.issued_at, person.expires_at);
+        let now = self.clock.unix_millis();
+        let said = token.and_then(|token| praetorian.revocable(token, now));
+        let said = said.filter(|(name, _)| name == id).map(|(_, ends)| ends);
+        let ends = praetorian
+            .ends(person.issued_at, person.expires_at)
+            .max(said.unwrap_or(0));
         self.revoke_stateless(id, ends).await?;
         audit::token_revoked("access_token", id, client);
         Ok(())
@@ -98,7 +123,7 @@ impl Accounts {
 
     /// The row of a user after every change of it that is under way, and a time at which a token can be issued that is younger
     /// than whatever ended the others.
-    async fn settled(&self, user: UserId) -> Result<Option<(i64, User)>, Error> {
+    pub(super) async fn settled(&self, user: UserId) -> Result<Option<(i64, User)>, Error> {
         for _ in 0..LOOKS {
             // The time first: what changes the row after the look ends what is issued by it.
             let now = self.clock.unix_millis();
@@ -116,8 +141,4 @@ impl Accounts {
         let why = "the clock of the store is seconds ahead of this server's";
         Err(Error::StoreUnavailable(why.to_owned()))
     }
-}
-
-fn is_cut(old: &Refreshable, row: &User) -> bool {
-    row.cut_at.is_some_and(|cut| old.issued_at.saturating_mul(1000) <= cut)
 }

@@ -5,18 +5,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http_body::Body;
 use serde::{Deserialize, Serialize};
 
-use crate::account::{Profile, Registrant, Registration, Tokens};
+use crate::account::{Error, Profile, Registrant, Registration, Tokens};
 use crate::answer::{self, Answer};
-use crate::authn::Proof;
+use crate::authn::{self, Proof, Shown};
 use crate::codes::Code;
+use crate::headers::Authorization;
 use crate::password::{self, MAX_PASSWORD_CHARACTERS};
 use crate::principal::{Issuer, Person};
 use crate::problem::{Challenge, Problem};
 use crate::secret::Secret;
+use crate::token::praetorian::Fault;
 
 use super::body::{self, Form, secret};
 use super::{Asked, Services, mail, person, refusal};
@@ -95,17 +97,33 @@ where
     tokens.map(token_answer).map_err(Problem::from)
 }
 
-/// `POST /api/refresh`
+/// `POST /api/refresh`: a refresh token in its form, or a token of the praetorian format as it is.
 pub(super) async fn refresh<B>(asked: Asked<B>, services: &Services) -> Result<Answer, Problem>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    let form: RefreshForm = body::read_json(&asked.parts.headers, asked.body, asked.body_within).await?;
+    let caller = asked.caller();
+    let sent = body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
-    let job = async move { accounts.refresh(&form.refresh_token, asked.client).await };
+    if accounts.is_praetorian(sent.expose()) {
+        let job = async move { accounts.refresh_praetorian(sent.expose(), caller).await };
+        let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;
+        return tokens.map(token_answer).map_err(not_refreshed);
+    }
+    let form: RefreshForm = body::parse(sent.expose())?;
+    let job = async move { accounts.refresh(&form.refresh_token, caller.address).await };
     let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;
     tokens.map(token_answer).map_err(Problem::from)
+}
+
+/// Why a token of the praetorian format was not refreshed: it is a grant here (RFC 6749 section 5.2).
+fn not_refreshed(error: Error) -> Problem {
+    match error {
+        Error::Praetorian(Fault::Inactive) => Error::Inactive.into(),
+        Error::Praetorian(fault) => Problem::new(Code::InvalidGrant, fault.text()).challenged(Challenge::Bearer),
+        error => error.into(),
+    }
 }
 
 /// `POST /api/registration`
@@ -154,10 +172,14 @@ where
     B::Error: std::error::Error + 'static,
 {
     let person = Arc::clone(local(proof)?);
+    let token = bearer(&asked.parts.headers);
     // Clients send `{}` or nothing; what it is does not matter, that it is read keeps the connection.
     body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let accounts = Arc::clone(&services.accounts);
-    let job = async move { accounts.logout(&person, asked.client).await };
+    let job = async move {
+        let token = token.as_ref().map(|token| token.expose().as_bytes());
+        accounts.logout_showing(&person, token, asked.client).await
+    };
     services
         .office
         .call(STORE, job)
@@ -167,6 +189,15 @@ where
     let mut answer = no_content();
     services.clear_cookie(proof, &mut answer);
     Ok(answer)
+}
+
+/// The bearer token, in the form of either dialect. That it is good was asked before.
+fn bearer(headers: &HeaderMap) -> Option<Secret<String>> {
+    let authorization = Authorization::One(headers.get(header::AUTHORIZATION)?.clone());
+    match (authn::shown_to_flask(&authorization), authn::shown(&authorization)) {
+        (Shown::Bearer(token), _) | (_, Shown::Bearer(token)) => Some(Secret::new(token.to_owned())),
+        (_, _) => None,
+    }
 }
 
 /// Done, and nothing to say.

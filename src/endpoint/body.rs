@@ -130,7 +130,8 @@ fn too_large() -> Problem {
     Problem::new(Code::BodyTooLarge, "The body is larger than 64 KiB.").closing()
 }
 
-fn parse<F: Form>(bytes: &[u8]) -> Result<F, Problem> {
+/// Reads what was read as this form.
+pub(super) fn parse<F: Form>(bytes: &[u8]) -> Result<F, Problem> {
     let wrong = |detail: String| Problem::new(Code::InvalidRequest, detail);
     let text = std::str::from_utf8(bytes).map_err(|_| wrong(format!("The body is not UTF-8. {}", F::EXPECTED)))?;
     // RFC 8259 section 8.1: parsers may ignore a byte order mark, and some clients send one.

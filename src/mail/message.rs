@@ -27,6 +27,8 @@ pub struct Facts<'a> {
     pub code: &'a str,
     /// For how long that is good.
     pub valid_for: Duration,
+    /// Whether it can be used again until then.
+    pub repeatable: bool,
     /// The date, in Unix milliseconds.
     pub now: i64,
 }
@@ -67,6 +69,8 @@ pub(super) fn compose(settings: &Settings, facts: &Facts<'_>) -> Result<Outgoing
         "link" => facts.link.to_owned(),
         "code" => facts.code.to_owned(),
         "site" => settings.site.clone(),
+        "uses" if facts.repeatable => "however often it is followed".to_owned(),
+        "uses" => "once".to_owned(),
         _ => in_words(facts.valid_for),
     };
     let (text, html) = (pair.text.render(value, one_line), pair.html.render(value, escape_html));

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::store::MailKind;
 
 /// What can stand between braces.
-const NAMES: [&str; 6] = ["name", "address", "link", "code", "site", "valid_for"];
+const NAMES: [&str; 7] = ["name", "address", "link", "code", "site", "valid_for", "uses"];
 
 /// What one mail says, in both parts.
 #[derive(Clone, Debug, PartialEq, Eq)]

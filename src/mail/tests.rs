@@ -40,6 +40,7 @@ fn facts<'a>(to: &'a str, name: &'a str) -> Facts<'a> {
         link: "https://x.example/?a=1&token=abc",
         code: "abc",
         valid_for: Duration::from_secs(900),
+        repeatable: false,
         now: 1_800_000_000_000,
     }
 }

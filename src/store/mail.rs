@@ -127,8 +127,22 @@ pub struct NewCode {
     pub hash: [u8; 32],
     /// What it is for.
     pub purpose: Purpose,
+    /// What it counts by.
+    pub kind: NewCodeKind,
     /// Until when it counts (Unix milliseconds).
     pub expires_at: i64,
+}
+
+/// What a code counts by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewCodeKind {
+    /// By what is written down here.
+    Opaque,
+    /// By its signature: what is written down is the address that it goes to.
+    Signed {
+        /// That address.
+        to: String,
+    },
 }
 
 /// An account to be made, and the mail that asks its owner to confirm it.
@@ -170,6 +184,10 @@ pub enum Proof {
     Token {
         /// Whose it is.
         user: UserId,
+        /// When it was issued (Unix seconds): a cut of the user's tokens since then ends it.
+        issued_at: i64,
+        /// What it was written down by when it was mailed, if it was mailed from here.
+        mailed: [u8; 32],
         /// Where it counts once: the digest it is remembered by, and until when (Unix milliseconds).
         once: Option<([u8; 32], i64)>,
     },
@@ -224,6 +242,53 @@ pub(super) fn bound(user: &User) -> [u8; 32] {
         context.update(part.as_bytes());
     }
     digest(context)
+}
+
+/// The address a signed token was mailed to, as it is written down.
+pub(super) fn mailed_to(address: &str) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    context.update(b"mailed\0");
+    context.update(address.as_bytes());
+    digest(context)
+}
+
+/// What is written down of a code that goes to this user: the word for it, and what it is bound to.
+pub(super) fn written(code: &NewCode, user: &User) -> (&'static str, [u8; 32]) {
+    match &code.kind {
+        NewCodeKind::Opaque => (code.purpose.as_str(), bound(user)),
+        NewCodeKind::Signed { to } => ("mailed", mailed_to(to)),
+    }
+}
+
+/// Who showed a proof.
+pub(super) struct Shower {
+    pub(super) user: User,
+    /// Whether it was mailed to the address that the user has now.
+    pub(super) reads_address: bool,
+}
+
+/// What a signed token is worth, by the row of its user and the address it was mailed to, if that is known.
+pub(super) fn judge_token(
+    user: User,
+    issued_at: i64,
+    purpose: Purpose,
+    mailed: Option<[u8; 32]>,
+) -> Result<Shower, Redeemed> {
+    if user.cuts(issued_at) {
+        return Err(match user.active {
+            true => Redeemed::Unknown,
+            false => Redeemed::Closed,
+        });
+    }
+    let reads_address = user
+        .email
+        .as_deref()
+        .is_some_and(|email| mailed == Some(mailed_to(email)));
+    match purpose {
+        // Whoever has the mailbox of before has no part in the account any more.
+        Purpose::Reset if mailed.is_some() && !reads_address => Err(Redeemed::Unknown),
+        Purpose::Reset | Purpose::Confirmation => Ok(Shower { user, reads_address }),
+    }
 }
 
 /// What mails to an address are counted by. Upper and lower case are one.

@@ -26,7 +26,8 @@ pub use credentials::{ApiKey, ApiKeys, Ban, Banned, NewApiKey, Ticket, Tickets};
 pub use imports::{ForeignRow, ForeignTable, Imported, ImportedUser, Imports};
 pub use lives::{Lasting, Life, Lives};
 pub use mail::{
-    Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewMail, Outbox, Proof, Purpose, Redeemed, Settled,
+    Enrolled, Enrolment, Mail, MailKind, MailLimits, NewCode, NewCodeKind, NewMail, Outbox, Proof, Purpose, Redeemed,
+    Settled,
 };
 pub use name::name_key;
 pub use sessions::{NewSession, Rotation, Session, SessionKind, Sessions};
@@ -109,6 +110,13 @@ pub struct User {
     /// Tokens without a session that were issued up to then (Unix milliseconds) are dead: the password was changed, or the
     /// account closed for a while.
     pub cut_at: Option<i64>,
+}
+
+impl User {
+    /// Whether a token without a session that was issued then (Unix seconds) is dead.
+    pub fn cuts(&self, issued_at: i64) -> bool {
+        self.cut_at.is_some_and(|cut| issued_at.saturating_mul(1000) <= cut)
+    }
 }
 
 /// A user to be made.

@@ -26,6 +26,8 @@ pub(crate) struct Fake {
     pub(crate) down: AtomicBool,
     /// Happens just before the next session is opened.
     pub(crate) before_opening: Mutex<Option<Step>>,
+    /// Happens just after the next look at a settled row.
+    pub(crate) after_settled: Mutex<Option<Step>>,
     pub(crate) calls: AtomicUsize,
 }
 
@@ -96,7 +98,13 @@ impl Users for Fake {
         self.answer(move |state| state.users.get(&id).map(|(user, _)| user.clone()))
     }
     fn user_settled(&self, id: UserId) -> Answer<'_, Option<User>> {
-        self.user(id)
+        Box::pin(async move {
+            let row = self.user(id).await;
+            if let Some(step) = self.after_settled.lock().unwrap().take() {
+                step(&mut self.lock());
+            }
+            row
+        })
     }
     fn users_after(&self, after: Option<UserId>, limit: u32) -> Answer<'_, Vec<User>> {
         self.answer(move |state| {

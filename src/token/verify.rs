@@ -113,6 +113,7 @@ impl Verifier {
     /// The same, where tokens of the praetorian format may be blacklisted by their `jti`: that comes before most that may be
     /// wrong with one.
     pub fn verify_but(&self, token: &[u8], now: i64, blacklisted: &dyn Fn(&str) -> bool) -> Result<Verified, Error> {
+        let whole = token;
         let standard = || {
             let token = Compact::parse(token, self.max_length)?;
             let header = Header::parse(&token.header)?;
@@ -125,11 +126,21 @@ impl Verifier {
             }
             (parsed, _) => parsed?,
         };
+        let verified = self.verify_known(&issuer, &token, &header, now);
+        match (verified, &self.praetorian) {
+            (Err(error), Some(praetorian)) if praetorian.is_flask() => {
+                Err(in_flask(praetorian, error, whole, now, blacklisted))
+            }
+            (verified, _) => verified,
+        }
+    }
+
+    fn verify_known(&self, issuer: &str, token: &Compact<'_>, header: &Header, now: i64) -> Result<Verified, Error> {
         if issuer == self.issuer {
-            return self.verify_ours(&token, &header, now);
+            return self.verify_ours(token, header, now);
         }
         let external = self.external.iter().find(|external| external.issuer() == issuer);
-        external.ok_or(Error::UnknownIssuer)?.verify(&token, &header, now)
+        external.ok_or(Error::UnknownIssuer)?.verify(token, header, now)
     }
 
     /// Tokens of the praetorian format, where they count.
@@ -252,6 +263,39 @@ pub(super) fn check_window((from, until): (i64, i64), now: i64) -> Result<Window
         true => Ok(window),
         false if now >= window.until => Err(Error::Expired),
         false => Err(Error::NotYetValid),
+    }
+}
+
+/// What flask-praetorian says of a token that names an issuer we know and is no good. Nothing becomes good by it.
+fn in_flask(
+    praetorian: &Praetorian,
+    error: Error,
+    token: &[u8],
+    now: i64,
+    blacklisted: &dyn Fn(&str) -> bool,
+) -> Error {
+    match error {
+        Error::Expired => Error::Praetorian(Fault::Expired(praetorian::Purpose::Access)),
+        // Not the token's fault, or already in those words.
+        error @ (Error::NotReady
+        | Error::KeyNotFetched
+        | Error::NotIdentified(_)
+        | Error::Revoked
+        | Error::Praetorian(_)) => error,
+        error @ (Error::TooLong
+        | Error::Malformed(_)
+        | Error::UnsupportedHeader(_)
+        | Error::WrongKind
+        | Error::UnknownIssuer
+        | Error::UnknownKey
+        | Error::WrongAlgorithm
+        | Error::BadSignature
+        | Error::NotYetValid
+        | Error::WrongAudience
+        | Error::BadClaim(_)) => match praetorian.read_access(token, now, blacklisted) {
+            Err(fault) => Error::Praetorian(fault),
+            Ok(_) => error,
+        },
     }
 }
 

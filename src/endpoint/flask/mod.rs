@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::account::{HASHING, STORE, bounded};
 use super::{Asked, Services, body, refusal};
-use crate::account::{Error, Registrant, Registration, Tokens};
+use crate::account::{Accounts, Error, Registrant, Registration, Tokens};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::problem::Problem;
@@ -68,13 +68,17 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
+    let caller = asked.caller();
     let sent = body::read(&asked.parts.headers, asked.body, asked.body_within).await?;
     let input = input::parse(sent.expose()).unwrap_or_default();
     let accounts = Arc::clone(&services.accounts);
     let job = async move {
         match input.refresh_token {
-            Member::Text(token) => accounts.refresh(&token, asked.client).await,
-            Member::Missing | Member::Other => accounts.refresh_praetorian(sent.expose(), asked.client).await,
+            Member::Text(token) if Accounts::is_refresh_token(&token) => accounts.refresh(&token, asked.client).await,
+            // Whatever it is, it is judged as a token.
+            Member::Text(_) | Member::Missing | Member::Other => {
+                accounts.refresh_praetorian(sent.expose(), caller).await
+            }
         }
     };
     let tokens = services.office.call(STORE, job).await.map_err(refusal::late_store)?;

@@ -9,13 +9,14 @@ use http::StatusCode;
 use http::header;
 use http_body::Body;
 
-use crate::account::{Browser, Registrant, Registration, Shown};
+use crate::account::{Browser, Error, Registrant, Registration};
 use crate::answer::Answer;
 use crate::codes::Code;
 use crate::endpoint::account::{HASHING, STORE, bounded};
 use crate::endpoint::mail::{ENROLLED, RESET_SENT, ask_reset, enrol};
 use crate::endpoint::{Asked, Services, refusal};
 use crate::problem::Problem;
+use crate::token::praetorian::MailPurpose;
 
 use super::form::{self, Form};
 use super::html::{self, Notice};
@@ -136,7 +137,10 @@ enum Done {
 async fn confirm(form: Form, browser: Browser, services: &Services) -> Result<Done, Problem> {
     let code = form.token.ok_or_else(|| wrong("The form holds no code."))?;
     let accounts = Arc::clone(&services.accounts);
-    let job = async move { accounts.confirm(Shown::Code(code), &browser.caller).await };
+    let job = async move {
+        let shown = accounts.read_mailed(MailPurpose::Registration, code)?;
+        accounts.confirm(shown, &browser.caller).await
+    };
     services.ask(STORE, job).await?;
     Ok(Done::Said {
         title: "Address confirmed",
@@ -151,9 +155,12 @@ async fn reset(form: Form, browser: Browser, services: &Services) -> Result<Done
     bounded(&password)?;
     let accounts = Arc::clone(&services.accounts);
     let job = async move {
-        accounts
-            .reset_password(Shown::Code(code), password, &browser.caller)
-            .await
+        let shown = accounts.read_mailed(MailPurpose::Reset, code)?;
+        let set = accounts.reset_password(shown, password, &browser.caller).await;
+        set.map_err(|error| match error {
+            Error::NoSuchUser => Error::InvalidCode,
+            error => error,
+        })
     };
     let done = services.office.call(HASHING, job).await.map_err(refusal::late_hash)?;
     done.map_err(Problem::from)?;

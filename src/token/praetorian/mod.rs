@@ -123,9 +123,12 @@ impl Praetorian {
     /// Whether a token that no issuer we know has written may be one of these. Where new tokens or answers are in this format,
     /// everything is, so that it gets its words; else only what looks like one.
     pub(super) fn takes(&self, token: &[u8]) -> bool {
-        self.flask
-            || self.signing.is_some()
-            || super::compact::Compact::parse(token, self.max_length).is_ok_and(|token| is_one(&token.payload))
+        self.flask || self.signing.is_some() || self.looks_like_one(token)
+    }
+
+    /// Whether a token has the claims of this format, good or not.
+    pub fn looks_like_one(&self, token: &[u8]) -> bool {
+        super::compact::Compact::parse(token, self.max_length).is_ok_and(|token| is_one(&token.payload))
     }
 
     /// Until when a revocation of this token must be remembered at the least (Unix seconds): nothing that comes of it by a

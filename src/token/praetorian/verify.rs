@@ -11,6 +11,9 @@ use crate::principal::{CredentialKind, Issuer, Person, Roles, UserId};
 use crate::token::json::{Json, Object};
 use crate::token::verify::Window;
 
+/// How far ahead of our clock a token may have been issued and be believed, in seconds: clocks of servers differ a little.
+const AHEAD_AT_MOST: i64 = 60;
+
 /// Whether a `jti` was revoked.
 type Blacklist<'a> = &'a dyn Fn(&str) -> bool;
 
@@ -102,6 +105,21 @@ impl Praetorian {
         })
     }
 
+    /// The name of a token of any purpose whose signature is right, and until when (Unix seconds) it must be remembered if it is
+    /// revoked: nothing that comes of it by a refresh lives longer. `None`: it is none, or over.
+    pub fn revocable(&self, token: &[u8], now: i64) -> Option<(String, i64)> {
+        let payload = self.open(token, now).ok()?;
+        let token = self.judge(&payload, now, &|_| false).ok()?;
+        let by_mail = token.claims.has("is_ert") || token.claims.has("is_prt");
+        let expires = token.expires().ok()?.millis();
+        let refreshed = match by_mail {
+            true => expires,
+            false => token.claims.date("rf_exp").ok()?.millis(),
+        };
+        let ends = expires.max(refreshed);
+        (ends > now).then(|| (token.claims.token_id(), ends.div_euclid(1000).saturating_add(1)))
+    }
+
     /// The claims of a token that one of the keys has signed, and until when that key counts.
     fn open(&self, token: &[u8], now: i64) -> Result<(Vec<u8>, i64), Fault> {
         let fault = |why| Fault::Undecodable(why);
@@ -117,7 +135,12 @@ impl Praetorian {
         let algorithm = algorithm(&header).ok_or(fault(Undecodable::HeaderString))?;
         let payload = part(first + 1, second).ok_or(fault(Undecodable::PayloadPadding))?;
         // A third dot is among what is no base64url.
-        let signature = part(second + 1, token.len()).ok_or(fault(Undecodable::CryptoPadding))?;
+        let Some(signature) = part(second + 1, token.len()) else {
+            return Err(fault(no_signature(
+                token.get(second + 1..).unwrap_or_default(),
+                algorithm.as_deref(),
+            )));
+        };
         if algorithm.as_deref() != Some("HS256") {
             return Err(fault(Undecodable::Algorithm));
         }
@@ -138,7 +161,10 @@ impl Praetorian {
         blacklisted: Blacklist<'_>,
     ) -> Result<Judged<'a>, Fault> {
         let claims = Claims::parse(payload)?;
-        let issued_at = claims.integer("iat", Undecodable::IssuedAt)?.unwrap_or(0);
+        let claimed_at = claims.integer("iat", Undecodable::IssuedAt)?.unwrap_or(0);
+        // No clock is that wrong. When it was issued nobody knows: whatever ended tokens of the user ends it.
+        let ahead = claimed_at.saturating_sub(AHEAD_AT_MOST) > now.div_euclid(1000);
+        let issued_at = if ahead { 0 } else { claimed_at };
         let from = match claims.integer("nbf", Undecodable::NotBefore)? {
             Some(date) => date.saturating_sub(self.leeway).saturating_mul(1000),
             None => i64::MIN,
@@ -156,10 +182,16 @@ impl Praetorian {
         claims.require("id", Claim::Id)?;
         claims.require("exp", Claim::Exp)?;
         claims.require("rf_exp", Claim::RfExp)?;
+        // What is remembered of it holds as long as this does.
+        let believed_from = claimed_at.saturating_sub(AHEAD_AT_MOST).saturating_mul(1000);
+        let (from, until) = match ahead {
+            true => (from, believed_from.min(*until)),
+            false => (from.max(believed_from), *until),
+        };
         Ok(Judged {
             claims,
             from,
-            until: *until,
+            until,
             issued_at,
         })
     }
@@ -204,6 +236,21 @@ impl Judged<'_> {
             limit: None,
             subject_prefix: 0,
         }
+    }
+}
+
+/// What Python says of a signature that has not the one spelling that is taken here: it passes over what is no base64url and
+/// over trailing bits, and finds another signature. The token is refused in any case.
+fn no_signature(part: &[u8], algorithm: Option<&str>) -> Undecodable {
+    // PyJWT splits at the last dot.
+    let part = part.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    let is_of_it = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(**byte, b'-' | b'_');
+    if part.iter().filter(is_of_it).count() % 4 == 1 {
+        return Undecodable::CryptoPadding;
+    }
+    match algorithm {
+        Some("HS256") => Undecodable::Signature,
+        Some(_) | None => Undecodable::Algorithm,
     }
 }
 

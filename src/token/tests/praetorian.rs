@@ -236,6 +236,67 @@ fn mail_tokens_count_for_what_they_are_for() {
 }
 
 #[test]
+fn an_end_is_remembered_as_long_as_anything_can_come_of_the_token() {
+    let ends = |token: &str, now| flask().revocable(token.as_bytes(), now);
+    let of = |seconds: i64| Some((ID.to_owned(), NOON + seconds + 1));
+    assert_eq!(ends(ACCESS, NOW), of(2_592_000));
+    assert_eq!(
+        ends(ACCESS, NOW + 100_000_000),
+        of(2_592_000),
+        "expired, good for a refresh"
+    );
+    assert_eq!(ends(ACCESS, NOW + 2_592_000_000), None);
+    for mailed in [REGISTRATION, RESET] {
+        assert_eq!(ends(mailed, NOW), of(86_400));
+        assert_eq!(ends(mailed, NOW + 86_400_000), None);
+    }
+    let long = with(&[("rf_exp", Some(json!(NOON + 99_999_999)))]);
+    assert_eq!(ends(&long, NOW), of(99_999_999), "another server gave it");
+    assert_eq!(ends(&long.replace('.', "A."), NOW), None);
+}
+
+/// Nobody knows when it was issued, so whatever ended tokens of the user ends it.
+#[test]
+fn a_time_of_issue_far_ahead_is_not_believed() {
+    let issued_at = |ahead: i64| {
+        let token = with(&[("iat", Some(json!(NOON + ahead)))]);
+        let verified = verifier_of(&flask_settings()).verify(token.as_bytes(), NOW).unwrap();
+        verified.person.issued_at
+    };
+    assert_eq!(issued_at(60), NOON + 60);
+    assert_eq!(issued_at(61), 0);
+    assert_eq!(issued_at(3600), 0);
+    assert!(user(true, Some(1)).cuts(issued_at(3600)));
+    assert!(!user(true, None).cuts(issued_at(3600)));
+    assert!(!user(true, Some(NOW - 1)).cuts(issued_at(0)));
+}
+
+#[test]
+fn a_token_that_names_this_gateway_is_refused_in_the_librarys_words_too() {
+    let named = |header: &str, claims: Value| {
+        let mut claims = claims;
+        claims["iss"] = json!(flask_settings().issuer);
+        let key = SigningKey::from_material(Algorithm::Hs256, &[7; 32]).unwrap();
+        let verifier = verifier(&flask_settings(), &ring(key));
+        let token = signed_by(b"nobody's", header, &claims.to_string());
+        match verifier.verify(token.as_bytes(), NOW) {
+            Err(Error::Praetorian(fault)) => Some(fault),
+            other => panic!("{other:?}"),
+        }
+    };
+    let is = |why| Some(Fault::Undecodable(why));
+    let claims = json!({"sub": "7", "exp": NOON + 100, "jti": ID});
+    assert_eq!(
+        named(r#"{"typ":"at+jwt","alg":"EdDSA","kid":"x"}"#, claims.clone()),
+        is(Undecodable::Algorithm)
+    );
+    assert_eq!(
+        named(r#"{"typ":"at+jwt","alg":"HS256","kid":"x"}"#, claims),
+        is(Undecodable::Signature)
+    );
+}
+
+#[test]
 fn what_the_table_lets_pass_passes() {
     for changes in [
         vec![("iat", None)],
@@ -270,7 +331,12 @@ fn what_is_wrong_is_said_as_flask_praetorian_says_it() {
         ("undefined", is(Undecodable::Segments)),
         ("a.b.c", is(Undecodable::HeaderPadding)),
         (&format!("{ACCESS}.x"), is(Undecodable::CryptoPadding)),
-        (&ACCESS[..ACCESS.len() - 1], is(Undecodable::CryptoPadding)),
+        (&ACCESS[..ACCESS.len() - 2], is(Undecodable::CryptoPadding)),
+        // Python passes over trailing bits, and over what is no base64url.
+        (&ACCESS[..ACCESS.len() - 1], is(Undecodable::Signature)),
+        (&format!("{}1", &ACCESS[..ACCESS.len() - 1]), is(Undecodable::Signature)),
+        (&format!("{ACCESS}="), is(Undecodable::Signature)),
+        (&format!("{ACCESS}AA"), is(Undecodable::CryptoPadding)),
         (&format!("{}A", &ACCESS[..ACCESS.len() - 1]), is(Undecodable::Signature)),
         (&"x".repeat(8193), is(Undecodable::TooLong)),
         (&token("[]"), is(Undecodable::PayloadString)),

@@ -3,7 +3,9 @@
 use http::Method;
 use serde_json::json;
 
+use super::answers::problem;
 use super::world::{Gateway, Kind, PASSWORD, World, soon};
+use crate::support::client::Response;
 use crate::support::issuer::claims_of;
 
 on_both!(
@@ -11,6 +13,9 @@ on_both!(
     a_token_ends_by_logout_and_by_command,
     a_new_password_and_a_closed_account_end_all_tokens_and_no_later_one,
     the_flask_servers_header_is_read_and_taken_off,
+    an_expired_token_is_refreshed_from_the_raw_body,
+    an_old_token_gives_a_session_where_tokens_are_of_the_standard_format,
+    a_refresh_that_is_none_is_told_as_that_server_tells_it,
 );
 
 const FORMAT: &str = "[compat]\nsecret = \"hunter2\"\naccept_until = \"2100-01-01T00:00:00Z\"\n\
@@ -113,6 +118,70 @@ fn a_new_password_and_a_closed_account_end_all_tokens_and_no_later_one(kind: Kin
     world.sql("UPDATE users SET is_active = NULL");
     one.soon_answers("/api/me", &old, 401);
     other.soon_answers("/api/me", &old, 401);
+}
+
+/// Sends the token as the body, as it is.
+fn refreshed(gateway: &Gateway, token: &str) -> Response {
+    let request = gateway.client.request(Method::POST, "/api/refresh");
+    request.body(token.to_owned()).send()
+}
+
+fn an_expired_token_is_refreshed_from_the_raw_body(kind: Kind) {
+    let (_secret, format) = configured();
+    let world = World::new(kind);
+    let gateway = world.gateway(&format!("{format}access_ttl = \"2s\"\n"));
+    let old = token(&gateway, "/api/registration");
+    gateway.soon_answers("/api/me", &old, 401);
+    for _ in 0..2 {
+        let answer = refreshed(&gateway, &old).expect(200).json();
+        assert_eq!(answer["token_type"], "Bearer");
+        assert!(answer.get("refresh_token").is_none(), "{answer}");
+        let fresh = answer["access_token"].as_str().unwrap();
+        let (before, after) = (claims_of(&old), claims_of(fresh));
+        assert_eq!((&before["jti"], &before["rf_exp"]), (&after["jti"], &after["rf_exp"]));
+    }
+    // Others are none: 400 as ever.
+    for body in ["", "undefined", "a.b.c", "{}"] {
+        problem(&refreshed(&gateway, body), 400, "invalid_request");
+    }
+    let broken = format!("{}.AAAA", old.rsplit_once('.').unwrap().0);
+    problem(&refreshed(&gateway, &broken), 401, "invalid_grant");
+    world.sql("UPDATE users SET is_active = FALSE");
+    problem(&refreshed(&gateway, &old), 403, "account_inactive");
+}
+
+fn an_old_token_gives_a_session_where_tokens_are_of_the_standard_format(kind: Kind) {
+    let secret = "[compat]\nsecret = \"hunter2\"\n";
+    let world = World::new(kind);
+    let before = world.gateway(&format!(
+        "{secret}flask_praetorian = true\n[tokens]\naccess_ttl = \"2s\"\nrefresh_idle = \"1h\"\nrefresh_ttl = \"1h\"\n"
+    ));
+    let old = token(&before, "/api/registration");
+    before.soon_answers("/api/me", &old, 401);
+    let gateway = world.gateway(&format!("{secret}accept_until = \"2100-01-01T00:00:00Z\"\n"));
+    let answer = refreshed(&gateway, &old).expect(200).json();
+    let access = answer["access_token"].as_str().unwrap();
+    assert_eq!(gateway.me(access)["username"], "alice");
+    // Not for longer than the old one could be refreshed.
+    assert!(answer["refresh_expires_in"].as_i64().unwrap() <= 3600, "{answer}");
+    let body = json!({ "refresh_token": answer["refresh_token"] });
+    gateway.client.post_json("/api/refresh", &body).expect(200);
+    // A token of this format is no such grant.
+    problem(&refreshed(&gateway, access), 400, "invalid_request");
+}
+
+fn a_refresh_that_is_none_is_told_as_that_server_tells_it(kind: Kind) {
+    let world = World::new(kind);
+    let gateway = world.gateway("[compat]\nflask_praetorian = true\nsecret = \"hunter2\"\n");
+    let good = token(&gateway, "/api/registration");
+    for body in [
+        r#"{"refresh_token":"x"}"#.to_owned(),
+        json!({ "refresh_token": good }).to_string(),
+        "{}".to_owned(),
+    ] {
+        let answer = refreshed(&gateway, &body).expect(401).json();
+        assert_eq!(answer["error"], "InvalidTokenHeader", "{answer}");
+    }
 }
 
 fn the_flask_servers_header_is_read_and_taken_off(kind: Kind) {

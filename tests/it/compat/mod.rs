@@ -9,6 +9,7 @@ mod by_mail;
 mod cors;
 mod forge;
 mod hashes;
+mod mailed;
 mod manual;
 mod registration;
 mod replay;

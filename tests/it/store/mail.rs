@@ -1,8 +1,8 @@
 //! The outbox and the codes in mails, on both stores.
 
 use doorward::store::{
-    Enrolled, Enrolment, MailKind, MailLimits, NewCode, NewMail, NewPassword, Proof, Purpose, Redeemed, Settled,
-    UserChange,
+    Enrolled, Enrolment, MailKind, MailLimits, NewCode, NewCodeKind, NewMail, NewPassword, Proof, Purpose, Redeemed,
+    Settled, UserChange,
 };
 
 use super::{Bench, HOUR, NOW, new_user};
@@ -124,6 +124,7 @@ pub async fn an_account_waits_for_its_code(postgres: bool) {
     let code = |hash: u8, purpose, expires_at| NewCode {
         hash: [hash; 32],
         purpose,
+        kind: NewCodeKind::Opaque,
         expires_at,
     };
     for hash in [1, 2] {
@@ -166,7 +167,12 @@ pub async fn a_new_password_by_code_or_token(postgres: bool) {
     let alice = bench.user("alice").await;
     let session = bench.session(alice, 3).await;
     let once = Some(([5; 32], NOW + HOUR));
-    let proof = || Proof::Token { user: alice, once };
+    let proof = || Proof::Token {
+        user: alice,
+        issued_at: NOW / 1000,
+        mailed: [6; 32],
+        once,
+    };
     let Redeemed::Done(user) = store.reset_password(proof(), "new", NOW).await.unwrap() else {
         panic!("the first use counts");
     };
@@ -179,6 +185,8 @@ pub async fn a_new_password_by_code_or_token(postgres: bool) {
     // A registration's token counts until it ends, unless an administrator closed the account.
     let proof = || Proof::Token {
         user: alice,
+        issued_at: i64::MAX / 1000,
+        mailed: [6; 32],
         once: None,
     };
     assert!(matches!(store.confirm(proof(), NOW).await.unwrap(), Redeemed::Done(_)));

@@ -64,6 +64,7 @@ fn policy(routes: Vec<Route>) -> Policy {
             session: false,
             basic: false,
         },
+        in_questions: false,
     };
     Policy::new(entries, [login], &[]).unwrap()
 }
@@ -112,6 +113,7 @@ fn ask(policy: &Policy, method: &str, target: &str, outcome: &Outcome) -> String
         client: "10.0.0.1".parse().ok(),
         certificate: Some(false),
         at: None,
+        forward_auth: false,
         again: false,
     };
     match policy.admit(&question, |_| outcome.clone()).0 {
@@ -246,6 +248,7 @@ fn a_preflight_asks_for_nobody_and_networks_still_hold() {
             cross_site: false,
             certificate: Some(false),
             at: None,
+            forward_auth: false,
             again: false,
         };
         house

@@ -110,7 +110,6 @@ fn our_own_pages_are_let_through_so_that_a_login_is_reached() {
         "/auth/login?rd=%2Fapp",
         "/auth/assets/style.css",
         "/auth/",
-        "/.well-known/jwks.json",
     ] {
         for asker in ASKERS {
             assert_allowed(&gate.ask(about(target).with(NAVIGATION).by(asker)), "");

@@ -3,6 +3,7 @@
 mod browsers;
 mod dialects;
 mod hostile;
+mod places;
 mod sessions;
 
 use crate::path::gate::{Gate, route, upstream};

@@ -49,7 +49,7 @@ use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
-use forward_auth::Dialect;
+use forward_auth::{Addressed, Dialect};
 pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
@@ -367,10 +367,9 @@ impl Endpoints {
         &self.places
     }
 
-    /// The forward-auth endpoint that a target is addressed to, and what of the target stands behind its path. Such a
-    /// question is no request for the table: who may ask does not depend on a credential, and what is decided is about
+    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does not depend on a credential, and what is decided is about
     /// another request.
-    pub fn question<'t>(&self, target: &'t str) -> Option<(Dialect, &'t str)> {
+    pub fn question<'t>(&self, target: &'t str) -> Option<Addressed<'t>> {
         match self.places.prefix() {
             "" => None,
             pages => Dialect::of_target(pages, target),

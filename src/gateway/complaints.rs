@@ -9,7 +9,7 @@ use crate::endpoint::forward_auth::{Dialect, Fault, FaultKind};
 /// The same is said once in this time, in milliseconds.
 const AGAIN_AFTER: i64 = 10_000;
 /// So many different complaints are told apart; two that share a place wait for one another.
-const PLACES: usize = 64;
+const PLACES: usize = 68;
 
 /// What is complained about.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub(super) enum Complaint<'a> {
     Stranger(Dialect),
     /// The question does not say what it asks about; and what it may be instead.
     Miswired(Dialect, Fault, Option<&'a str>),
+    /// The question is addressed to what is next to the endpoint, which is below this prefix.
+    Misaddressed(Dialect, &'a str, &'a str),
     /// Whoever has to log in is sent to a page that lets nobody in who has not.
     LoginLoop,
 }
@@ -64,6 +66,15 @@ impl Complaints {
                 hint = likely.unwrap_or(dialect.advice(fault)),
                 "a forward-auth question does not say what it asks about"
             ),
+            Complaint::Misaddressed(dialect, pages, path) => tracing::warn!(
+                reason = "invalid_question",
+                dialect = dialect.as_str(),
+                %peer,
+                unsaid,
+                ?path,
+                hint = %format_args!("ask {pages}/{}{}, to the letter", dialect.as_str(), if dialect.is_prefix() { "/…" } else { "" }),
+                "a forward-auth question is addressed to no endpoint"
+            ),
             Complaint::LoginLoop => tracing::warn!(
                 reason = "login_protected",
                 %peer,
@@ -96,7 +107,8 @@ fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
             };
             48 + usize::from(last % 15)
         }
-        Complaint::LoginLoop => PLACES - 1,
+        Complaint::LoginLoop => 63,
+        Complaint::Misaddressed(one, ..) => 64 + dialect(one),
         Complaint::Miswired(one, fault, _) => {
             let kind = match fault.kind {
                 FaultKind::Missing => 0,
@@ -145,6 +157,9 @@ mod tests {
                     assert!(places.insert(place(&Complaint::Miswired(dialect, fault, None), peer)));
                 }
             }
+        }
+        for dialect in Dialect::ALL {
+            assert!(places.insert(place(&Complaint::Misaddressed(dialect, "/auth", "/"), peer)));
         }
         assert!(places.insert(place(&Complaint::LoginLoop, peer)));
         assert!(places.insert(place(&Complaint::Stranger(Dialect::Nginx), peer)));

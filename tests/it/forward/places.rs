@@ -1,6 +1,7 @@
 //! Our own URLs as another proxy may ask about them: what of them is ours there, and what is the routes' to say.
 
 use super::*;
+use crate::support::upstream::Upstream;
 
 /// URLs of the API, which the proxy that asks need not send here: a backend of its own may be behind them.
 const API: &[(&str, &str)] = &[
@@ -118,5 +119,86 @@ fn the_api_is_ours_on_hosts_that_are_named() {
             let answer = gate.ask(on("app.test", "POST", target).by(asker));
             assert_refused(&answer, status, "not_found");
         }
+    }
+}
+
+/// A proxy whose configuration is off by one character must not get the answer of a route that happens to be public.
+#[test]
+fn a_question_that_is_addressed_wrongly_gets_no_answer_of_a_route() {
+    const WRONG: &[(&str, &str)] = &[
+        ("/auth/nginx/", "ask /auth/nginx, to the letter"),
+        ("/auth/nginx/x", "ask /auth/nginx, to the letter"),
+        ("/auth/nginxx?y", "ask /auth/nginx, to the letter"),
+        ("/auth/NGINX", "ask /auth/nginx, to the letter"),
+        ("//auth/nginx", "ask /auth/nginx, to the letter"),
+        ("/auth//nginx", "ask /auth/nginx, to the letter"),
+        ("/auth/traefik/", "ask /auth/traefik, to the letter"),
+        ("/auth/caddy/", "ask /auth/caddy, to the letter"),
+        ("/Auth/caddy", "ask /auth/caddy, to the letter"),
+        ("/auth/envoyX", "ask /auth/envoy/…, to the letter"),
+        ("/auth/Envoy/public", "ask /auth/envoy/…, to the letter"),
+    ];
+    const ALL: &str = "X-Original-Method: GET\r\nX-Original-URL: https://open.test/\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: open.test\r\nX-Forwarded-Uri: /\r\n";
+    let backend = Upstream::start();
+    let open = upstream("open", &backend.url(), "") + &route("open", "/", "open", "access = \"public\"");
+    let gate = gate(&open);
+    assert_eq!(gate.get("/", "").status, 200);
+    for (path, _) in WRONG {
+        for lines in ["", ALL] {
+            let answer = gate.ask(format!("GET {path} HTTP/1.1\r\nHost: open.test\r\n{lines}\r\n"));
+            assert_refused(&answer, 403, "invalid_question");
+            assert_eq!(answer.body, b"");
+        }
+        // Nor is it anything that one could ask about.
+        let asker = Asker::Traefik;
+        let answer = gate.ask(on("open.test", "GET", path).by(asker));
+        assert_refused(&answer, 404, "not_found");
+    }
+    assert_eq!(backend.requests().len(), 1);
+    // One line for each dialect, and not one for each question.
+    for name in ["nginx", "traefik", "caddy", "envoy"] {
+        let ours = |line: &&String| line.contains("to the letter") && line.contains(&format!("dialect=\"{name}\""));
+        let hint = WRONG.iter().find(|(_, hint)| hint.contains(name)).unwrap().1;
+        let line = gate.process().wait_for_line(|line| line.contains(hint));
+        assert!(
+            line.contains("peer=127.0.0.1") && line.contains("invalid_question"),
+            "{line}"
+        );
+        let said = gate.process().lines();
+        assert_eq!(said.iter().filter(ours).count(), 1, "{said:?}");
+    }
+    // A stranger learns nothing.
+    let config = config(&open).replace("[\"127.0.0.1\"]", "[\"198.51.100.0/24\"]");
+    let gate = Gate::start(&config);
+    for (path, _) in WRONG {
+        assert_refused(&gate.get(path, ""), 403, "untrusted_proxy");
+    }
+}
+
+#[test]
+fn a_route_that_would_be_taken_for_a_question_is_refused() {
+    for path in [
+        "/auth/nginx",
+        "/auth/nginx/x",
+        "/auth/nginxx",
+        "/auth/Traefik",
+        "/AUTH/caddy",
+        "/auth/envoyer",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("doorward.toml");
+        let config = upstream("app", "http://127.0.0.1:9", "") + &route("mine", path, "app", "");
+        std::fs::write(&file, config).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command
+            .args(["check", "--config"])
+            .arg(&file)
+            .current_dir(folder.path());
+        let out = command.output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert!(
+            !out.status.success() && text.contains("a path that is not the gateway's own"),
+            "{path}: {text}"
+        );
     }
 }

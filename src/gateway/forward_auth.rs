@@ -135,7 +135,7 @@ impl Gateway {
                 "The gateway does not serve this method.",
             ));
         }
-        let target = address::read_target(&original.method, original.target)?;
+        let target = address::read_original(&original.method, original.target)?;
         if snapshot.endpoints.question(original.target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
             return Err(Problem::from(Refusal::NotFound));

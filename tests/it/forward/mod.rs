@@ -5,6 +5,7 @@ mod dialects;
 mod hostile;
 mod places;
 mod sessions;
+mod targets;
 
 use crate::path::gate::{Gate, route, upstream};
 use crate::support::raw::RawResponse;

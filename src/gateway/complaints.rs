@@ -1,6 +1,7 @@
 //! What is said about questions that are wired wrong: one line that says what to change where, and not again for each of the
 //! thousand questions that follow.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -22,6 +23,24 @@ pub(super) enum Complaint<'a> {
     Misaddressed(Dialect, &'a str, &'a str),
     /// Whoever has to log in is sent to a page that lets nobody in who has not.
     LoginLoop,
+}
+
+/// What to do about a question that does not say what it asks about.
+struct Hint<'a>(&'a str, FaultKind, Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(advice, kind, likely) = self;
+        match (likely, kind) {
+            (Some(likely), _) => formatter.write_str(likely),
+            (None, FaultKind::Missing | FaultKind::Repeated) => formatter.write_str(advice),
+            // A proxy hands on what a client has sent, be it never so odd.
+            (None, FaultKind::Malformed) => write!(
+                formatter,
+                "a client may have sent this, and nothing is to be changed if ordinary requests pass; if none does, {advice}"
+            ),
+        }
+    }
 }
 
 /// When what was last said.
@@ -63,7 +82,7 @@ impl Complaints {
                 %peer,
                 unsaid,
                 fault = %fault,
-                hint = likely.unwrap_or(dialect.advice(fault)),
+                hint = %Hint(dialect.advice(fault), fault.kind, *likely),
                 "a forward-auth question does not say what it asks about"
             ),
             Complaint::Misaddressed(dialect, pages, path) => tracing::warn!(

@@ -1,6 +1,7 @@
 //! Forward-auth on the wire: what each dialect reads and answers, and what nobody talks it into.
 
 mod browsers;
+mod complaints;
 mod dialects;
 mod hostile;
 mod places;

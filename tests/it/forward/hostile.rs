@@ -406,13 +406,13 @@ fn a_miswired_proxy_is_told_which_line_to_add() {
             "/auth/traefik",
             "",
             "X-Forwarded-Method is missing",
-            "authRequestHeaders",
+            "`forwardAuth` whose address ends in /traefik",
         ),
         (
             "/auth/traefik",
             nginx,
             "X-Forwarded-Method is missing",
-            "authRequestHeaders",
+            "`forwardAuth` whose address ends in /traefik",
         ),
         (
             "/auth/traefik",

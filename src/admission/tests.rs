@@ -302,6 +302,7 @@ fn ask_at(
         cross_site: false,
         certificate: Some(false),
         again: false,
+        forward_auth: false,
     };
     policy.admit(&question, |_| outcome.clone()).0.err()
 }
@@ -345,6 +346,7 @@ fn a_limit_by_client_is_asked_before_the_credential() {
         cross_site: false,
         certificate: Some(false),
         again: false,
+        forward_auth: false,
     };
     let refused = house.admit(&question, |_| panic!("no credential is verified for it")).0;
     assert_eq!(refused.err(), Some(Refusal::RateLimited { retry_after: 60 }));

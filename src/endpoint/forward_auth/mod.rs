@@ -159,8 +159,8 @@ impl Dialect {
 
 /// What stands below a prefix, whatever the letters' case and however many slashes there are.
 fn below<'a>(prefix: &str, target: &'a str) -> Option<&'a str> {
-    let segments = prefix.split('/').filter(|segment| !segment.is_empty());
-    let rest = segments.into_iter().try_fold(target, |rest, segment| {
+    let mut segments = prefix.split('/').filter(|segment| !segment.is_empty());
+    let rest = segments.try_fold(target, |rest, segment| {
         let rest = rest.strip_prefix('/')?.trim_start_matches('/');
         without(rest, segment).filter(|rest| rest.starts_with('/'))
     })?;

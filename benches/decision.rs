@@ -149,6 +149,7 @@ fn policy(routes: usize) -> Policy {
             session: true,
             basic: false,
         },
+        in_questions: false,
     };
     Policy::new(entries, [login], &[]).unwrap()
 }
@@ -191,6 +192,7 @@ fn ask(policy: &Policy, host: &Host<'_>, target: &Target<'_>, outcome: &Outcome)
         cross_site: false,
         certificate: Some(false),
         at: None,
+        forward_auth: false,
         again: false,
     };
     policy.admit(&question, |_| outcome.clone()).0.map(|_| ())

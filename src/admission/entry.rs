@@ -72,6 +72,8 @@ pub struct EndpointRule {
     pub rule: Rule,
     /// Which credentials count.
     pub credentials: Credentials,
+    /// Whether it is ours also where another proxy asks about it.
+    pub in_questions: bool,
 }
 
 /// The routes do not make a policy.

@@ -40,6 +40,9 @@ pub struct Question<'a> {
     pub certificate: Option<bool>,
     /// When it came, to be counted against the route's limit; `None`: somebody only wants to know, and nothing is counted.
     pub at: Option<Instant>,
+    /// Whether another proxy asks (forward-auth). What it answers itself or has answered elsewhere is for the routes to say:
+    /// of our own URLs those alone count that belong to us there, too.
+    pub forward_auth: bool,
     /// Whether it is decided a second time, now that the store was asked who it is.
     pub again: bool,
 }

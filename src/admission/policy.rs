@@ -19,6 +19,9 @@ use crate::tls::ClientAuth;
 pub struct Policy {
     /// Asked first: no route of any host takes our own URLs.
     endpoints: Table<Place>,
+    /// Those of them that are ours where another proxy asks. It need not send the others here, and what a backend of its own
+    /// serves there is not for everybody.
+    in_questions: Table<Place>,
     routes: Table<Place>,
     handshakes: Handshakes,
     entries: Vec<Arc<RouteEntry>>,
@@ -51,25 +54,14 @@ impl Policy {
                 },
             });
         }
-        let mut own = Vec::new();
-        for endpoint in endpoints {
-            let path = endpoint.path.path().to_string();
-            own.push(Entry {
-                hosts: hosts(endpoint_hosts)?,
-                pattern: endpoint.path,
-                methods: Some(MethodSet::new(endpoint.methods)),
-                value: Place {
-                    rule: endpoint.rule,
-                    kind: Kind::Endpoint(OwnPlace {
-                        index: endpoint.index,
-                        credentials: endpoint.credentials,
-                        path,
-                    }),
-                },
-            });
-        }
+        let own: Vec<EndpointRule> = endpoints.into_iter().collect();
+        let places = |own: &mut dyn Iterator<Item = &EndpointRule>| {
+            let on = hosts(endpoint_hosts)?;
+            table(own.map(|endpoint| own_entry(endpoint, on.clone())).collect())
+        };
         Ok(Self {
-            endpoints: table(own)?,
+            endpoints: places(&mut own.iter())?,
+            in_questions: places(&mut own.iter().filter(|endpoint| endpoint.in_questions))?,
             routes: table(entries)?,
             handshakes,
             entries: all,
@@ -118,23 +110,20 @@ impl Policy {
             ..*question
         };
         // Where our own URLs answer OPTIONS themselves, a preflight is a request for that like any other.
-        let answers_options = |question: &Question<'_>| {
-            matches!(
-                self.endpoints.find(question.host, question.method, path),
-                Match::Found(_)
-            )
-        };
+        let endpoints = self.endpoints(question);
+        let answers_options =
+            |question: &Question<'_>| matches!(endpoints.find(question.host, question.method, path), Match::Found(_));
         let question = match question.preflight && answers_options(&as_options) {
             true => &as_options,
             false => question,
         };
-        let own = self.endpoints.find(question.host, question.method, path);
+        let own = endpoints.find(question.host, question.method, path);
         let found = match own {
             Match::NotFound => self.routes.find(question.host, question.method, path),
             Match::Found(_) | Match::MethodNotAllowed(_) => own,
         };
         if W::WATCHES {
-            let (tier, rivals) = rivals(&self.endpoints, &self.routes, &self.entries, question);
+            let (tier, rivals) = rivals(endpoints, &self.routes, &self.entries, question);
             watch.canonical(landing(&found), tier, &rivals);
         }
         let place = match found {
@@ -157,6 +146,14 @@ impl Policy {
         (decision, entry)
     }
 
+    /// Our own URLs, as far as they are ours for this question.
+    fn endpoints(&self, question: &Question<'_>) -> &Table<Place> {
+        match question.forward_auth {
+            true => &self.in_questions,
+            false => &self.endpoints,
+        }
+    }
+
     fn decide<W: Watch>(
         &self,
         place: &Place,
@@ -175,7 +172,8 @@ impl Policy {
             self.other_readings(place, question, authenticate, watch);
         }
         let (mut proof, mut lifted) = passed?;
-        let one_look_up = self.endpoints.one_look_up(question.target) && self.routes.one_look_up(question.target);
+        let one_look_up =
+            self.endpoints(question).one_look_up(question.target) && self.routes.one_look_up(question.target);
         if W::WATCHES || !one_look_up {
             // Where one look-up tells everything, this is for the watch alone.
             match self.other_readings(place, question, authenticate, watch) {
@@ -238,7 +236,7 @@ impl Policy {
             };
             // In the forms in which a reading is one of our own URLs, it is no route's.
             let left = self
-                .endpoints
+                .endpoints(question)
                 .find_reading(question.host, question.method, reading, &mut judge);
             let orphaned = self
                 .routes
@@ -261,6 +259,22 @@ fn landing<'a>(found: &Match<'a, Place>) -> Landing<'a> {
         Match::Found(place) => place.landing(),
         Match::MethodNotAllowed(_) => Landing::OtherMethods,
         Match::NotFound => Landing::Nowhere,
+    }
+}
+
+fn own_entry(endpoint: &EndpointRule, hosts: Vec<HostPattern>) -> Entry<Place> {
+    Entry {
+        hosts,
+        pattern: endpoint.path.clone(),
+        methods: Some(MethodSet::new(endpoint.methods.iter().cloned())),
+        value: Place {
+            rule: endpoint.rule.clone(),
+            kind: Kind::Endpoint(OwnPlace {
+                index: endpoint.index,
+                credentials: endpoint.credentials,
+                path: endpoint.path.path().to_string(),
+            }),
+        },
     }
 }
 

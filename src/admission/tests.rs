@@ -64,6 +64,7 @@ fn policy(routes: Vec<Route>) -> Policy {
             session: false,
             basic: false,
         },
+        in_questions: false,
     };
     Policy::new(entries, [login], &[]).unwrap()
 }
@@ -112,6 +113,7 @@ fn ask(policy: &Policy, method: &str, target: &str, outcome: &Outcome) -> String
         client: "10.0.0.1".parse().ok(),
         certificate: Some(false),
         at: None,
+        forward_auth: false,
         again: false,
     };
     match policy.admit(&question, |_| outcome.clone()).0 {
@@ -246,6 +248,7 @@ fn a_preflight_asks_for_nobody_and_networks_still_hold() {
             cross_site: false,
             certificate: Some(false),
             at: None,
+            forward_auth: false,
             again: false,
         };
         house
@@ -299,6 +302,7 @@ fn ask_at(
         cross_site: false,
         certificate: Some(false),
         again: false,
+        forward_auth: false,
     };
     policy.admit(&question, |_| outcome.clone()).0.err()
 }
@@ -342,6 +346,7 @@ fn a_limit_by_client_is_asked_before_the_credential() {
         cross_site: false,
         certificate: Some(false),
         again: false,
+        forward_auth: false,
     };
     let refused = house.admit(&question, |_| panic!("no credential is verified for it")).0;
     assert_eq!(refused.err(), Some(Refusal::RateLimited { retry_after: 60 }));

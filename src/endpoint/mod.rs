@@ -49,7 +49,7 @@ use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
-use forward_auth::Dialect;
+use forward_auth::{Addressed, Dialect};
 pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
@@ -169,6 +169,50 @@ pub struct Row {
     /// Which credentials count.
     pub credentials: Counts,
     page: Page,
+}
+
+/// What of our own URLs is served, as far as the settings of other parts say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Whether `endpoints.hosts` says which hosts they are on.
+    pub only_hosts: bool,
+    /// Whether people may register.
+    pub registers: bool,
+    /// Whether mail is sent.
+    pub sends_mail: bool,
+}
+
+impl Row {
+    /// Whether this is ours where another proxy asks about it. The pages are what it has to send here, or nobody could log
+    /// in; whether it sends anything else is its own affair, unless the operator says which hosts are ours.
+    pub fn is_in_questions(&self, served: Served) -> bool {
+        match self.page {
+            Page::ForPeople(page) => page.is_served(served),
+            Page::ApiWithoutSlash
+            | Page::Api
+            | Page::Login
+            | Page::Refresh
+            | Page::Registration
+            | Page::Protected
+            | Page::Me
+            | Page::Logout
+            | Page::Sessions
+            | Page::Session
+            | Page::Password
+            | Page::Ticket
+            | Page::Keys
+            | Page::Key
+            | Page::Introspect
+            | Page::Revoke
+            | Page::Finalize
+            | Page::Reset
+            | Page::ResetFinalize
+            | Page::Admin
+            | Page::Jwks
+            | Page::Metadata
+            | Page::Options => served.only_hosts,
+        }
+    }
 }
 
 /// What there is.
@@ -323,10 +367,9 @@ impl Endpoints {
         &self.places
     }
 
-    /// The forward-auth endpoint that a target is addressed to, and what of the target stands behind its path. Such a
-    /// question is no request for the table: who may ask does not depend on a credential, and what is decided is about
+    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does not depend on a credential, and what is decided is about
     /// another request.
-    pub fn question<'t>(&self, target: &'t str) -> Option<(Dialect, &'t str)> {
+    pub fn question<'t>(&self, target: &'t str) -> Option<Addressed<'t>> {
         match self.places.prefix() {
             "" => None,
             pages => Dialect::of_target(pages, target),

@@ -209,6 +209,7 @@ fn again(policy: &Policy, recorded: &Recorded) -> Settled {
         cross_site: recorded.reason == Code::CrossSiteRequest.as_str(),
         certificate: Some(recorded.reason != Code::ClientCertificateRequired.as_str()),
         at: None,
+        forward_auth: false,
         again: false,
     };
     let (trace, decided, _) = Trace::of(policy, &question, |counts| shown(recorded, counts));

@@ -146,6 +146,7 @@ impl PolicyTest {
             cross_site: false,
             certificate: Some(self.certificate),
             at: None,
+            forward_auth: false,
             again: false,
         };
         let person = self.roles.as_ref().map(|roles| made_up("somebody", roles.clone()));

@@ -7,6 +7,7 @@ use http::{Method, Version};
 use crate::codes::Code;
 use crate::problem::Problem;
 use crate::route::{Host, Target};
+use crate::wire;
 
 /// What the client names as host: `Host`, the authority of an absolute-form target, `:authority`; where there are two they
 /// must agree (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1).
@@ -40,6 +41,17 @@ pub(super) fn host(value: &HeaderValue) -> Result<Host<'_>, Problem> {
 
 pub(super) fn target<'a>(method: &Method, uri: &'a http::Uri) -> Result<Target<'a>, Problem> {
     read_target(method, uri.path_and_query().map_or("/", |target| target.as_str()))
+}
+
+/// Reads the target that a question is about: what no request line could hold, no request of our own could ask for.
+pub(super) fn read_original<'a>(method: &Method, text: &'a str) -> Result<Target<'a>, Problem> {
+    match wire::is_target(text) {
+        true => read_target(method, text),
+        false => Err(Problem::new(
+            Code::InvalidTarget,
+            "The request target contains a character that must be percent-encoded, or is too long.",
+        )),
+    }
 }
 
 /// Reads a target as it was received.

@@ -1,6 +1,7 @@
 //! What is said about questions that are wired wrong: one line that says what to change where, and not again for each of the
 //! thousand questions that follow.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -9,7 +10,7 @@ use crate::endpoint::forward_auth::{Dialect, Fault, FaultKind};
 /// The same is said once in this time, in milliseconds.
 const AGAIN_AFTER: i64 = 10_000;
 /// So many different complaints are told apart; two that share a place wait for one another.
-const PLACES: usize = 64;
+const PLACES: usize = 68;
 
 /// What is complained about.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +19,28 @@ pub(super) enum Complaint<'a> {
     Stranger(Dialect),
     /// The question does not say what it asks about; and what it may be instead.
     Miswired(Dialect, Fault, Option<&'a str>),
+    /// The question is addressed to what is next to the endpoint, which is below this prefix.
+    Misaddressed(Dialect, &'a str, &'a str),
     /// Whoever has to log in is sent to a page that lets nobody in who has not.
     LoginLoop,
+}
+
+/// What to do about a question that does not say what it asks about.
+struct Hint<'a>(&'a str, FaultKind, Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(advice, kind, likely) = self;
+        match (likely, kind) {
+            (Some(likely), _) => formatter.write_str(likely),
+            (None, FaultKind::Missing | FaultKind::Repeated) => formatter.write_str(advice),
+            // A proxy hands on what a client has sent, be it never so odd.
+            (None, FaultKind::Malformed) => write!(
+                formatter,
+                "a client may have sent this, and nothing is to be changed if ordinary requests pass; if none does, {advice}"
+            ),
+        }
+    }
 }
 
 /// When what was last said.
@@ -61,8 +82,17 @@ impl Complaints {
                 %peer,
                 unsaid,
                 fault = %fault,
-                hint = likely.unwrap_or(dialect.advice(fault)),
+                hint = %Hint(dialect.advice(fault), fault.kind, *likely),
                 "a forward-auth question does not say what it asks about"
+            ),
+            Complaint::Misaddressed(dialect, pages, path) => tracing::warn!(
+                reason = "invalid_question",
+                dialect = dialect.as_str(),
+                %peer,
+                unsaid,
+                ?path,
+                hint = %format_args!("ask {pages}/{}{}, to the letter", dialect.as_str(), if dialect.is_prefix() { "/…" } else { "" }),
+                "a forward-auth question is addressed to no endpoint"
             ),
             Complaint::LoginLoop => tracing::warn!(
                 reason = "login_protected",
@@ -96,7 +126,8 @@ fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
             };
             48 + usize::from(last % 15)
         }
-        Complaint::LoginLoop => PLACES - 1,
+        Complaint::LoginLoop => 63,
+        Complaint::Misaddressed(one, ..) => 64 + dialect(one),
         Complaint::Miswired(one, fault, _) => {
             let kind = match fault.kind {
                 FaultKind::Missing => 0,
@@ -145,6 +176,9 @@ mod tests {
                     assert!(places.insert(place(&Complaint::Miswired(dialect, fault, None), peer)));
                 }
             }
+        }
+        for dialect in Dialect::ALL {
+            assert!(places.insert(place(&Complaint::Misaddressed(dialect, "/auth", "/"), peer)));
         }
         assert!(places.insert(place(&Complaint::LoginLoop, peer)));
         assert!(places.insert(place(&Complaint::Stranger(Dialect::Nginx), peer)));

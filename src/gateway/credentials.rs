@@ -79,6 +79,7 @@ impl Gateway {
             cross_site: asked.cross_site,
             certificate: asked.certificate,
             at: Some(record.began),
+            forward_auth: asked.is_question,
             again: resolved.is_some(),
         };
         let mut known: Option<(Credentials, Outcome)> = None;

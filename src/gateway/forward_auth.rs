@@ -24,20 +24,21 @@ pub(super) struct Question {
     pub(super) reads: bool,
 }
 
-/// The endpoint that this is a question for, and how much of the target stands behind its path. Not where everything is led
-/// to https.
+/// The endpoint that this is a question for, and how much of the target stands behind its path (`None`: it is addressed
+/// wrongly). Not where everything is led to https.
 pub(super) fn found(
     snapshot: &Snapshot,
     parts: &Parts,
     connection: &Connection,
     record: &mut Record,
-) -> Option<(Dialect, usize)> {
-    let (dialect, rest) = snapshot.endpoints.question(parts.uri.path_and_query()?.as_str())?;
+) -> Option<(Dialect, Option<usize>)> {
+    let forward_auth::Addressed { dialect, rest } =
+        snapshot.endpoints.question(parts.uri.path_and_query()?.as_str())?;
     if connection.protocol() == Protocol::Redirect {
         return None;
     }
     record.question = Some(Question { dialect, reads: true });
-    Some((dialect, rest.len()))
+    Some((dialect, rest.map(str::len)))
 }
 
 impl Gateway {
@@ -46,13 +47,20 @@ impl Gateway {
         &self,
         snapshot: &Snapshot,
         parts: &mut Parts,
-        (dialect, length): (Dialect, usize),
+        (dialect, length): (Dialect, Option<usize>),
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         // Until it is known which route it is about, it counts as one of our own URLs.
         (record.endpoint, record.decided) = (true, true);
         self.only_from_proxies(snapshot, dialect, connection)?;
+        let Some(length) = length else {
+            let path = parts.uri.path();
+            let complaint = Complaint::Misaddressed(dialect, snapshot.endpoints.places().prefix(), path);
+            self.complaints
+                .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
+            return Err(forward_auth::addressed_wrongly());
+        };
         if connection.is_http2() {
             fields::check(&parts.headers)?;
         }
@@ -127,7 +135,7 @@ impl Gateway {
                 "The gateway does not serve this method.",
             ));
         }
-        let target = address::read_target(&original.method, original.target)?;
+        let target = address::read_original(&original.method, original.target)?;
         if snapshot.endpoints.question(original.target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
             return Err(Problem::from(Refusal::NotFound));

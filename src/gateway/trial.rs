@@ -145,6 +145,7 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         cross_site: harms && credentials::is_cross_site(&parts, named, Some(client.secure), &snapshot.cors),
         certificate: Some(trial.certificate),
         at: None,
+        forward_auth: false,
         again: false,
     };
     let (trace, decided, entry) = Trace::of(&snapshot.policy, &question, |counts| trial.shows.where_counts(counts));

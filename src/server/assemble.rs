@@ -9,13 +9,13 @@ use tokio::task::JoinHandle;
 use super::StartError;
 use super::feed::Feed;
 use super::keys::KeyDesk;
-use crate::account::{Accounts, CodeKind, MailTokens, Mailing};
+use crate::account::{Accounts, CodeKind, MailTokens, Mailing, Registration};
 use crate::admission::{EndpointRule, Policy, RouteEntry};
 use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::authz::Rule;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::endpoint::{self, Endpoints, Places, Services};
+use crate::endpoint::{self, Endpoints, Places, Served, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
 use crate::keyring::{Keeper, KeyRing, SealingKeys};
@@ -300,6 +300,11 @@ pub(super) fn policy(
             None => entry,
         }));
     }
+    let served = Served {
+        only_hosts: !config.endpoints.hosts.is_empty(),
+        registers: config.accounts.registration != Registration::Closed,
+        sends_mail: config.mail.is_some(),
+    };
     let mut rules = Vec::new();
     for row in endpoints.rules() {
         rules.push(EndpointRule {
@@ -307,6 +312,7 @@ pub(super) fn policy(
             path: pattern(row)?,
             methods: row.methods.to_vec(),
             credentials: row.credentials,
+            in_questions: row.is_in_questions(served),
             rule: Rule {
                 client_auth: config.tls.client_auth,
                 ..row.rule.clone()

@@ -166,7 +166,7 @@ fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[Ro
     let mut lost: Vec<Lost> = Vec::new();
     for row in rows {
         let methods = row.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
-        let url = format!("{methods} {}{}", row.path, if row.exact { "" } else { "/*" });
+        let url = format!("{methods} {}{}", row.path, if row.exact { "" } else { "*" });
         let found =
             row.methods
                 .iter()

@@ -9,6 +9,16 @@ use super::settings::{BLANK_LINES, METHOD_BYTES, TARGET_BYTES};
 use super::violation::Violation;
 use crate::codes::Code;
 
+/// Whether a request line could hold this as its target, in origin form.
+pub fn is_target(text: &str) -> bool {
+    let (path, query) = match text.split_once('?') {
+        Some((path, query)) => (path, query),
+        None => (text, ""),
+    };
+    let all = |text: &str, class: u8| grammar::run(text.as_bytes(), class) == text.len();
+    text.len() <= TARGET_BYTES && path.starts_with('/') && all(path, PATH) && all(query, QUERY)
+}
+
 /// Where in a head the scan stands. It is shown the head from its first byte every time, and goes on where it stopped.
 #[derive(Clone, Debug)]
 pub(super) struct HeadScan {

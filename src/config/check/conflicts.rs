@@ -7,6 +7,7 @@ use super::field::lies_within;
 use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report, quoted};
 use crate::endpoint::Settings;
+use crate::endpoint::forward_auth::Dialect;
 
 /// Where a route is.
 pub struct Placed {
@@ -25,6 +26,10 @@ pub struct Placed {
 /// A route whose own path is one of the gateway's URLs, on the same hosts, is an error.
 pub fn with_endpoints(routes: &[Placed], settings: &Settings, report: &mut Report<'_>) {
     let own = own(settings);
+    let asks = |route: &Placed| {
+        let addressed = Dialect::of_target(settings.pages.as_deref()?, &route.path)?;
+        Some(addressed.dialect)
+    };
     for route in routes {
         let covers = |own: &&Own| match own.prefix {
             true => lies_within(&route.path, &own.path),
@@ -42,6 +47,16 @@ pub fn with_endpoints(routes: &[Placed], settings: &Settings, report: &mut Repor
             );
             report.error(fault.hint(format!(
                 "{what}; move the route, or the gateway's URLs with endpoints.api, endpoints.pages or endpoints.hosts"
+            )));
+        } else if let Some(dialect) = asks(route) {
+            let fault = Fault::at(
+                &KeyPath::of("routes").index(route.index).key("path"),
+                "a path that is not the gateway's own",
+            );
+            report.error(fault.hint(format!(
+                "whatever begins like {}/{} is taken for a question of forward-auth; move the route, or the gateway's URLs with endpoints.pages",
+                settings.pages.as_deref().unwrap_or_default(),
+                dialect.as_str()
             )));
         }
     }

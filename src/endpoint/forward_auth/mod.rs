@@ -38,6 +38,15 @@ pub enum Dialect {
     Envoy,
 }
 
+/// Which endpoint a question is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addressed<'a> {
+    /// Whose.
+    pub dialect: Dialect,
+    /// What stands behind the endpoint's path; `None`: it is not exactly the endpoint's.
+    pub rest: Option<&'a str>,
+}
+
 /// What a question is read from.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
@@ -90,17 +99,29 @@ impl Dialect {
         }
     }
 
-    /// The endpoint that a target is addressed to, below this prefix of the pages, and what stands behind its path.
-    pub fn of_target<'a>(pages: &str, target: &'a str) -> Option<(Self, &'a str)> {
-        let below = target.strip_prefix(pages)?.strip_prefix('/')?;
-        Self::ALL.into_iter().find_map(|dialect| {
-            let rest = below.strip_prefix(dialect.as_str())?;
-            let ends = match dialect.is_prefix() {
-                true => rest.starts_with(['/', '?']) || rest.is_empty(),
-                false => rest.starts_with('?') || rest.is_empty(),
-            };
-            ends.then_some((dialect, rest))
+    /// The endpoint that a target is addressed to, below this prefix of the pages. Whatever begins with an endpoint's name
+    /// there is a question, though maybe one that is addressed wrongly: it must never be taken for a request of its own,
+    /// whose answer would be taken for the question's.
+    pub fn of_target<'a>(pages: &str, target: &'a str) -> Option<Addressed<'a>> {
+        let below = below(pages, target)?;
+        let dialect = Self::ALL
+            .into_iter()
+            .find(|dialect| without(below, dialect.as_str()).is_some())?;
+        Some(Addressed {
+            dialect,
+            rest: dialect.rest(pages, target),
         })
+    }
+
+    /// What stands behind the endpoint's path, if a target has exactly that.
+    fn rest<'a>(self, pages: &str, target: &'a str) -> Option<&'a str> {
+        let below = target.strip_prefix(pages)?.strip_prefix('/')?;
+        let rest = below.strip_prefix(self.as_str())?;
+        let ends = match self.is_prefix() {
+            true => rest.starts_with(['/', '?']) || rest.is_empty(),
+            false => rest.starts_with('?') || rest.is_empty(),
+        };
+        ends.then_some(rest)
     }
 
     /// The original request in a question.
@@ -134,6 +155,27 @@ impl Dialect {
             Self::Envoy => None,
         }
     }
+}
+
+/// What stands below a prefix, whatever the letters' case and however many slashes there are.
+fn below<'a>(prefix: &str, target: &'a str) -> Option<&'a str> {
+    let mut segments = prefix.split('/').filter(|segment| !segment.is_empty());
+    let rest = segments.try_fold(target, |rest, segment| {
+        let rest = rest.strip_prefix('/')?.trim_start_matches('/');
+        without(rest, segment).filter(|rest| rest.starts_with('/'))
+    })?;
+    Some(rest.trim_start_matches('/'))
+}
+
+/// What follows this beginning, whatever its letters' case.
+fn without<'a>(text: &'a str, begin: &str) -> Option<&'a str> {
+    let (front, rest) = text.split_at_checked(begin.len())?;
+    front.eq_ignore_ascii_case(begin).then_some(rest)
+}
+
+/// The problem of a question that is addressed wrongly.
+pub fn addressed_wrongly() -> Problem {
+    Problem::new(Code::InvalidQuestion, "There is no such address for questions.").because("it is addressed wrongly")
 }
 
 impl Fault {

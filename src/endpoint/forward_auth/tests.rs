@@ -176,25 +176,38 @@ fn envoy_asks_with_the_request_itself() {
 #[test]
 fn endpoints_are_exact_but_for_envoys() {
     for (target, expected) in [
-        ("/auth/nginx", Some((Dialect::Nginx, ""))),
-        ("/auth/traefik?x=/y", Some((Dialect::Traefik, "?x=/y"))),
-        ("/auth/caddy", Some((Dialect::Caddy, ""))),
-        ("/auth/envoy", Some((Dialect::Envoy, ""))),
-        ("/auth/envoy/a?b", Some((Dialect::Envoy, "/a?b"))),
-        ("/auth/envoy//a", Some((Dialect::Envoy, "//a"))),
-        ("/auth/envoyer", None),
-        ("/auth/nginx/", None),
-        ("/auth/nginx/x", None),
-        ("/auth/nginxx", None),
-        ("/Auth/nginx", None),
-        ("/auth//nginx", None),
+        ("/auth/nginx", Some((Dialect::Nginx, Some("")))),
+        ("/auth/traefik?x=/y", Some((Dialect::Traefik, Some("?x=/y")))),
+        ("/auth/caddy", Some((Dialect::Caddy, Some("")))),
+        ("/auth/envoy", Some((Dialect::Envoy, Some("")))),
+        ("/auth/envoy/a?b", Some((Dialect::Envoy, Some("/a?b")))),
+        ("/auth/envoy//a", Some((Dialect::Envoy, Some("//a")))),
+        ("/auth/envoyer", Some((Dialect::Envoy, None))),
+        ("/auth/nginx/", Some((Dialect::Nginx, None))),
+        ("/auth/nginx/x", Some((Dialect::Nginx, None))),
+        ("/auth/nginxx", Some((Dialect::Nginx, None))),
+        ("/auth/NGINX", Some((Dialect::Nginx, None))),
+        ("/Auth/nginx", Some((Dialect::Nginx, None))),
+        ("/auth//nginx", Some((Dialect::Nginx, None))),
+        ("//auth/nginx?x", Some((Dialect::Nginx, None))),
+        ("/auth///Caddy;x", Some((Dialect::Caddy, None))),
+        ("/auth/x/nginx", None),
+        ("/auth/login?/nginx", None),
+        ("/auth?/nginx", None),
+        ("auth/nginx", None),
         ("/authx/nginx", None),
         ("/auth", None),
         ("/nginx", None),
         ("*", None),
     ] {
-        assert_eq!(Dialect::of_target("/auth", target), expected, "{target}");
+        let found = Dialect::of_target("/auth", target);
+        let found = found.map(|addressed| (addressed.dialect, addressed.rest));
+        assert_eq!(found, expected, "{target}");
     }
+    let deep = Dialect::of_target("/a/b", "/A//b/nginx").unwrap();
+    assert_eq!((deep.dialect, deep.rest), (Dialect::Nginx, None));
+    assert_eq!(Dialect::of_target("/a/b", "/a/b/nginx").unwrap().rest, Some(""));
+    assert_eq!(Dialect::of_target("/a/b", "/ab/nginx"), None);
 }
 
 #[test]

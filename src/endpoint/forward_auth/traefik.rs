@@ -11,16 +11,16 @@ pub(super) fn read<'a>(head: &Head<'a>) -> Result<Original<'a>, Fault> {
 pub(super) fn advice(fault: &Fault) -> &'static str {
     match fault.field {
         "X-Forwarded-Method" => {
-            "Traefik sends it by itself: list X-Forwarded-Method in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Method %[method]` and name it in the headers that are sent"
+            "Traefik sends it by itself, whatever authRequestHeaders says: make sure that the middleware is a `forwardAuth` whose address ends in /traefik, and that no proxy in between takes the field out or adds another; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Method %[method]` and name it in the headers that are sent"
         }
         "X-Forwarded-Proto" => {
-            "Traefik sends it by itself: list X-Forwarded-Proto in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Proto https` and name it in the headers that are sent"
+            "Traefik sends it by itself, whatever authRequestHeaders says: make sure that the middleware is a `forwardAuth` whose address ends in /traefik, and that no proxy in between takes the field out or adds another; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Proto https` and name it in the headers that are sent"
         }
         "X-Forwarded-Host" => {
-            "Traefik sends it by itself: list X-Forwarded-Host in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Host %[req.hdr(Host)]` and name it in the headers that are sent"
+            "Traefik sends it by itself, whatever authRequestHeaders says: make sure that the middleware is a `forwardAuth` whose address ends in /traefik, and that no proxy in between takes the field out or adds another; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Host %[req.hdr(Host)]` and name it in the headers that are sent"
         }
         _ => {
-            "Traefik sends it by itself: list X-Forwarded-Uri in the middleware's authRequestHeaders, or leave that list out; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Uri %[pathq]` and name it in the headers that are sent"
+            "Traefik sends it by itself, whatever authRequestHeaders says: make sure that the middleware is a `forwardAuth` whose address ends in /traefik, and that no proxy in between takes the field out or adds another; with HAProxy's auth-request, add `http-request set-header X-Forwarded-Uri %[pathq]` and name it in the headers that are sent"
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::problem::Problem;
 use crate::route::Host;
 
 use super::account::{HASHING, STORE, bounded};
-use super::{Asked, Services, refusal};
+use super::{Asked, Served, Services, refusal};
 
 use form::Form;
 use html::{Home, Login, Logout, Notice};
@@ -50,6 +50,24 @@ pub(super) enum Page {
     Show(Step),
     Send(Step),
     Style,
+}
+
+impl Page {
+    /// Whether there is such a page with these settings.
+    pub(super) fn is_served(self, served: Served) -> bool {
+        match self {
+            Self::Show(Step::Register) | Self::Send(Step::Register) => served.registers,
+            Self::Show(Step::Confirm | Step::Forgot | Step::Reset)
+            | Self::Send(Step::Confirm | Step::Forgot | Step::Reset) => served.sends_mail,
+            Self::HomeWithoutSlash
+            | Self::Home
+            | Self::LoginForm
+            | Self::Login
+            | Self::LogoutForm
+            | Self::Logout
+            | Self::Style => true,
+        }
+    }
 }
 
 /// Each with its place below the prefix, and who may have it. The login has no use for an earlier session and needs none to

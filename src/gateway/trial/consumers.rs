@@ -25,6 +25,7 @@ pub(super) fn answers(
     let question = Question {
         // The handshake was with whoever asks.
         certificate: None,
+        forward_auth: true,
         ..*question
     };
     let decided = match snapshot.endpoints.question(&trial.address.target) {

@@ -1,9 +1,12 @@
 //! Forward-auth on the wire: what each dialect reads and answers, and what nobody talks it into.
 
 mod browsers;
+mod complaints;
 mod dialects;
 mod hostile;
+mod places;
 mod sessions;
+mod targets;
 
 use crate::path::gate::{Gate, route, upstream};
 use crate::support::raw::RawResponse;

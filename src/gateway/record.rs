@@ -154,6 +154,7 @@ impl Gateway {
                 .map(|(host, _)| host.as_str())
                 .or(seen.host.and_then(|host| host.to_str().ok()))
                 .or(seen.uri.and_then(http::Uri::host))
+                .map(without_user)
                 .unwrap_or_default(),
             path,
             status: response.status().as_u16(),
@@ -171,19 +172,38 @@ impl Gateway {
     }
 }
 
-/// Method and path of a request line that need not be one: what has no blank says neither. The query is not told, nor what
-/// stands before the path.
+/// Method and path of a request line that need not be one, whatever separates its parts: what has no blank says neither. The
+/// query is not told, nor what stands before the path, nor anything that may be a user's.
 fn said(line: &str) -> (&str, &str) {
-    let Some((method, rest)) = line.split_once(' ') else {
+    let whole = line.split(['?', '#']).next().unwrap_or_default();
+    let Some((method, rest)) = whole.split_once(BLANKS) else {
         return ("", "");
     };
-    let target = rest.rsplit_once(" HTTP/").map_or(rest, |(target, _)| target);
-    let path = target.split(['?', '#']).next().unwrap_or_default();
-    let path = match path.split_once("://") {
-        Some((_, rest)) if !path.starts_with('/') => rest.find('/').and_then(|slash| rest.get(slash..)),
-        Some(_) | None => Some(path),
+    let target = match rest.rsplit_once("HTTP/") {
+        // Behind a query there is nothing left of the version.
+        Some((target, _)) if whole.len() == line.len() => target.strip_suffix(BLANKS).unwrap_or(rest),
+        Some(_) | None => rest,
     };
-    (method, path.unwrap_or("/"))
+    let method = without_user(method);
+    if target.starts_with('/') {
+        return (method, target);
+    }
+    let path = match (target.contains("://"), without_user(target)) {
+        (false, path) => path,
+        (true, rest) => {
+            let rest = rest.split_once("://").map_or(rest, |(_, rest)| rest);
+            rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
+        }
+    };
+    (method, path)
+}
+
+/// What may stand between the parts of a line.
+const BLANKS: [char; 5] = [' ', '\t', '\u{b}', '\u{c}', '\r'];
+
+/// What stands behind the name and the password of a user.
+fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, rest)| rest)
 }
 
 #[cfg(test)]
@@ -199,6 +219,17 @@ mod tests {
             ("GET http://u:secret@h/x://y?secret", ("GET", "/x://y")),
             ("GET http://h", ("GET", "/")),
             ("GET /to/http://h", ("GET", "/to/http://h")),
+            ("GET\t/tab?secret HTTP/1.1", ("GET", "/tab")),
+            ("GET\t/tab?secret\tHTTP/1.1", ("GET", "/tab")),
+            ("GET\t/tab\tHTTP/1.1", ("GET", "/tab")),
+            ("GET\u{b}/a ?secret", ("GET", "/a ")),
+            ("GET?secret /a HTTP/1.1", ("", "")),
+            ("GET /HTTP/?secret HTTP/1.1", ("GET", "/HTTP/")),
+            ("GET /@ann/x HTTP/1.1", ("GET", "/@ann/x")),
+            ("CONNECT a:secret@b:443 HTTP/1.1", ("CONNECT", "b:443")),
+            ("CONNECT a:sec/ret@c@b:443 HTTP/1.1", ("CONNECT", "b:443")),
+            ("GET http://u:sec/ret@h/x HTTP/1.1", ("GET", "/x")),
+            ("u:secret@h /x HTTP/1.1", ("h", "/x")),
             ("secret", ("", "")),
             ("", ("", "")),
         ] {

@@ -36,7 +36,7 @@ pub fn broken(config: &Config) -> Vec<StartError> {
 pub(super) fn kept(config: &Config, policy: &Policy) -> Result<(), StartError> {
     let failures = failures(config, policy);
     for failed in &failures {
-        tracing::error!(test = failed.what, trace = ?failed.cause, "a policy test fails");
+        tracing::error!(test = failed.what, trace = %failed.cause, "a policy test fails");
     }
     let failed = failures.len();
     match failures.into_iter().next() {

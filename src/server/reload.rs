@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Server, assemble, tuning};
-use crate::config::{self, Config, Sources};
+use crate::config::{self, Config, Severity, Sources};
 use crate::secret::Secret;
 use crate::tls::{self, Certificates};
 
@@ -22,7 +22,10 @@ impl Server {
             Ok(loaded) => loaded,
             Err(problems) => {
                 for problem in problems.0.iter() {
-                    tracing::error!(%problem, "configuration");
+                    match problem.severity {
+                        Severity::Error => tracing::error!(%problem, "configuration"),
+                        Severity::Warning => tracing::warn!(%problem, "configuration"),
+                    }
                 }
                 tracing::error!("the configuration was not reloaded: the old one stays in force");
                 return false;

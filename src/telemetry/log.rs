@@ -1,65 +1,55 @@
-//! Log lines: a bounded queue to one writer. Lines that find it full are dropped and counted; audit events wait.
+//! Log lines: queues to one writer, which nobody waits for.
 
-use std::io::Write;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Layer as _, Registry, fmt};
 
 use super::events::Documents;
+use super::queue::Queue;
 use super::{Format, Settings};
 
 /// The target of audit events.
 pub(super) const AUDIT: &str = "doorward::audit";
 
-/// Lines (or batches of access lines) that may wait for the writer.
-const QUEUE: usize = 8_192;
-
 /// The running writer. Dropping it writes what is left.
 #[derive(Debug)]
 pub struct Logging {
-    lines: NonBlocking,
-    dropped: ErrorCounter,
+    queue: Queue,
     format: Format,
-    _guard: WorkerGuard,
 }
 
 /// Logging could not be started.
 #[derive(Debug, thiserror::Error)]
-#[error("logging is already running in this process")]
-pub struct LoggingError;
+pub enum LoggingError {
+    /// Something logs already.
+    #[error("logging is already running in this process")]
+    Running,
+    /// There is no thread for the writer.
+    #[error("the writer of the log has no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
 
 /// Starts logging to standard error for the whole process.
 pub fn start(settings: &Settings) -> Result<Logging, LoggingError> {
-    let (lines, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .buffered_lines_limit(QUEUE)
-        .finish(std::io::stderr());
-    let dropped = lines.error_counter();
-    // Audit events are rare and must not be lost: they are written by whoever has one, on the spot.
-    let audit = std::io::stderr.with_filter(|metadata| metadata.target() == AUDIT);
-    let other = lines.clone().with_filter(|metadata| metadata.target() != AUDIT);
+    let queue = Queue::start(std::io::stderr())?;
     let layer = fmt::layer()
         .with_ansi(false)
         .with_target(true)
-        .with_writer(audit.and(other));
+        .with_writer(queue.clone());
     let layer = match settings.format {
         Format::Text => layer.boxed(),
         Format::Json => layer.event_format(Documents).boxed(),
     };
     let layer = layer.with_filter(LevelFilter::from_level(settings.level));
-    tracing::subscriber::set_global_default(Registry::default().with(layer)).map_err(|_| LoggingError)?;
+    tracing::subscriber::set_global_default(Registry::default().with(layer)).map_err(|_| LoggingError::Running)?;
     if settings.format == Format::Json {
         tell_panics();
     }
     Ok(Logging {
-        lines,
-        dropped,
+        queue,
         format: settings.format,
-        _guard: guard,
     })
 }
 
@@ -85,15 +75,20 @@ impl Logging {
 
     /// Hands a batch of finished access lines to the writer.
     pub fn write(&self, batch: &[u8]) {
-        // Only ever full, which the counter tells.
-        self.lines.clone().write_all(batch).ok();
+        self.queue.add(batch, false);
     }
 
-    /// How many lines or batches were dropped.
+    /// How many lines were dropped.
     pub fn dropped(&self) -> u64 {
-        u64::try_from(self.dropped.dropped_lines()).unwrap_or(u64::MAX)
+        self.queue.dropped()
     }
 
-    /// How long a clean end may take to write what is left.
-    pub const PATIENCE: Duration = Duration::from_secs(1);
+    /// How long the end waits for what is left to be written.
+    const PATIENCE: Duration = Duration::from_secs(3);
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.queue.flush(Self::PATIENCE);
+    }
 }

@@ -6,6 +6,7 @@ mod ecs;
 mod events;
 mod log;
 mod metrics;
+mod queue;
 mod results;
 mod series;
 mod settings;

@@ -1,7 +1,7 @@
 //! The access log as text: one line of `name=value` a request.
 
 use super::Access;
-use super::write::{address, number, push, quoted};
+use super::write::{address, number, push, quoted, word};
 
 pub(super) fn access(buffer: &mut Vec<u8>, stamp: &str, millis: u64, line: &Access<'_>) {
     push(buffer, stamp);
@@ -23,9 +23,10 @@ pub(super) fn access(buffer: &mut Vec<u8>, stamp: &str, millis: u64, line: &Acce
     number(buffer, u64::try_from(line.took.as_micros()).unwrap_or(u64::MAX), 1);
     push(buffer, " route=");
     quoted(buffer, line.route);
-    for piece in [" decision=", line.decision, " reason=", line.reason, " id=", line.id] {
+    for piece in [" decision=", line.decision, " reason=", line.reason, " id="] {
         push(buffer, piece);
     }
+    word(buffer, line.id);
     if let Some(cause) = line.cause {
         push(buffer, " cause=");
         quoted(buffer, cause);

@@ -52,6 +52,15 @@ pub(super) fn quoted(buffer: &mut Vec<u8>, value: &str) {
     buffer.push(b'"');
 }
 
+/// A value without quotes where it is one word, so that it can add no field of its own; else between quotes.
+pub(super) fn word(buffer: &mut Vec<u8>, value: &str) {
+    let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    match value.bytes().all(visible) {
+        true => push(buffer, value),
+        false => quoted(buffer, value),
+    }
+}
+
 /// A value as a JSON string (RFC 8259 section 7), with its quotes.
 pub(super) fn string(buffer: &mut Vec<u8>, value: &str) {
     buffer.push(b'"');
@@ -117,6 +126,21 @@ mod tests {
         quoted(&mut text, "a\"b\nc\u{202e}");
         assert_eq!(text, br#""a\"b\nc\u{202e}""#);
         assert!(!text.contains(&b'\n'));
+    }
+
+    #[test]
+    fn a_word_cannot_add_a_field() {
+        for (value, written) in [
+            ("", ""),
+            ("a-b=c/1", "a-b=c/1"),
+            ("a user=root", r#""a user=root""#),
+            ("a\"b", r#""a\"b""#),
+            ("a\tb", r#""a\tb""#),
+        ] {
+            let mut text = Vec::new();
+            word(&mut text, value);
+            assert_eq!(String::from_utf8(text).unwrap(), written);
+        }
     }
 
     #[test]

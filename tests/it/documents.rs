@@ -435,3 +435,39 @@ fn the_log_of_requests_can_be_off_and_faults_are_documents() {
             .all(|line| line["event.dataset"] != "doorward.access")
     );
 }
+
+#[test]
+fn a_log_that_nobody_reads_costs_no_request_and_no_audit_event() {
+    let backend = Upstream::start();
+    let gateway = gateway(&backend).start();
+    let unread = gateway.unread();
+    // Far more than a pipe holds.
+    let path = format!("/open/{}", "a".repeat(1_000));
+    let client = gateway.http();
+    for _ in 0..2_000 {
+        client.get(&path).expect(200);
+    }
+    for _ in 0..5 {
+        gateway.try_login("alice", "not the password").expect(401);
+    }
+    gateway.login("alice");
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        gateway.admin().get(path).expect(200);
+    }
+    client.get(&path).expect(200);
+    drop(unread);
+    gateway.wait_for_log(|line| {
+        let document: Value = serde_json::from_str(line).unwrap_or_default();
+        document["event.dataset"] == "doorward.audit" && document["event.outcome"] == "failure"
+    });
+    let (status, lines) = gateway.stop();
+    assert_eq!(status, 0);
+    let documents = documents(&lines);
+    let logins = |outcome: &str| {
+        let said = documents
+            .iter()
+            .filter(|line| line["event.action"] == "login" && line["event.outcome"] == outcome);
+        said.count()
+    };
+    assert_eq!((logins("failure"), logins("success")), (5, 1));
+}

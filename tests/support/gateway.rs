@@ -12,6 +12,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::MutexGuard;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -474,6 +475,11 @@ impl TestGateway {
     /// The first line of the log that passes, said already or yet to come.
     pub fn wait_for_log(&self, wanted: impl Fn(&str) -> bool) -> String {
         self.process.wait_for_line(wanted)
+    }
+
+    /// Nobody reads its log while this is held.
+    pub fn unread(&self) -> MutexGuard<'_, ()> {
+        self.process.unread()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -24,6 +24,8 @@ pub struct Process {
 struct Lines {
     said: Mutex<Vec<String>>,
     more: Condvar,
+    /// Who holds it keeps the readers from reading.
+    reading: Mutex<()>,
 }
 
 impl Process {
@@ -85,6 +87,11 @@ impl Process {
         }
     }
 
+    /// Nobody reads what it says while this is held: soon its outputs are full.
+    pub fn unread(&self) -> MutexGuard<'_, ()> {
+        self.lines.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap_or_else(|error| panic!("signal to {}: {error}", self.name));
@@ -132,6 +139,7 @@ fn follow(output: impl Read + Send + 'static, lines: &Arc<Lines>) -> JoinHandle<
     let lines = Arc::clone(lines);
     thread::spawn(move || {
         for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            drop(lines.reading.lock().unwrap_or_else(PoisonError::into_inner));
             lines
                 .said
                 .lock()

@@ -63,6 +63,7 @@ fn variable(name: &str) -> String {
 
 fn nginx(kind: &Kind) -> String {
     match kind {
+        Kind::NoCheck => "auth_request /check; in every location that leads to the backend, without a condition, and no satisfy any; location = /check { internal; proxy_pass http://DOORWARD/auth/nginx; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; proxy_set_header X-Original-URL $scheme://$http_host$request_uri; proxy_set_header X-Original-Method $request_method; proxy_set_header X-Forwarded-For $remote_addr; } ($request_uri: $uri is /check itself there)".to_owned(),
         Kind::Identity(name) => {
             let variable = variable(name);
             format!(
@@ -91,6 +92,7 @@ fn traefik(kind: &Kind) -> String {
     let remove =
         |name: &str| format!("http.middlewares.NAME.headers.customRequestHeaders: {{ {name}: \"\" }}, on every router");
     match kind {
+        Kind::NoCheck => "http.routers.NAME.middlewares: [CHECK] on every router to the backend, and http.middlewares.CHECK.forwardAuth: { address: http://DOORWARD/auth/traefik, trustForwardHeader: false }".to_owned(),
         Kind::Identity(name) => format!(
             "http.middlewares.NAME.forwardAuth.authResponseHeaders: [{name}]; on routers without the check: {}",
             remove(name)
@@ -110,6 +112,7 @@ fn traefik(kind: &Kind) -> String {
 
 fn caddy(kind: &Kind) -> String {
     match kind {
+        Kind::NoCheck => "forward_auth DOORWARD { uri /auth/caddy } for the whole site, in a route { … } before reverse_proxy".to_owned(),
         Kind::Identity(name) => format!(
             "request_header -{name} before everything else in the site (order it with route {{ … }}), and copy_headers {name} in forward_auth"
         ),
@@ -124,6 +127,7 @@ fn caddy(kind: &Kind) -> String {
 fn envoy(kind: &Kind) -> String {
     let remove = |name: &str| format!("request_headers_to_remove: [{}]", name.to_ascii_lowercase());
     match kind {
+        Kind::NoCheck => "the filter envoy.filters.http.ext_authz with http_service: { server_uri: …, path_prefix: /auth/envoy } before the router, without failure_mode_allow, and no route with disabled: true".to_owned(),
         Kind::Identity(name) => format!(
             "ext_authz: authorization_response.allowed_upstream_headers.patterns: [{{ exact: {} }}]; on routes without the check: {}",
             name.to_ascii_lowercase(),
@@ -144,6 +148,7 @@ fn envoy(kind: &Kind) -> String {
 
 fn haproxy(kind: &Kind) -> String {
     match kind {
+        Kind::NoCheck => "http-request lua.auth-request … in the frontend, without a condition, and behind it http-request deny if !{ var(txn.auth_response_successful) -m bool }".to_owned(),
         Kind::Identity(name) => format!(
             "http-request del-header {name} in the frontend, before it is set from the check's answer"
         ),

@@ -7,6 +7,8 @@ use super::paths;
 /// What an attack is about; holes are told apart, and closed, by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// What is said to be protected is served to everybody.
+    NoCheck,
     /// The client's own value arrives under the name of an identity header.
     Identity(String),
     /// … under a name that some backends take for it.
@@ -251,7 +253,7 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
             let trailer = arrived(&seen.trailers, name).map(|line| format!("the trailer {line}"));
             trailer.or_else(|| arrived(&seen.fields, name))
         }
-        Kind::TalkPast(_) => Some(format!(
+        Kind::NoCheck | Kind::TalkPast(_) => Some(format!(
             "the request for {}, though nobody showed a credential",
             seen.target
         )),
@@ -285,6 +287,7 @@ impl Kind {
     /// The stable name of the kind, and what it is about.
     pub fn name(&self) -> (&'static str, &str) {
         match self {
+            Self::NoCheck => ("no_check", "the URL"),
             Self::Identity(name) => ("identity_header", name),
             Self::LookAlike(name) => ("look_alike_header", name),
             Self::HopByHop(name) => ("hop_by_hop_removal", name),
@@ -299,6 +302,9 @@ impl Kind {
     /// Why it matters.
     pub fn why(&self) -> &'static str {
         match self {
+            Self::NoCheck => {
+                "Nobody has to show anything: the check is missing, is about something else, or its answer is not obeyed."
+            }
             Self::Identity(_) => "The backend believes this header: whoever sends it is whoever they say.",
             Self::LookAlike(_) => {
                 "Servers that read headers as variables (CGI, WSGI, PHP) see no difference between this name and the real one."

@@ -18,7 +18,7 @@ use clap::Args;
 use url::Url;
 
 use self::advice::Consumer;
-use self::attacks::{Play, Stage};
+use self::attacks::{Hole, Kind, Play, Stage};
 use self::client::{Chain, Manner, Outcome, Request};
 use self::report::Report;
 use super::{Failure, Places, terminal};
@@ -114,6 +114,9 @@ impl Probe<'_> {
         let begun = Instant::now();
         let mut report = Report::default();
         let (stages, refused) = self.stages(&mut report)?;
+        if !refused {
+            self.tell_open(&stages, &mut report);
+        }
         let mut plays: Vec<Play> = Vec::new();
         for stage in &stages {
             plays.extend(attacks::on_stage(stage, &self.identity, &self.canary));
@@ -128,10 +131,6 @@ impl Probe<'_> {
                 *secure,
                 &self.canary,
             ));
-        } else {
-            report.note(
-                "The URL needs no credentials: nothing was played to talk its check past. Probe a protected one too.",
-            );
         }
         for play in &plays {
             if begun.elapsed() > WHOLE {
@@ -149,6 +148,32 @@ impl Probe<'_> {
         }
         report.consumer = consumer.or_else(|| Consumer::guess(&stages.first()?.seen.answer));
         Ok(report)
+    }
+
+    /// What is open without a credential is a hole where the operator has a token for it, and where there is none, nobody knows.
+    fn tell_open(&self, stages: &[Stage], report: &mut Report) {
+        if self.token.is_none() {
+            report.incomplete(
+                "the URL needs no credentials, so whether anything is protected was not tried: give a protected URL, and the token of somebody who may pass (--token-file FILE)"
+                    .to_owned(),
+            );
+            return;
+        }
+        let open = stages
+            .iter()
+            .find(|stage| stage.request.target == self.target && stage.request.fields.is_empty());
+        if let Some(open) = open {
+            report.holes.push(Hole {
+                kind: Kind::NoCheck,
+                sent: format!("GET {} ({})", self.target, open.name),
+                saw: format!(
+                    "the request for {}, though nobody showed a credential",
+                    open.seen.target
+                ),
+                also: Vec::new(),
+            });
+            report.note("What talks a check past was not played: there is none. Probe again with it.");
+        }
     }
 
     /// Where the backend is reached, and whether the target is refused without credentials.
@@ -177,6 +202,10 @@ impl Probe<'_> {
             unreached(&outcome, true)?;
         }
         let outcome = enter("without credentials", get(&self.target, None));
+        let unknown = match &outcome {
+            Outcome::Unknown(why) => Some(format!("the URL without credentials: {why}")),
+            Outcome::Echoed(_) | Outcome::Answered(_) | Outcome::Closed => None,
+        };
         let refused = !matches!(outcome, Outcome::Echoed(_));
         if self.token.is_none() {
             unreached(&outcome, false)?;
@@ -188,6 +217,9 @@ impl Probe<'_> {
                     "{path} does not lead to the echo backend without credentials: headers were not tried there."
                 ));
             }
+        }
+        if let Some(unknown) = unknown {
+            report.incomplete(unknown);
         }
         Ok((stages, refused))
     }

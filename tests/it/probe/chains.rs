@@ -102,6 +102,27 @@ fn nginx_that_believes_the_clients_word_about_the_target() {
 }
 
 #[test]
+fn nginx_without_a_check() {
+    let echo = Echo::start();
+    let clean = "proxy_set_header X-User \"\"; proxy_set_header X-User-Roles \"\";";
+    let nginx = Nginx::serving(&format!(
+        "location / {{ {clean} {NGINX_FORWARDING} proxy_pass http://{}; }}",
+        echo.address
+    ));
+    let url = format!("{}/staff/x", nginx.url());
+    // Somebody has a token for it: it was meant to be protected.
+    let said = probe(&[&url, "--token", TOKEN]);
+    said.found(&[("no_check", "the URL")]);
+    assert_eq!(said.holes().len(), 1, "{:?}", said.holes());
+    let report = said.report.to_string();
+    assert!(report.contains("auth_request /check;"), "{report}");
+    // Without one, nobody knows.
+    let said = probe(&[&url]);
+    assert_eq!((said.holes(), said.status), (Vec::new(), 1));
+    assert_eq!(said.report["complete"], false);
+}
+
+#[test]
 fn nginx_wired_well() {
     let (echo, check) = (Echo::start(), check());
     let nginx = Nginx::serving(&format!(

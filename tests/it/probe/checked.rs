@@ -52,6 +52,51 @@ fn nginx_wired_well_is_not_talked_past() {
     probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
 }
 
+/// In a location of the check `$uri` is that location's own: the check is asked about a path that is open.
+#[test]
+fn nginx_that_asks_about_the_check_itself() {
+    let echo = Echo::start();
+    let gateway = TestGateway::with(&echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route("/staff", "user")
+        .public("/")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    let nginx = |uri: &str| {
+        Nginx::serving(&format!(
+            r#"
+        location = /check {{
+            internal;
+            proxy_pass http://{check}/auth/nginx;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+            proxy_set_header X-Original-URL $scheme://$http_host{uri};
+            proxy_set_header X-Original-Method $request_method;
+            proxy_set_header X-Forwarded-For $remote_addr;
+        }}
+        location / {{
+            auth_request /check;
+            auth_request_set $x_user $upstream_http_x_user;
+            auth_request_set $x_user_roles $upstream_http_x_user_roles;
+            proxy_set_header X-User $x_user;
+            proxy_set_header X-User-Roles $x_user_roles;
+            {NGINX_FORWARDING}
+            proxy_pass http://{echo};
+        }}
+        "#,
+            check = gateway.http_address(),
+            echo = echo.address
+        ))
+    };
+    let bad = nginx("$uri");
+    let said = probe(&[&format!("{}/staff/x", bad.url()), "--token", &token, "--public", "/"]);
+    said.found(&[("no_check", "the URL")]);
+    assert_eq!(said.holes().first().map(|(kind, _)| kind.as_str()), Some("no_check"));
+    let good = nginx("$request_uri");
+    probe(&[&format!("{}/staff/x", good.url()), "--token", &token, "--public", "/"]).clean();
+}
+
 #[test]
 fn caddy_wired_well_is_not_talked_past() {
     let echo = Echo::start();

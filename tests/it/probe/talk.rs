@@ -82,6 +82,7 @@ fn what_does_not_answer_is_not_called_clean() {
     let said = probe(&[&nginx.url()]);
     said.found(&[("identity_header", "X-User")]);
     assert_eq!(said.report["consumer"], "nginx");
-    let notes = said.report["notes"].to_string();
-    assert!(notes.contains("needs no credentials"), "{notes}");
+    // Nor is what nobody has to show a credential for, where nobody said that it is protected.
+    let incomplete = said.report["incomplete"].to_string();
+    assert!(incomplete.contains("needs no credentials"), "{incomplete}");
 }

@@ -169,68 +169,6 @@ pub fn on_stage(stage: &Stage, identity: &[String], canary: &str) -> Vec<Play> {
     plays
 }
 
-/// What is played against a target that was refused without credentials.
-pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, canary: &str) -> Vec<Play> {
-    let mut plays = Vec::new();
-    let open = public.unwrap_or("/");
-    let scheme = if secure { "https" } else { "http" };
-    let url = format!("{scheme}://{host}{open}");
-    let elsewhere = format!("{canary}.example");
-    let headers: Vec<(&str, String)> = vec![
-        ("X-Original-URL", url.clone()),
-        ("X-Original-URI", open.to_owned()),
-        ("X-Original-Method", "OPTIONS".to_owned()),
-        ("X-Forwarded-Uri", open.to_owned()),
-        ("X-Forwarded-Method", "OPTIONS".to_owned()),
-        ("X-Forwarded-Host", elsewhere),
-        ("X-Forwarded-Proto", if secure { "http" } else { "https" }.to_owned()),
-        ("X-Forwarded-Prefix", open.to_owned()),
-        ("X-Forwarded-For", "127.0.0.1".to_owned()),
-        ("X-Forwarded-Port", "1".to_owned()),
-        ("X-Real-IP", "127.0.0.1".to_owned()),
-        ("X-Rewrite-URL", open.to_owned()),
-        ("Forwarded", format!("for=127.0.0.1;proto={scheme};host={host}")),
-        ("X-Auth-Request-Redirect", url.clone()),
-        ("X-HTTP-Method-Override", "OPTIONS".to_owned()),
-        ("X_Original_URL", url),
-        ("X_Forwarded_Uri", open.to_owned()),
-        ("User-Agent", "GoogleHC/1.0".to_owned()),
-    ];
-    let mut play = |kind: Kind, target: &str, fields: Vec<Field>, sent: String| {
-        plays.push(Play {
-            kind,
-            sent,
-            place: "without credentials",
-            request: Request {
-                method: "GET",
-                target: target.to_owned(),
-                fields,
-                trailers: Vec::new(),
-            },
-            canary: canary.to_owned(),
-        });
-    };
-    for (name, value) in &headers {
-        let sent = format!("{name}: {value}");
-        let fields = vec![((*name).to_owned(), value.clone())];
-        play(Kind::TalkPast((*name).to_owned()), target, fields, sent);
-    }
-    let all: Vec<Field> = headers
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    play(
-        Kind::TalkPast("all of them at once".to_owned()),
-        target,
-        all,
-        "all of them at once".to_owned(),
-    );
-    for trick in paths::tricks(target, public, scheme, host, canary) {
-        play(Kind::Path, &trick, Vec::new(), format!("GET {trick}"));
-    }
-    plays
-}
-
 /// Whether what became of it is a hole; gives what the backend saw. `real`: the target as the backend gets it from whoever may.
 pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<String> {
     let Outcome::Echoed(seen) = outcome else { return None };
@@ -387,7 +325,13 @@ mod tests {
         };
         let names = ["X-User", "X-User-Id", "X-User-Roles", "X-User-Email"].map(str::to_owned);
         let mut plays = on_stage(&stage, &names, "c1");
-        plays.extend(against("/app/x", Some("/open"), "a", true, "c1"));
+        plays.extend(crate::cli::probe::talk::against(
+            "/app/x",
+            Some("/open"),
+            "a",
+            true,
+            "c1",
+        ));
         assert!(plays.len() < 150, "{}", plays.len());
         assert!(plays.iter().all(|play| play.request.method == "GET"));
         assert!(plays.iter().any(|play| play.kind == Kind::HopByHop("X-User".into())));

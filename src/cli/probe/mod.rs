@@ -8,6 +8,7 @@ mod echo;
 mod message;
 mod paths;
 mod report;
+mod talk;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,7 +125,7 @@ impl Probe<'_> {
         let real = stages.iter().find(|stage| stage.request.target == self.target);
         if refused {
             let Chain { authority, secure, .. } = &self.chain;
-            plays.extend(attacks::against(
+            plays.extend(talk::against(
                 &self.target,
                 self.public,
                 authority,

@@ -24,16 +24,23 @@ fn gateway(echo: &Echo) -> (TestGateway, String) {
 fn nginx_wired_well_is_not_talked_past() {
     let echo = Echo::start();
     let (gateway, token) = gateway(&echo);
-    let nginx = Nginx::serving(&format!(
+    let nginx = asking(&gateway, &echo, "", &format!("{WHICH} {HOW}"));
+    let url = format!("{}/staff/x", nginx.url());
+    probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+}
+
+/// An nginx that asks the gateway, with these lines in its server, and in the location of the check.
+fn asking(gateway: &TestGateway, echo: &Echo, server: &str, check: &str) -> Nginx {
+    Nginx::serving(&format!(
         r#"
+        {server}
         location = /check {{
             internal;
-            proxy_pass http://{check}/auth/nginx;
+            proxy_pass http://{address}/auth/nginx;
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
-            proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
-            proxy_set_header X-Original-Method $request_method;
             proxy_set_header X-Forwarded-For $remote_addr;
+            {check}
         }}
         location / {{
             auth_request /check;
@@ -45,11 +52,35 @@ fn nginx_wired_well_is_not_talked_past() {
             proxy_pass http://{echo};
         }}
         "#,
-        check = gateway.http_address(),
+        address = gateway.http_address(),
         echo = echo.address
-    ));
+    ))
+}
+
+/// What the check is asked about, as it has to be.
+const WHICH: &str = "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;";
+const HOW: &str = "proxy_set_header X-Original-Method $request_method;";
+
+/// A preflight passes without credentials; a GET that the check takes for one does too.
+#[test]
+fn nginx_that_believes_the_clients_word_about_the_method() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway(&echo);
+    let nginx = asking(
+        &gateway,
+        &echo,
+        "set $xm $request_method; if ($http_x_original_method) { set $xm $http_x_original_method; }",
+        &format!("{WHICH} proxy_set_header X-Original-Method $xm;"),
+    );
     let url = format!("{}/staff/x", nginx.url());
-    probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+    let said = probe(&[&url, "--token", &token, "--public", "/open/x"]);
+    said.found(&[("check_talked_past", "X-Original-Method")]);
+    let report = said.report.to_string();
+    assert!(
+        report.contains("X-Original-Method: OPTIONS, Origin: http://"),
+        "{report}"
+    );
+    assert!(!report.contains("no_check"), "{report}");
 }
 
 /// In a location of the check `$uri` is that location's own: the check is asked about a path that is open.
@@ -64,30 +95,8 @@ fn nginx_that_asks_about_the_check_itself() {
         .start();
     let token = gateway.login("alice");
     let nginx = |uri: &str| {
-        Nginx::serving(&format!(
-            r#"
-        location = /check {{
-            internal;
-            proxy_pass http://{check}/auth/nginx;
-            proxy_pass_request_body off;
-            proxy_set_header Content-Length "";
-            proxy_set_header X-Original-URL $scheme://$http_host{uri};
-            proxy_set_header X-Original-Method $request_method;
-            proxy_set_header X-Forwarded-For $remote_addr;
-        }}
-        location / {{
-            auth_request /check;
-            auth_request_set $x_user $upstream_http_x_user;
-            auth_request_set $x_user_roles $upstream_http_x_user_roles;
-            proxy_set_header X-User $x_user;
-            proxy_set_header X-User-Roles $x_user_roles;
-            {NGINX_FORWARDING}
-            proxy_pass http://{echo};
-        }}
-        "#,
-            check = gateway.http_address(),
-            echo = echo.address
-        ))
+        let which = format!("proxy_set_header X-Original-URL $scheme://$http_host{uri};");
+        asking(&gateway, &echo, "", &format!("{which} {HOW}"))
     };
     let bad = nginx("$uri");
     let said = probe(&[&format!("{}/staff/x", bad.url()), "--token", &token, "--public", "/"]);

@@ -133,6 +133,9 @@ impl Probe<'_> {
                 &self.canary,
             ));
         }
+        if refused && let Some(real) = real {
+            self.find_believed(real, &mut report);
+        }
         for play in &plays {
             if begun.elapsed() > WHOLE {
                 report.incomplete(format!("{} ({}): the time was over", play.sent, play.place));
@@ -149,6 +152,31 @@ impl Probe<'_> {
         }
         report.consumer = consumer.or_else(|| Consumer::guess(&stages.first()?.seen.answer));
         Ok(report)
+    }
+
+    /// The headers that a check believes although they are the client's: what is let through without is refused with them.
+    fn find_believed(&self, let_through: &Stage, report: &mut Report) {
+        let Chain { authority, secure, .. } = &self.chain;
+        for (play, control) in talk::foreign(let_through, authority, *secure, &self.canary) {
+            report.requests += 1;
+            let refused = match self.chain.send(&play.request) {
+                Outcome::Answered(answer) => answer.first,
+                Outcome::Closed => "no answer".to_owned(),
+                Outcome::Echoed(_) => continue,
+                Outcome::Unknown(why) => {
+                    report.incomplete(format!("{} ({}): {why}", play.sent, play.place));
+                    continue;
+                }
+            };
+            // Some refuse whoever sends the header at all: they believe nothing.
+            report.requests += 1;
+            if let Outcome::Echoed(_) = self.chain.send(&control) {
+                let saw = format!(
+                    "nothing: {refused}, where what names the request's own is let through, so the check believes it"
+                );
+                attacks::add(&mut report.holes, &play, saw);
+            }
+        }
     }
 
     /// What is open without a credential is a hole where the operator has a token for it, and where there is none, nobody knows.

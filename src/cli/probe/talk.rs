@@ -1,6 +1,6 @@
 //! What talks a check past: other words about the request than what is sent.
 
-use super::attacks::{Kind, Play};
+use super::attacks::{Kind, Play, Stage};
 use super::client::Request;
 use super::message::Field;
 use super::paths;
@@ -49,6 +49,37 @@ pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, can
         plays.push(play(Kind::Path, &trick, Vec::new(), format!("GET {trick}")));
     }
     plays
+}
+
+/// Requests that are let through, with another host, path or method in a header; and each with its own in it. Where the first is
+/// refused and the second is not, the check believes the header.
+pub fn foreign(let_through: &Stage, host: &str, secure: bool, canary: &str) -> Vec<(Play, Request)> {
+    let scheme = if secure { "https" } else { "http" };
+    let (target, elsewhere) = (&let_through.request.target, format!("{canary}.example"));
+    let url = |host: &str| format!("{scheme}://{host}{target}");
+    let headers = [
+        ("X-Forwarded-Host", elsewhere.clone(), host.to_owned()),
+        ("X-Original-URL", url(&elsewhere), url(host)),
+        ("X-Original-Method", canary.to_ascii_uppercase(), "GET".to_owned()),
+        ("X-Forwarded-Method", canary.to_ascii_uppercase(), "GET".to_owned()),
+        ("X-Forwarded-Uri", format!("/{canary}"), target.clone()),
+    ];
+    let with = |name: &str, value: String| {
+        let mut request = let_through.request.clone();
+        request.fields.push((name.to_owned(), value));
+        request
+    };
+    let pair = |(name, other, own): (&str, String, String)| {
+        let play = Play {
+            kind: Kind::TalkPast(name.to_owned()),
+            sent: format!("{name}: {other}"),
+            place: let_through.name,
+            request: with(name, other),
+            canary: canary.to_owned(),
+        };
+        (play, with(name, own))
+    };
+    headers.into_iter().map(pair).collect()
 }
 
 /// In what consumers tell a check about the original request.

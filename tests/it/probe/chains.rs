@@ -221,13 +221,18 @@ fn haproxy_wired_well() {
 }
 
 pub(super) fn caddy(site: &str) -> Program {
-    let site = site.to_owned();
+    caddy_of("127.0.0.1", "", site)
+}
+
+/// A site of this host, with these lines among the options for all.
+pub(super) fn caddy_of(host: &str, options: &str, site: &str) -> Program {
+    let [host, options, site] = [host, options, site].map(str::to_owned);
     Program::start(
         "caddy",
         "Caddyfile",
         move |port| {
             format!(
-                "{{\n  admin off\n  auto_https off\n  persist_config off\n}}\nhttp://127.0.0.1:{port} {{\n{site}\n}}\n"
+                "{{\n  admin off\n  auto_https off\n  persist_config off\n  {options}\n}}\nhttp://{host}:{port} {{\n  bind 127.0.0.1\n{site}\n}}\n"
             )
         },
         |file, _| {

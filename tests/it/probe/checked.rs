@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::chains::{NGINX_FORWARDING, caddy};
+use super::chains::{NGINX_FORWARDING, caddy, caddy_of};
 use super::{Echo, Program, probe};
 use crate::support::gateway::TestGateway;
 use crate::support::nginx::Nginx;
@@ -81,6 +81,67 @@ fn nginx_that_believes_the_clients_word_about_the_method() {
         "{report}"
     );
     assert!(!report.contains("no_check"), "{report}");
+}
+
+/// A gateway that has the protected route on one host alone, and somewhere open on all.
+fn gateway_of_localhost(echo: &Echo) -> (TestGateway, String) {
+    let gateway = TestGateway::with(echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route_with("/staff", "hosts = [\"localhost\"]\nroles_any = [\"user\"]")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    (gateway, token)
+}
+
+/// With the token, what names another host is refused; a client knows of a host where nothing is.
+#[test]
+fn a_check_that_believes_the_clients_word_about_the_host() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway_of_localhost(&echo);
+    let nginx = asking(
+        &gateway,
+        &echo,
+        "set $xh $http_host; if ($http_x_forwarded_host) { set $xh $http_x_forwarded_host; }",
+        &format!("proxy_set_header X-Original-URL $scheme://$xh$request_uri; {HOW}"),
+    );
+    let port = nginx.address().port();
+    let resolve = format!("localhost:{port}:127.0.0.1");
+    let url = format!("http://localhost:{port}/staff/x");
+    let said = probe(&[&url, "--token", &token, "--resolve", &resolve]);
+    said.found(&[("check_talked_past", "X-Forwarded-Host")]);
+    assert_eq!(said.holes().len(), 1, "{:?}", said.holes());
+    // The same, from the request's own host: nothing. And so does who refuses the header altogether.
+    for server in ["", "if ($http_x_forwarded_host) { return 400; }"] {
+        let nginx = asking(&gateway, &echo, server, &format!("{WHICH} {HOW}"));
+        let port = nginx.address().port();
+        let resolve = format!("localhost:{port}:127.0.0.1");
+        let url = format!("http://localhost:{port}/staff/x");
+        probe(&[&url, "--token", &token, "--resolve", &resolve]).clean();
+    }
+}
+
+#[test]
+fn caddy_that_trusts_everybody_is_talked_past() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway_of_localhost(&echo);
+    let site = format!(
+        "  forward_auth {} {{\n    uri /auth/caddy\n    copy_headers X-User X-User-Roles\n  }}\n  reverse_proxy {}",
+        gateway.http_address(),
+        echo.address
+    );
+    for (trusts, talked_past) in [
+        ("servers {\n    trusted_proxies static 0.0.0.0/0\n  }", true),
+        ("", false),
+    ] {
+        let chain = caddy_of("localhost", trusts, &site);
+        let port = chain.address.port();
+        let resolve = format!("localhost:{port}:127.0.0.1");
+        let url = format!("http://localhost:{port}/staff/x");
+        let said = probe(&[&url, "--token", &token, "--resolve", &resolve]);
+        let hole = ("check_talked_past".to_owned(), "X-Forwarded-Host".to_owned());
+        assert_eq!(said.holes().contains(&hole), talked_past, "{:?}", said.holes());
+    }
 }
 
 /// In a location of the check `$uri` is that location's own: the check is asked about a path that is open.

@@ -144,6 +144,22 @@ fn caddy_that_trusts_everybody_is_talked_past() {
     }
 }
 
+/// What is beside the protected path is open to everybody, and no spelling of it is that path.
+#[test]
+fn an_open_path_beside_the_protected_one_is_no_hole() {
+    let echo = Echo::start();
+    let gateway = TestGateway::with(&echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route("/user", "user")
+        .public("/")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    let nginx = asking(&gateway, &echo, "", &format!("{WHICH} {HOW}"));
+    let url = format!("{}/user", nginx.url());
+    probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+}
+
 /// In a location of the check `$uri` is that location's own: the check is asked about a path that is open.
 #[test]
 fn nginx_that_asks_about_the_check_itself() {

@@ -160,7 +160,7 @@ fn haproxy(kind: &Kind) -> String {
             format!("http-request del-header (?i)^{pattern}$ -m reg")
         }
         Kind::LookAlike(_) | Kind::Trailer(_) => {
-            "http-request deny if { req.hdr(trailer) -m found } (from 3.0 on: option http-drop-request-trailers)".to_owned()
+            "http-request deny if { req.hdr(transfer-encoding) -m found } (before HAProxy 3.0 no line takes trailers out, and a rule about the Trailer field misses those that are not declared; this one refuses every chunked HTTP/1.1 body, so clients have to send Content-Length; where they cannot, let Doorward be the proxy behind it; from 3.0 on: option http-drop-request-trailers)".to_owned()
         }
         Kind::HopByHop(name) => format!("http-request deny if {{ req.hdr(connection) -m sub -i {name} }}"),
         Kind::Forwarded(name) => match name.as_str() {

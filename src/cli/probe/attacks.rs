@@ -155,12 +155,15 @@ pub fn on_stage(stage: &Stage, identity: &[String], canary: &str) -> Vec<Play> {
         let options = format!("close, {name}");
         play(Kind::HopByHop(name.clone()), vec![field("Connection", &options)], value);
     }
-    for name in identity {
+    let manners = |name| [(name, false), (name, true)];
+    for (name, undeclared) in identity.iter().flat_map(manners) {
         let mut request = stage.request.clone();
         request.trailers.push(field(name, canary));
+        request.undeclared = undeclared;
+        let how = if undeclared { "undeclared trailer" } else { "trailer" };
         plays.push(Play {
             kind: Kind::Trailer(name.clone()),
-            sent: format!("a chunked body with the trailer {name}: {canary}"),
+            sent: format!("a chunked body with the {how} {name}: {canary}"),
             place: stage.name,
             request,
             canary: canary.to_owned(),

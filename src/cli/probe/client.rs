@@ -44,6 +44,8 @@ pub struct Request {
     pub fields: Vec<Field>,
     /// Sent behind a small chunked body.
     pub trailers: Vec<Field>,
+    /// Nothing in the head says which trailers come.
+    pub undeclared: bool,
 }
 
 /// What came back.
@@ -131,7 +133,9 @@ impl Chain {
             return text.into_bytes();
         }
         let names: Vec<&str> = request.trailers.iter().map(|(name, _)| name.as_str()).collect();
-        field("Trailer", &names.join(", "));
+        if !request.undeclared {
+            field("Trailer", &names.join(", "));
+        }
         field("Transfer-Encoding", "chunked");
         text.push_str("\r\n1\r\nx\r\n0\r\n");
         for (name, value) in &request.trailers {

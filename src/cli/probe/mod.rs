@@ -214,7 +214,7 @@ impl Probe<'_> {
                 .iter()
                 .map(|token| ("Authorization".to_owned(), format!("Bearer {token}")))
                 .collect(),
-            trailers: Vec::new(),
+            ..Request::default()
         };
         let mut stages = Vec::new();
         let mut enter = |name, request: Request| -> Outcome {

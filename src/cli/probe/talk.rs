@@ -19,7 +19,7 @@ pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, can
             method: "GET",
             target: target.to_owned(),
             fields,
-            trailers: Vec::new(),
+            ..Request::default()
         },
         canary: canary.to_owned(),
     };

@@ -203,12 +203,38 @@ fn haproxy_wired_badly() {
     assert!(report.contains("http-request del-header X-User"), "{report}");
 }
 
+/// A rule about the field that declares trailers is none about trailers.
+#[test]
+fn haproxy_passes_trailers_that_are_not_declared() {
+    let echo = Echo::start();
+    let rules = |field: &str| {
+        format!(
+            "  http-request deny if {{ req.hdr({field}) -m found }}\n  http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str \"Bearer {TOKEN}\" }}"
+        )
+    };
+    let said = |field: &str| {
+        let chain = haproxy(&rules(field), &echo);
+        probe(&[&chain.url("/staff/x"), "--token", TOKEN, "--consumer", "haproxy"])
+    };
+    let declared = said("trailer");
+    declared.found(&[("trailer", "X-User"), ("trailer", "X-User-Roles")]);
+    let report = declared.report.to_string();
+    assert!(report.contains("undeclared trailer X-User:"), "{report}");
+    assert!(report.contains("req.hdr(transfer-encoding)"), "{report}");
+    let chunked = said("transfer-encoding");
+    assert!(
+        !chunked.holes().iter().any(|(kind, _)| kind == "trailer"),
+        "{:?}",
+        chunked.holes()
+    );
+}
+
 #[test]
 fn haproxy_wired_well() {
     let echo = Echo::start();
     let rules = format!(
         "  acl known req.hdr(authorization) -m str \"Bearer {TOKEN}\"\n\
-         \x20 http-request deny if {{ req.hdr(trailer) -m found }}\n\
+         \x20 http-request deny if {{ req.hdr(transfer-encoding) -m found }}\n\
          \x20 http-request deny deny_status 401 if !known\n\
          \x20 http-request del-header (?i)^x.(user|forwarded|original|rewrite|http.method|method|real.ip).* -m reg\n\
          \x20 http-request del-header Forwarded\n\

@@ -139,7 +139,11 @@ fn envoy(kind: &Kind) -> String {
         ),
         Kind::HopByHop(_) => "update Envoy; it passes on no header that Connection names only where it sets it itself: set the header in the route's request_headers_to_add".to_owned(),
         Kind::Trailer(_) => "http_protocol_options: { enable_trailers: false }".to_owned(),
-        Kind::Forwarded(name) => format!("use_remote_address: true, skip_xff_append: false; {}", remove(name)),
+        // With them, both are Envoy's own words; removed on a route they would be missing.
+        Kind::Forwarded(name) if matches!(name.as_str(), "X-Forwarded-For" | "X-Forwarded-Proto") => {
+            "use_remote_address: true, skip_xff_append: false, xff_num_trusted_hops: 0".to_owned()
+        }
+        Kind::Forwarded(name) => remove(name),
         Kind::Override(name) => remove(name),
         Kind::TalkPast(_) => "use_remote_address: true, and no X-Forwarded-* but -For and -Proto in ext_authz's allowed_headers".to_owned(),
         Kind::Path => "normalize_path: true, merge_slashes: true, path_with_escaped_slashes_action: REJECT_REQUEST, and ext_authz on every route to the backend".to_owned(),

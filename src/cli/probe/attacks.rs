@@ -172,6 +172,13 @@ pub fn on_stage(stage: &Stage, identity: &[String], canary: &str) -> Vec<Play> {
     plays
 }
 
+/// The last entry of a list, whoever wrote it: appending is what proxies do, so it is theirs.
+fn last_member(fields: &[Field], name: &str) -> Option<String> {
+    let mut lines = fields.iter().filter(|(have, _)| look(have) == look(name));
+    let (_, line) = lines.next_back()?;
+    line.rsplit(',').next().map(|last| last.trim().to_owned())
+}
+
 /// Whether what became of it is a hole; gives what the backend saw. `real`: the target as the backend gets it from whoever may.
 pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<String> {
     let Outcome::Echoed(seen) = outcome else { return None };
@@ -183,9 +190,9 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
     };
     match &play.kind {
         Kind::Identity(name) | Kind::LookAlike(name) | Kind::Override(name) => arrived(&seen.fields, name),
-        // Appended to is what proxies do with it: the last entry is theirs.
-        Kind::Forwarded(name) => arrived(&seen.fields, name)
-            .filter(|line| !(name == "X-Forwarded-For" && line.contains(&format!("{}, ", play.canary)))),
+        Kind::Forwarded(name) if name == "X-Forwarded-For" => arrived(&seen.fields, name)
+            .filter(|_| last_member(&seen.fields, name).is_some_and(|last| last.contains(&play.canary))),
+        Kind::Forwarded(name) => arrived(&seen.fields, name),
         Kind::HopByHop(name) => match find(&seen.fields, name) {
             Some(value) if !value.is_empty() => None,
             Some(_) | None => Some(format!("no {name}; without the trick: {name}: {}", play.canary)),
@@ -307,6 +314,15 @@ mod tests {
             "1.2.3.4",
             &[("X-Forwarded-For", "1.2.3.4, 127.0.0.1")]
         ));
+        for appended in ["1.2.3.4,127.0.0.1", "1.2.3.4 ,\t127.0.0.1"] {
+            assert!(
+                !judged(chain(), "1.2.3.4", &[("X-Forwarded-For", appended)]),
+                "{appended}"
+            );
+        }
+        let lines = [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-For", "127.0.0.1")];
+        assert!(!judged(chain(), "1.2.3.4", &lines));
+        assert!(judged(chain(), "1.2.3.4", &[("X-Forwarded-For", "127.0.0.1,1.2.3.4")]));
         let gone = || Kind::HopByHop("X-User".into());
         assert!(judged(gone(), "alice", &[]) && judged(gone(), "alice", &[("x-user", "")]));
         assert!(!judged(gone(), "alice", &[("x-user", "alice")]));

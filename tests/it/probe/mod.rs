@@ -2,6 +2,7 @@
 
 mod chains;
 mod checked;
+mod envoy;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -68,10 +68,19 @@ fn wrong_usage_is_told() {
         &["http://127.0.0.1/", "--token-file", "/nowhere/at/all"],
         &["http://127.0.0.1/", "--identity-header", "a b"],
         &["http://127.0.0.1/", "--consumer", "apache"],
+        &["http://127.0.0.1/", "--resolve", "nope"],
+        &["http://127.0.0.1/", "--resolve", "other:443:here"],
+        &["http://127.0.0.1/", "--resolve", "other:99999:127.0.0.1"],
+        &["http://[::1]/", "--resolve", "[::1:80:127.0.0.1"],
+        &["http://alice:secret@127.0.0.1/"],
+        &["http://alice@127.0.0.1/", "--token", "a"],
     ] {
         let said = probe(arguments);
         assert_eq!(said.status, 2, "{arguments:?}: {}", said.error);
     }
+    let said = probe(&["http://alice:secret@127.0.0.1/"]);
+    assert!(said.error.contains("--token"), "{}", said.error);
+    assert!(!said.error.contains("secret"), "{}", said.error);
 }
 
 #[test]

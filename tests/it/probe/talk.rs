@@ -59,6 +59,16 @@ fn where_the_echo_is_not_reached_it_says_what_to_do() {
 }
 
 #[test]
+fn the_echo_ends_well_when_it_is_told_to() {
+    for told in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut echo = Echo::start();
+        echo.process.signal(told);
+        let status = echo.process.wait();
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_told() {
     for arguments in [
         &[][..],

@@ -63,6 +63,7 @@ fn variable(name: &str) -> String {
 
 fn nginx(kind: &Kind) -> String {
     match kind {
+        Kind::NoCheck => "auth_request /check; in every location that leads to the backend, without a condition, and no satisfy any; location = /check { internal; proxy_pass http://DOORWARD/auth/nginx; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; proxy_set_header X-Original-URL $scheme://$http_host$request_uri; proxy_set_header X-Original-Method $request_method; proxy_set_header X-Forwarded-For $remote_addr; } ($request_uri: $uri is /check itself there)".to_owned(),
         Kind::Identity(name) => {
             let variable = variable(name);
             format!(
@@ -91,6 +92,7 @@ fn traefik(kind: &Kind) -> String {
     let remove =
         |name: &str| format!("http.middlewares.NAME.headers.customRequestHeaders: {{ {name}: \"\" }}, on every router");
     match kind {
+        Kind::NoCheck => "http.routers.NAME.middlewares: [CHECK] on every router to the backend, and http.middlewares.CHECK.forwardAuth: { address: http://DOORWARD/auth/traefik, trustForwardHeader: false }".to_owned(),
         Kind::Identity(name) => format!(
             "http.middlewares.NAME.forwardAuth.authResponseHeaders: [{name}]; on routers without the check: {}",
             remove(name)
@@ -110,6 +112,7 @@ fn traefik(kind: &Kind) -> String {
 
 fn caddy(kind: &Kind) -> String {
     match kind {
+        Kind::NoCheck => "forward_auth DOORWARD { uri /auth/caddy } for the whole site, in a route { … } before reverse_proxy".to_owned(),
         Kind::Identity(name) => format!(
             "request_header -{name} before everything else in the site (order it with route {{ … }}), and copy_headers {name} in forward_auth"
         ),
@@ -124,6 +127,7 @@ fn caddy(kind: &Kind) -> String {
 fn envoy(kind: &Kind) -> String {
     let remove = |name: &str| format!("request_headers_to_remove: [{}]", name.to_ascii_lowercase());
     match kind {
+        Kind::NoCheck => "the filter envoy.filters.http.ext_authz with http_service: { server_uri: …, path_prefix: /auth/envoy } before the router, without failure_mode_allow, and no route with disabled: true".to_owned(),
         Kind::Identity(name) => format!(
             "ext_authz: authorization_response.allowed_upstream_headers.patterns: [{{ exact: {} }}]; on routes without the check: {}",
             name.to_ascii_lowercase(),
@@ -135,7 +139,11 @@ fn envoy(kind: &Kind) -> String {
         ),
         Kind::HopByHop(_) => "update Envoy; it passes on no header that Connection names only where it sets it itself: set the header in the route's request_headers_to_add".to_owned(),
         Kind::Trailer(_) => "http_protocol_options: { enable_trailers: false }".to_owned(),
-        Kind::Forwarded(name) => format!("use_remote_address: true, skip_xff_append: false; {}", remove(name)),
+        // With them, both are Envoy's own words; removed on a route they would be missing.
+        Kind::Forwarded(name) if matches!(name.as_str(), "X-Forwarded-For" | "X-Forwarded-Proto") => {
+            "use_remote_address: true, skip_xff_append: false, xff_num_trusted_hops: 0".to_owned()
+        }
+        Kind::Forwarded(name) => remove(name),
         Kind::Override(name) => remove(name),
         Kind::TalkPast(_) => "use_remote_address: true, and no X-Forwarded-* but -For and -Proto in ext_authz's allowed_headers".to_owned(),
         Kind::Path => "normalize_path: true, merge_slashes: true, path_with_escaped_slashes_action: REJECT_REQUEST, and ext_authz on every route to the backend".to_owned(),
@@ -144,6 +152,7 @@ fn envoy(kind: &Kind) -> String {
 
 fn haproxy(kind: &Kind) -> String {
     match kind {
+        Kind::NoCheck => "http-request lua.auth-request … in the frontend, without a condition, and behind it http-request deny if !{ var(txn.auth_response_successful) -m bool }".to_owned(),
         Kind::Identity(name) => format!(
             "http-request del-header {name} in the frontend, before it is set from the check's answer"
         ),
@@ -155,7 +164,7 @@ fn haproxy(kind: &Kind) -> String {
             format!("http-request del-header (?i)^{pattern}$ -m reg")
         }
         Kind::LookAlike(_) | Kind::Trailer(_) => {
-            "http-request deny if { req.hdr(trailer) -m found } (from 3.0 on: option http-drop-request-trailers)".to_owned()
+            "http-request deny if { req.hdr(transfer-encoding) -m found } (before HAProxy 3.0 no line takes trailers out, and a rule about the Trailer field misses those that are not declared; this one refuses every chunked HTTP/1.1 body, so clients have to send Content-Length; where they cannot, let Doorward be the proxy behind it; from 3.0 on: option http-drop-request-trailers)".to_owned()
         }
         Kind::HopByHop(name) => format!("http-request deny if {{ req.hdr(connection) -m sub -i {name} }}"),
         Kind::Forwarded(name) => match name.as_str() {

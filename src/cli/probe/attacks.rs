@@ -7,6 +7,8 @@ use super::paths;
 /// What an attack is about; holes are told apart, and closed, by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// What is said to be protected is served to everybody.
+    NoCheck,
     /// The client's own value arrives under the name of an identity header.
     Identity(String),
     /// … under a name that some backends take for it.
@@ -153,12 +155,15 @@ pub fn on_stage(stage: &Stage, identity: &[String], canary: &str) -> Vec<Play> {
         let options = format!("close, {name}");
         play(Kind::HopByHop(name.clone()), vec![field("Connection", &options)], value);
     }
-    for name in identity {
+    let manners = |name| [(name, false), (name, true)];
+    for (name, undeclared) in identity.iter().flat_map(manners) {
         let mut request = stage.request.clone();
         request.trailers.push(field(name, canary));
+        request.undeclared = undeclared;
+        let how = if undeclared { "undeclared trailer" } else { "trailer" };
         plays.push(Play {
             kind: Kind::Trailer(name.clone()),
-            sent: format!("a chunked body with the trailer {name}: {canary}"),
+            sent: format!("a chunked body with the {how} {name}: {canary}"),
             place: stage.name,
             request,
             canary: canary.to_owned(),
@@ -167,66 +172,11 @@ pub fn on_stage(stage: &Stage, identity: &[String], canary: &str) -> Vec<Play> {
     plays
 }
 
-/// What is played against a target that was refused without credentials.
-pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, canary: &str) -> Vec<Play> {
-    let mut plays = Vec::new();
-    let open = public.unwrap_or("/");
-    let scheme = if secure { "https" } else { "http" };
-    let url = format!("{scheme}://{host}{open}");
-    let elsewhere = format!("{canary}.example");
-    let headers: Vec<(&str, String)> = vec![
-        ("X-Original-URL", url.clone()),
-        ("X-Original-URI", open.to_owned()),
-        ("X-Original-Method", "OPTIONS".to_owned()),
-        ("X-Forwarded-Uri", open.to_owned()),
-        ("X-Forwarded-Method", "OPTIONS".to_owned()),
-        ("X-Forwarded-Host", elsewhere),
-        ("X-Forwarded-Proto", if secure { "http" } else { "https" }.to_owned()),
-        ("X-Forwarded-Prefix", open.to_owned()),
-        ("X-Forwarded-For", "127.0.0.1".to_owned()),
-        ("X-Forwarded-Port", "1".to_owned()),
-        ("X-Real-IP", "127.0.0.1".to_owned()),
-        ("X-Rewrite-URL", open.to_owned()),
-        ("Forwarded", format!("for=127.0.0.1;proto={scheme};host={host}")),
-        ("X-Auth-Request-Redirect", url.clone()),
-        ("X-HTTP-Method-Override", "OPTIONS".to_owned()),
-        ("X_Original_URL", url),
-        ("X_Forwarded_Uri", open.to_owned()),
-        ("User-Agent", "GoogleHC/1.0".to_owned()),
-    ];
-    let mut play = |kind: Kind, target: &str, fields: Vec<Field>, sent: String| {
-        plays.push(Play {
-            kind,
-            sent,
-            place: "without credentials",
-            request: Request {
-                method: "GET",
-                target: target.to_owned(),
-                fields,
-                trailers: Vec::new(),
-            },
-            canary: canary.to_owned(),
-        });
-    };
-    for (name, value) in &headers {
-        let sent = format!("{name}: {value}");
-        let fields = vec![((*name).to_owned(), value.clone())];
-        play(Kind::TalkPast((*name).to_owned()), target, fields, sent);
-    }
-    let all: Vec<Field> = headers
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    play(
-        Kind::TalkPast("all of them at once".to_owned()),
-        target,
-        all,
-        "all of them at once".to_owned(),
-    );
-    for trick in paths::tricks(target, public, scheme, host, canary) {
-        play(Kind::Path, &trick, Vec::new(), format!("GET {trick}"));
-    }
-    plays
+/// The last entry of a list, whoever wrote it: appending is what proxies do, so it is theirs.
+fn last_member(fields: &[Field], name: &str) -> Option<String> {
+    let mut lines = fields.iter().filter(|(have, _)| look(have) == look(name));
+    let (_, line) = lines.next_back()?;
+    line.rsplit(',').next().map(|last| last.trim().to_owned())
 }
 
 /// Whether what became of it is a hole; gives what the backend saw. `real`: the target as the backend gets it from whoever may.
@@ -240,9 +190,9 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
     };
     match &play.kind {
         Kind::Identity(name) | Kind::LookAlike(name) | Kind::Override(name) => arrived(&seen.fields, name),
-        // Appended to is what proxies do with it: the last entry is theirs.
-        Kind::Forwarded(name) => arrived(&seen.fields, name)
-            .filter(|line| !(name == "X-Forwarded-For" && line.contains(&format!("{}, ", play.canary)))),
+        Kind::Forwarded(name) if name == "X-Forwarded-For" => arrived(&seen.fields, name)
+            .filter(|_| last_member(&seen.fields, name).is_some_and(|last| last.contains(&play.canary))),
+        Kind::Forwarded(name) => arrived(&seen.fields, name),
         Kind::HopByHop(name) => match find(&seen.fields, name) {
             Some(value) if !value.is_empty() => None,
             Some(_) | None => Some(format!("no {name}; without the trick: {name}: {}", play.canary)),
@@ -251,7 +201,7 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
             let trailer = arrived(&seen.trailers, name).map(|line| format!("the trailer {line}"));
             trailer.or_else(|| arrived(&seen.fields, name))
         }
-        Kind::TalkPast(_) => Some(format!(
+        Kind::NoCheck | Kind::TalkPast(_) => Some(format!(
             "the request for {}, though nobody showed a credential",
             seen.target
         )),
@@ -285,6 +235,7 @@ impl Kind {
     /// The stable name of the kind, and what it is about.
     pub fn name(&self) -> (&'static str, &str) {
         match self {
+            Self::NoCheck => ("no_check", "the URL"),
             Self::Identity(name) => ("identity_header", name),
             Self::LookAlike(name) => ("look_alike_header", name),
             Self::HopByHop(name) => ("hop_by_hop_removal", name),
@@ -299,6 +250,9 @@ impl Kind {
     /// Why it matters.
     pub fn why(&self) -> &'static str {
         match self {
+            Self::NoCheck => {
+                "Nobody has to show anything: the check is missing, is about something else, or its answer is not obeyed."
+            }
             Self::Identity(_) => "The backend believes this header: whoever sends it is whoever they say.",
             Self::LookAlike(_) => {
                 "Servers that read headers as variables (CGI, WSGI, PHP) see no difference between this name and the real one."
@@ -360,6 +314,15 @@ mod tests {
             "1.2.3.4",
             &[("X-Forwarded-For", "1.2.3.4, 127.0.0.1")]
         ));
+        for appended in ["1.2.3.4,127.0.0.1", "1.2.3.4 ,\t127.0.0.1"] {
+            assert!(
+                !judged(chain(), "1.2.3.4", &[("X-Forwarded-For", appended)]),
+                "{appended}"
+            );
+        }
+        let lines = [("X-Forwarded-For", "1.2.3.4"), ("X-Forwarded-For", "127.0.0.1")];
+        assert!(!judged(chain(), "1.2.3.4", &lines));
+        assert!(judged(chain(), "1.2.3.4", &[("X-Forwarded-For", "127.0.0.1,1.2.3.4")]));
         let gone = || Kind::HopByHop("X-User".into());
         assert!(judged(gone(), "alice", &[]) && judged(gone(), "alice", &[("x-user", "")]));
         assert!(!judged(gone(), "alice", &[("x-user", "alice")]));
@@ -381,7 +344,13 @@ mod tests {
         };
         let names = ["X-User", "X-User-Id", "X-User-Roles", "X-User-Email"].map(str::to_owned);
         let mut plays = on_stage(&stage, &names, "c1");
-        plays.extend(against("/app/x", Some("/open"), "a", true, "c1"));
+        plays.extend(crate::cli::probe::talk::against(
+            "/app/x",
+            Some("/open"),
+            "a",
+            true,
+            "c1",
+        ));
         assert!(plays.len() < 150, "{}", plays.len());
         assert!(plays.iter().all(|play| play.request.method == "GET"));
         assert!(plays.iter().any(|play| play.kind == Kind::HopByHop("X-User".into())));

@@ -1,7 +1,7 @@
 //! Sends a request byte for byte as it is told to, and reads what comes back.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub struct Request {
     pub fields: Vec<Field>,
     /// Sent behind a small chunked body.
     pub trailers: Vec<Field>,
+    /// Nothing in the head says which trailers come.
+    pub undeclared: bool,
 }
 
 /// What came back.
@@ -78,6 +80,12 @@ impl Chain {
             "http" => false,
             other => return Err(wrong(format!("{other}:// cannot be probed"))),
         };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Failure::usage(
+                "a user or password in the URL is not sent",
+                "give what lets the URL through with --token or --token-file",
+            ));
+        }
         let host = url.host_str().ok_or_else(|| wrong("the URL has no host".to_owned()))?;
         let port = url.port_or_known_default().unwrap_or(443);
         let authority = match url.port() {
@@ -131,7 +139,9 @@ impl Chain {
             return text.into_bytes();
         }
         let names: Vec<&str> = request.trailers.iter().map(|(name, _)| name.as_str()).collect();
-        field("Trailer", &names.join(", "));
+        if !request.undeclared {
+            field("Trailer", &names.join(", "));
+        }
         field("Transfer-Encoding", "chunked");
         text.push_str("\r\n1\r\nx\r\n0\r\n");
         for (name, value) in &request.trailers {
@@ -206,17 +216,33 @@ impl Write for Timed {
     }
 }
 
+/// A host, a port and where they are, of `HOST:PORT:ADDRESS`; IPv6 hosts and addresses may stand in brackets.
+fn rule(rule: &str) -> Option<(&str, u16, IpAddr)> {
+    let ends = match rule.starts_with('[') {
+        true => rule.find(']')? + 1,
+        false => rule.find(':')?,
+    };
+    let (host, rest) = rule.split_at_checked(ends)?;
+    let (port, address) = rest.strip_prefix(':')?.split_once(':')?;
+    let address = address.trim_start_matches('[').trim_end_matches(']');
+    let (port, address) = (port.parse().ok()?, address.parse().ok()?);
+    (!host.is_empty()).then_some((host, port, address))
+}
+
 fn address(host: &str, port: u16, resolve: &[String]) -> Result<SocketAddr, Failure> {
     let wanted = format!("{host}:{port}:");
-    for rule in resolve {
-        if let Some(address) = rule.strip_prefix(&wanted) {
-            let address = address.trim_start_matches('[').trim_end_matches(']');
-            let address = address.parse();
-            let address = address.map_err(|error| {
-                Failure::usage(format!("--resolve {rule}: {error}"), "give an address behind the port")
-            });
-            return Ok(SocketAddr::new(address?, port));
+    let mut told = None;
+    for text in resolve {
+        let (for_host, for_port, address) = rule(text).ok_or_else(|| {
+            let hint = format!("write HOST:PORT:ADDRESS, such as {wanted}127.0.0.1");
+            Failure::usage(format!("--resolve {text:?} is not understood"), hint)
+        })?;
+        if told.is_none() && for_port == port && for_host.eq_ignore_ascii_case(host) {
+            told = Some(SocketAddr::new(address, port));
         }
+    }
+    if let Some(told) = told {
+        return Ok(told);
     }
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let failed = |cause: String| {

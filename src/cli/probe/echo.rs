@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::message::{self, Kind, Message};
 use crate::cli::{Failure, terminal};
@@ -21,15 +22,39 @@ const MOST: usize = 256;
 /// How long a connection may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Serves until the process is ended.
+/// Serves until Ctrl-C, which is how it is meant to end.
 pub fn serve(address: SocketAddr) -> Result<(), Failure> {
     let failed = |error| Failure::run(format!("cannot listen on {address}"), error, "choose a free port, or 0");
     let listener = TcpListener::bind(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let unheard = |error: io::Error| Failure::run("cannot listen for signals", error, "the system must allow it");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(unheard)?;
+    // Before anybody is told that it runs, and may end it.
+    let (mut interrupt, mut terminate) = {
+        let _within = runtime.enter();
+        let listen = |kind| signal(kind).map_err(unheard);
+        (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?)
+    };
     terminal::print(&format!(
         "The echo backend listens on http://{address}. Lead the chain's protected upstream here, then run\n\
          `doorward probe URL` in another terminal. Ctrl-C ends it.\n"
     ))?;
+    std::thread::Builder::new()
+        .spawn(move || accept(&listener))
+        .map_err(|error| Failure::run("no thread could be started", error, "the system must give one"))?;
+    runtime.block_on(async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    });
+    Ok(())
+}
+
+fn accept(listener: &TcpListener) {
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let Ok(stream) = stream else {
@@ -51,7 +76,6 @@ pub fn serve(address: SocketAddr) -> Result<(), Failure> {
             open.fetch_sub(1, Ordering::AcqRel);
         }
     }
-    Ok(())
 }
 
 fn converse(stream: &TcpStream) -> io::Result<()> {

@@ -8,6 +8,7 @@ mod echo;
 mod message;
 mod paths;
 mod report;
+mod talk;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use clap::Args;
 use url::Url;
 
 use self::advice::Consumer;
-use self::attacks::{Play, Stage};
+use self::attacks::{Hole, Kind, Play, Stage};
 use self::client::{Chain, Manner, Outcome, Request};
 use self::report::Report;
 use super::{Failure, Places, terminal};
@@ -114,6 +115,9 @@ impl Probe<'_> {
         let begun = Instant::now();
         let mut report = Report::default();
         let (stages, refused) = self.stages(&mut report)?;
+        if !refused {
+            self.tell_open(&stages, &mut report);
+        }
         let mut plays: Vec<Play> = Vec::new();
         for stage in &stages {
             plays.extend(attacks::on_stage(stage, &self.identity, &self.canary));
@@ -121,17 +125,16 @@ impl Probe<'_> {
         let real = stages.iter().find(|stage| stage.request.target == self.target);
         if refused {
             let Chain { authority, secure, .. } = &self.chain;
-            plays.extend(attacks::against(
+            plays.extend(talk::against(
                 &self.target,
                 self.public,
                 authority,
                 *secure,
                 &self.canary,
             ));
-        } else {
-            report.note(
-                "The URL needs no credentials: nothing was played to talk its check past. Probe a protected one too.",
-            );
+        }
+        if refused && let Some(real) = real {
+            self.find_believed(real, &mut report);
         }
         for play in &plays {
             if begun.elapsed() > WHOLE {
@@ -151,6 +154,57 @@ impl Probe<'_> {
         Ok(report)
     }
 
+    /// The headers that a check believes although they are the client's: what is let through without is refused with them.
+    fn find_believed(&self, let_through: &Stage, report: &mut Report) {
+        let Chain { authority, secure, .. } = &self.chain;
+        for (play, control) in talk::foreign(let_through, authority, *secure, &self.canary) {
+            report.requests += 1;
+            let refused = match self.chain.send(&play.request) {
+                Outcome::Answered(answer) => answer.first,
+                Outcome::Closed => "no answer".to_owned(),
+                Outcome::Echoed(_) => continue,
+                Outcome::Unknown(why) => {
+                    report.incomplete(format!("{} ({}): {why}", play.sent, play.place));
+                    continue;
+                }
+            };
+            // Some refuse whoever sends the header at all: they believe nothing.
+            report.requests += 1;
+            if let Outcome::Echoed(_) = self.chain.send(&control) {
+                let saw = format!(
+                    "nothing: {refused}, where what names the request's own is let through, so the check believes it"
+                );
+                attacks::add(&mut report.holes, &play, saw);
+            }
+        }
+    }
+
+    /// What is open without a credential is a hole where the operator has a token for it, and where there is none, nobody knows.
+    fn tell_open(&self, stages: &[Stage], report: &mut Report) {
+        if self.token.is_none() {
+            report.incomplete(
+                "the URL needs no credentials, so whether anything is protected was not tried: give a protected URL, and the token of somebody who may pass (--token-file FILE)"
+                    .to_owned(),
+            );
+            return;
+        }
+        let open = stages
+            .iter()
+            .find(|stage| stage.request.target == self.target && stage.request.fields.is_empty());
+        if let Some(open) = open {
+            report.holes.push(Hole {
+                kind: Kind::NoCheck,
+                sent: format!("GET {} ({})", self.target, open.name),
+                saw: format!(
+                    "the request for {}, though nobody showed a credential",
+                    open.seen.target
+                ),
+                also: Vec::new(),
+            });
+            report.note("What talks a check past was not played: there is none. Probe again with it.");
+        }
+    }
+
     /// Where the backend is reached, and whether the target is refused without credentials.
     fn stages(&self, report: &mut Report) -> Result<(Vec<Stage>, bool), Failure> {
         let get = |target: &str, token: Option<&String>| Request {
@@ -160,7 +214,7 @@ impl Probe<'_> {
                 .iter()
                 .map(|token| ("Authorization".to_owned(), format!("Bearer {token}")))
                 .collect(),
-            trailers: Vec::new(),
+            ..Request::default()
         };
         let mut stages = Vec::new();
         let mut enter = |name, request: Request| -> Outcome {
@@ -177,6 +231,10 @@ impl Probe<'_> {
             unreached(&outcome, true)?;
         }
         let outcome = enter("without credentials", get(&self.target, None));
+        let unknown = match &outcome {
+            Outcome::Unknown(why) => Some(format!("the URL without credentials: {why}")),
+            Outcome::Echoed(_) | Outcome::Answered(_) | Outcome::Closed => None,
+        };
         let refused = !matches!(outcome, Outcome::Echoed(_));
         if self.token.is_none() {
             unreached(&outcome, false)?;
@@ -188,6 +246,9 @@ impl Probe<'_> {
                     "{path} does not lead to the echo backend without credentials: headers were not tried there."
                 ));
             }
+        }
+        if let Some(unknown) = unknown {
+            report.incomplete(unknown);
         }
         Ok((stages, refused))
     }

@@ -26,7 +26,6 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
         format!("/{};/..;/{bare}", first),
         format!("{path}/"),
         format!("{path}/."),
-        format!("{path}%20"),
         format!("{path}%00"),
         format!("{path}%3fx"),
         format!("{path}%23x"),
@@ -104,7 +103,7 @@ fn lenient(target: &str, decodings: usize) -> String {
         .replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
-        match segment.split(';').next().unwrap_or_default().trim() {
+        match segment.split(';').next().unwrap_or_default() {
             "" | "." => {}
             ".." => {
                 segments.pop();
@@ -145,6 +144,13 @@ mod tests {
         let none: Vec<&String> = tricks.iter().filter(tricky).collect();
         // The one that says it in the query is a trick on checks only.
         assert_eq!(none, ["/open?/../staff/x"]);
+    }
+
+    #[test]
+    fn what_no_server_trims_is_none() {
+        let tricks = tricks("/user", None, "https", "h", "c1");
+        assert!(!tricks.iter().any(|trick| trick.ends_with("%20")), "{tricks:?}");
+        assert!(!may_mean("/user%20", "/user"));
     }
 
     #[test]

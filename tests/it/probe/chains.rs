@@ -102,6 +102,27 @@ fn nginx_that_believes_the_clients_word_about_the_target() {
 }
 
 #[test]
+fn nginx_without_a_check() {
+    let echo = Echo::start();
+    let clean = "proxy_set_header X-User \"\"; proxy_set_header X-User-Roles \"\";";
+    let nginx = Nginx::serving(&format!(
+        "location / {{ {clean} {NGINX_FORWARDING} proxy_pass http://{}; }}",
+        echo.address
+    ));
+    let url = format!("{}/staff/x", nginx.url());
+    // Somebody has a token for it: it was meant to be protected.
+    let said = probe(&[&url, "--token", TOKEN]);
+    said.found(&[("no_check", "the URL")]);
+    assert_eq!(said.holes().len(), 1, "{:?}", said.holes());
+    let report = said.report.to_string();
+    assert!(report.contains("auth_request /check;"), "{report}");
+    // Without one, nobody knows.
+    let said = probe(&[&url]);
+    assert_eq!((said.holes(), said.status), (Vec::new(), 1));
+    assert_eq!(said.report["complete"], false);
+}
+
+#[test]
 fn nginx_wired_well() {
     let (echo, check) = (Echo::start(), check());
     let nginx = Nginx::serving(&format!(
@@ -182,12 +203,38 @@ fn haproxy_wired_badly() {
     assert!(report.contains("http-request del-header X-User"), "{report}");
 }
 
+/// A rule about the field that declares trailers is none about trailers.
+#[test]
+fn haproxy_passes_trailers_that_are_not_declared() {
+    let echo = Echo::start();
+    let rules = |field: &str| {
+        format!(
+            "  http-request deny if {{ req.hdr({field}) -m found }}\n  http-request deny deny_status 401 unless {{ req.hdr(authorization) -m str \"Bearer {TOKEN}\" }}"
+        )
+    };
+    let said = |field: &str| {
+        let chain = haproxy(&rules(field), &echo);
+        probe(&[&chain.url("/staff/x"), "--token", TOKEN, "--consumer", "haproxy"])
+    };
+    let declared = said("trailer");
+    declared.found(&[("trailer", "X-User"), ("trailer", "X-User-Roles")]);
+    let report = declared.report.to_string();
+    assert!(report.contains("undeclared trailer X-User:"), "{report}");
+    assert!(report.contains("req.hdr(transfer-encoding)"), "{report}");
+    let chunked = said("transfer-encoding");
+    assert!(
+        !chunked.holes().iter().any(|(kind, _)| kind == "trailer"),
+        "{:?}",
+        chunked.holes()
+    );
+}
+
 #[test]
 fn haproxy_wired_well() {
     let echo = Echo::start();
     let rules = format!(
         "  acl known req.hdr(authorization) -m str \"Bearer {TOKEN}\"\n\
-         \x20 http-request deny if {{ req.hdr(trailer) -m found }}\n\
+         \x20 http-request deny if {{ req.hdr(transfer-encoding) -m found }}\n\
          \x20 http-request deny deny_status 401 if !known\n\
          \x20 http-request del-header (?i)^x.(user|forwarded|original|rewrite|http.method|method|real.ip).* -m reg\n\
          \x20 http-request del-header Forwarded\n\
@@ -200,13 +247,18 @@ fn haproxy_wired_well() {
 }
 
 pub(super) fn caddy(site: &str) -> Program {
-    let site = site.to_owned();
+    caddy_of("127.0.0.1", "", site)
+}
+
+/// A site of this host, with these lines among the options for all.
+pub(super) fn caddy_of(host: &str, options: &str, site: &str) -> Program {
+    let [host, options, site] = [host, options, site].map(str::to_owned);
     Program::start(
         "caddy",
         "Caddyfile",
         move |port| {
             format!(
-                "{{\n  admin off\n  auto_https off\n  persist_config off\n}}\nhttp://127.0.0.1:{port} {{\n{site}\n}}\n"
+                "{{\n  admin off\n  auto_https off\n  persist_config off\n  {options}\n}}\nhttp://{host}:{port} {{\n  bind 127.0.0.1\n{site}\n}}\n"
             )
         },
         |file, _| {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::chains::{NGINX_FORWARDING, caddy};
+use super::chains::{NGINX_FORWARDING, caddy, caddy_of};
 use super::{Echo, Program, probe};
 use crate::support::gateway::TestGateway;
 use crate::support::nginx::Nginx;
@@ -24,16 +24,23 @@ fn gateway(echo: &Echo) -> (TestGateway, String) {
 fn nginx_wired_well_is_not_talked_past() {
     let echo = Echo::start();
     let (gateway, token) = gateway(&echo);
-    let nginx = Nginx::serving(&format!(
+    let nginx = asking(&gateway, &echo, "", &format!("{WHICH} {HOW}"));
+    let url = format!("{}/staff/x", nginx.url());
+    probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+}
+
+/// An nginx that asks the gateway, with these lines in its server, and in the location of the check.
+fn asking(gateway: &TestGateway, echo: &Echo, server: &str, check: &str) -> Nginx {
+    Nginx::serving(&format!(
         r#"
+        {server}
         location = /check {{
             internal;
-            proxy_pass http://{check}/auth/nginx;
+            proxy_pass http://{address}/auth/nginx;
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
-            proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
-            proxy_set_header X-Original-Method $request_method;
             proxy_set_header X-Forwarded-For $remote_addr;
+            {check}
         }}
         location / {{
             auth_request /check;
@@ -45,11 +52,135 @@ fn nginx_wired_well_is_not_talked_past() {
             proxy_pass http://{echo};
         }}
         "#,
-        check = gateway.http_address(),
+        address = gateway.http_address(),
         echo = echo.address
-    ));
+    ))
+}
+
+/// What the check is asked about, as it has to be.
+const WHICH: &str = "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;";
+const HOW: &str = "proxy_set_header X-Original-Method $request_method;";
+
+/// A preflight passes without credentials; a GET that the check takes for one does too.
+#[test]
+fn nginx_that_believes_the_clients_word_about_the_method() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway(&echo);
+    let nginx = asking(
+        &gateway,
+        &echo,
+        "set $xm $request_method; if ($http_x_original_method) { set $xm $http_x_original_method; }",
+        &format!("{WHICH} proxy_set_header X-Original-Method $xm;"),
+    );
     let url = format!("{}/staff/x", nginx.url());
+    let said = probe(&[&url, "--token", &token, "--public", "/open/x"]);
+    said.found(&[("check_talked_past", "X-Original-Method")]);
+    let report = said.report.to_string();
+    assert!(
+        report.contains("X-Original-Method: OPTIONS, Origin: http://"),
+        "{report}"
+    );
+    assert!(!report.contains("no_check"), "{report}");
+}
+
+/// A gateway that has the protected route on one host alone, and somewhere open on all.
+fn gateway_of_localhost(echo: &Echo) -> (TestGateway, String) {
+    let gateway = TestGateway::with(echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route_with("/staff", "hosts = [\"localhost\"]\nroles_any = [\"user\"]")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    (gateway, token)
+}
+
+/// With the token, what names another host is refused; a client knows of a host where nothing is.
+#[test]
+fn a_check_that_believes_the_clients_word_about_the_host() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway_of_localhost(&echo);
+    let nginx = asking(
+        &gateway,
+        &echo,
+        "set $xh $http_host; if ($http_x_forwarded_host) { set $xh $http_x_forwarded_host; }",
+        &format!("proxy_set_header X-Original-URL $scheme://$xh$request_uri; {HOW}"),
+    );
+    let port = nginx.address().port();
+    let resolve = format!("localhost:{port}:127.0.0.1");
+    let url = format!("http://localhost:{port}/staff/x");
+    let said = probe(&[&url, "--token", &token, "--resolve", &resolve]);
+    said.found(&[("check_talked_past", "X-Forwarded-Host")]);
+    assert_eq!(said.holes().len(), 1, "{:?}", said.holes());
+    // The same, from the request's own host: nothing. And so does who refuses the header altogether.
+    for server in ["", "if ($http_x_forwarded_host) { return 400; }"] {
+        let nginx = asking(&gateway, &echo, server, &format!("{WHICH} {HOW}"));
+        let port = nginx.address().port();
+        let resolve = format!("localhost:{port}:127.0.0.1");
+        let url = format!("http://localhost:{port}/staff/x");
+        probe(&[&url, "--token", &token, "--resolve", &resolve]).clean();
+    }
+}
+
+#[test]
+fn caddy_that_trusts_everybody_is_talked_past() {
+    let echo = Echo::start();
+    let (gateway, token) = gateway_of_localhost(&echo);
+    let site = format!(
+        "  forward_auth {} {{\n    uri /auth/caddy\n    copy_headers X-User X-User-Roles\n  }}\n  reverse_proxy {}",
+        gateway.http_address(),
+        echo.address
+    );
+    for (trusts, talked_past) in [
+        ("servers {\n    trusted_proxies static 0.0.0.0/0\n  }", true),
+        ("", false),
+    ] {
+        let chain = caddy_of("localhost", trusts, &site);
+        let port = chain.address.port();
+        let resolve = format!("localhost:{port}:127.0.0.1");
+        let url = format!("http://localhost:{port}/staff/x");
+        let said = probe(&[&url, "--token", &token, "--resolve", &resolve]);
+        let hole = ("check_talked_past".to_owned(), "X-Forwarded-Host".to_owned());
+        assert_eq!(said.holes().contains(&hole), talked_past, "{:?}", said.holes());
+    }
+}
+
+/// What is beside the protected path is open to everybody, and no spelling of it is that path.
+#[test]
+fn an_open_path_beside_the_protected_one_is_no_hole() {
+    let echo = Echo::start();
+    let gateway = TestGateway::with(&echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route("/user", "user")
+        .public("/")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    let nginx = asking(&gateway, &echo, "", &format!("{WHICH} {HOW}"));
+    let url = format!("{}/user", nginx.url());
     probe(&[&url, "--token", &token, "--public", "/open/x"]).clean();
+}
+
+/// In a location of the check `$uri` is that location's own: the check is asked about a path that is open.
+#[test]
+fn nginx_that_asks_about_the_check_itself() {
+    let echo = Echo::start();
+    let gateway = TestGateway::with(&echo)
+        .config("trusted_proxies = [\"127.0.0.1\"]\n")
+        .route("/staff", "user")
+        .public("/")
+        .user("alice", &["user"])
+        .start();
+    let token = gateway.login("alice");
+    let nginx = |uri: &str| {
+        let which = format!("proxy_set_header X-Original-URL $scheme://$http_host{uri};");
+        asking(&gateway, &echo, "", &format!("{which} {HOW}"))
+    };
+    let bad = nginx("$uri");
+    let said = probe(&[&format!("{}/staff/x", bad.url()), "--token", &token, "--public", "/"]);
+    said.found(&[("no_check", "the URL")]);
+    assert_eq!(said.holes().first().map(|(kind, _)| kind.as_str()), Some("no_check"));
+    let good = nginx("$request_uri");
+    probe(&[&format!("{}/staff/x", good.url()), "--token", &token, "--public", "/"]).clean();
 }
 
 #[test]

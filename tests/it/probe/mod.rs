@@ -2,6 +2,7 @@
 
 mod chains;
 mod checked;
+mod envoy;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -20,7 +21,7 @@ const TOKEN: &str = "a-good-token";
 
 /// `doorward probe --echo`.
 struct Echo {
-    _process: Process,
+    process: Process,
     address: SocketAddr,
 }
 
@@ -32,10 +33,7 @@ impl Echo {
         let line = process.wait_for_line(|line| line.contains("http://"));
         let (_, rest) = line.split_once("http://").unwrap();
         let address = rest.split(". ").next().unwrap().parse().unwrap();
-        Self {
-            _process: process,
-            address,
-        }
+        Self { process, address }
     }
 }
 

@@ -59,6 +59,16 @@ fn where_the_echo_is_not_reached_it_says_what_to_do() {
 }
 
 #[test]
+fn the_echo_ends_well_when_it_is_told_to() {
+    for told in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut echo = Echo::start();
+        echo.process.signal(told);
+        let status = echo.process.wait();
+        assert!(status.success(), "{status}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_told() {
     for arguments in [
         &[][..],
@@ -68,10 +78,19 @@ fn wrong_usage_is_told() {
         &["http://127.0.0.1/", "--token-file", "/nowhere/at/all"],
         &["http://127.0.0.1/", "--identity-header", "a b"],
         &["http://127.0.0.1/", "--consumer", "apache"],
+        &["http://127.0.0.1/", "--resolve", "nope"],
+        &["http://127.0.0.1/", "--resolve", "other:443:here"],
+        &["http://127.0.0.1/", "--resolve", "other:99999:127.0.0.1"],
+        &["http://[::1]/", "--resolve", "[::1:80:127.0.0.1"],
+        &["http://alice:secret@127.0.0.1/"],
+        &["http://alice@127.0.0.1/", "--token", "a"],
     ] {
         let said = probe(arguments);
         assert_eq!(said.status, 2, "{arguments:?}: {}", said.error);
     }
+    let said = probe(&["http://alice:secret@127.0.0.1/"]);
+    assert!(said.error.contains("--token"), "{}", said.error);
+    assert!(!said.error.contains("secret"), "{}", said.error);
 }
 
 #[test]
@@ -82,6 +101,7 @@ fn what_does_not_answer_is_not_called_clean() {
     let said = probe(&[&nginx.url()]);
     said.found(&[("identity_header", "X-User")]);
     assert_eq!(said.report["consumer"], "nginx");
-    let notes = said.report["notes"].to_string();
-    assert!(notes.contains("needs no credentials"), "{notes}");
+    // Nor is what nobody has to show a credential for, where nobody said that it is protected.
+    let incomplete = said.report["incomplete"].to_string();
+    assert!(incomplete.contains("needs no credentials"), "{incomplete}");
 }

@@ -128,7 +128,7 @@ impl PolicyTest {
             what: format!(
                 "{} does not hold: {} ({who}) is expected to be \"{}\" and is \"{}\"",
                 self.place,
-                self.request,
+                text::shown(&self.request),
                 self.expect.as_str(),
                 came.as_str()
             ),

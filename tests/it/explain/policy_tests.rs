@@ -90,6 +90,19 @@ fn a_test_that_does_not_hold_is_told_with_its_place_and_the_trace() {
 }
 
 #[test]
+fn a_test_that_does_not_hold_moves_no_cursor() {
+    let request = "[[policy_tests]]\nrequest = \"GET https://a.test/x\\u001b[2J\\nerror: none\"\nanonymous = true\nexpect = \"allow\"\n";
+    let place = Place::with(request);
+    let ended = place.run(&["check"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.err.contains("policy_tests[0]"), "{ended:?}");
+    assert!(
+        !ended.err.contains('\u{1b}') && !ended.err.contains("\nerror: none"),
+        "{ended:?}"
+    );
+}
+
+#[test]
 fn malformed_tests_are_errors_with_their_place() {
     for (text, key) in [
         (

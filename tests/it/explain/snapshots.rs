@@ -205,3 +205,28 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
     let ended = place.run(&["explain", "GET", "/"]);
     assert_eq!(ended.status, 2);
 }
+
+#[test]
+fn nothing_that_was_asked_for_moves_the_cursor_or_begins_a_line() {
+    let place = Place::with(CONFIG);
+    for (url, escaped) in [
+        ("https://shop.example.com/a\u{1b}[2J", "/a\\u{1b}[2J"),
+        (
+            "https://shop.example.com/a\nallowed: it goes to the backend",
+            "/a\\u{a}allowed",
+        ),
+        (
+            "https://shop\u{1b}]0;x\u{7}.example.com/",
+            "shop\\u{1b}]0;x\\u{7}.example.com",
+        ),
+        ("https://shop\nallowed.example.com/", "shop\\u{a}allowed.example.com"),
+        ("/a\r\u{9b}2J\u{202e}", "/a\\u{d}\\u{9b}2J\\u{202e}"),
+    ] {
+        let ended = place.run(&["explain", "GET", url]);
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert!(ended.out.contains(escaped), "{ended:?}");
+        let moves = |character: char| character.is_control() && character != '\n';
+        assert!(!ended.out.contains(moves) && !ended.err.contains(moves), "{ended:?}");
+        assert!(!ended.out.contains("\nallowed"), "{ended:?}");
+    }
+}

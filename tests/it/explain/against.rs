@@ -143,3 +143,32 @@ fn a_log_that_a_gateway_has_written_is_decided_again() {
         "{missing:?}"
     );
 }
+
+#[test]
+fn a_file_without_a_decision_is_no_good_news() {
+    let place = Place::with("");
+    for (name, content, cause) in [
+        ("empty.log", "", "it is empty"),
+        (
+            "text.log",
+            "2026-01-01T00:00:00Z INFO access method=GET path=/ status=200\n",
+            "none of its lines",
+        ),
+        (
+            "other.log",
+            "{\"event.dataset\":\"doorward.audit\"}\n{}\n",
+            "none of its lines",
+        ),
+    ] {
+        place.write(name, content);
+        for json in [&[][..], &["--json"]] {
+            let ended = place.run(&[&["explain", "--against", name], json].concat());
+            assert_eq!(ended.status, 1, "{ended:?}");
+            assert!(
+                ended.err.contains(&format!("no decision was found in {name}")),
+                "{ended:?}"
+            );
+            assert!(ended.err.contains(cause), "{ended:?}");
+        }
+    }
+}

@@ -120,7 +120,7 @@ fn told(changes: &Changes) -> String {
     for (why, count) in &changes.passed_over {
         writeln!(
             text,
-            "{count} not made again, for they depend on more than the log tells: {why}"
+            "{count} not made again, for they cannot be told from the log: {why}"
         )
         .ok();
     }

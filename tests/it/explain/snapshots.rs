@@ -196,6 +196,11 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
             &["explain", "GET", "/", "--header", "Authorization: Bearer x"],
             "--token",
         ),
+        (
+            &["explain", "GET", "/", "--header", "Authorization: Basic eDp5"],
+            "--credential",
+        ),
+        (&["explain", "GET", "/", "--token", "dwk_abc"], "--credential api-key"),
     ] {
         let ended = place.run(arguments);
         assert_eq!((ended.status, ended.out.as_str()), (2, ""), "{ended:?}");

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri};
@@ -30,8 +32,6 @@ use crate::session;
 
 /// What stands in place of values that are made anew for each request.
 const ANEW: &str = "(made for each request)";
-/// What stands in place of a token that nobody gave. It has the form of one.
-const SOME_TOKEN: &str = "Bearer some.token";
 
 /// What is tried.
 #[derive(Debug)]
@@ -230,14 +230,15 @@ impl Shows {
     }
 
     /// The field that a client shows this in, with a value of the right form.
-    fn field(&self, proof: Option<&Arc<Proof>>) -> Option<(HeaderName, HeaderValue)> {
+    fn field(&self, proof: Option<&Arc<Proof>>, issuer: &str) -> Option<(HeaderName, HeaderValue)> {
         let authorization = |value: &str| Some((header::AUTHORIZATION, HeaderValue::from_str(value).ok()?));
+        let token = || authorization(&some_token(issuer));
         match self {
             Self::Nothing => None,
             Self::Token(token, _) | Self::Bad(token, _) => authorization(&format!("Bearer {token}")),
             Self::Person(person, kind) => match proof.map(|proof| proof.person.credential).or(*kind) {
-                None => authorization(SOME_TOKEN).filter(|_| person.credential == CredentialKind::Bearer),
-                Some(CredentialKind::Bearer | CredentialKind::ExternalBearer) => authorization(SOME_TOKEN),
+                None => token().filter(|_| person.credential == CredentialKind::Bearer),
+                Some(CredentialKind::Bearer | CredentialKind::ExternalBearer) => token(),
                 Some(CredentialKind::ApiKey) => authorization("Bearer dwk_some_key"),
                 Some(CredentialKind::Session) => {
                     let cookie = format!("{}=some.session", session::OWN.first().copied().unwrap_or_default());
@@ -247,6 +248,13 @@ impl Shows {
             },
         }
     }
+}
+
+/// What stands in place of a token that nobody gave: it says that it is ours, as that one would.
+fn some_token(issuer: &str) -> String {
+    let claims = serde_json::json!({ "iss": issuer }).to_string();
+    let [head, claims] = [r#"{"alg":"none"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    format!("Bearer {head}.{claims}.AAAA")
 }
 
 /// What a backend gets, written by those who write it for every request.
@@ -261,7 +269,7 @@ fn forwarding(
     let upstream = snapshot.upstreams.get(&name);
     let host = trial.address.host.as_deref().unwrap_or(&trial.default_host);
     let mut parts = parts(trial, host)?;
-    if let Some((name, value)) = trial.shows.field(permit.proof()) {
+    if let Some((name, value)) = trial.shows.field(permit.proof(), snapshot.verifier.issuer()) {
         parts.headers.insert(name, value);
     }
     let sent = parts.headers.clone();

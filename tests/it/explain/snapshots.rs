@@ -235,3 +235,27 @@ fn nothing_that_was_asked_for_moves_the_cursor_or_begins_a_line() {
         assert!(!ended.out.contains("\nallowed"), "{ended:?}");
     }
 }
+
+fn explained(place: &Place, arguments: &[&str]) -> Value {
+    let ended = place.run(&[&["explain", "GET"], arguments, &["--json"]].concat());
+    assert_eq!(ended.status, 0, "{ended:?}");
+    serde_json::from_str(&ended.out).unwrap()
+}
+
+#[test]
+fn our_own_token_goes_on_to_no_public_backend() {
+    let place = Place::with(CONFIG);
+    let said = explained(
+        &place,
+        &["https://shop.example.com/", "--roles", "user", "--credential", "bearer"],
+    );
+    let names = |list: &str| -> Vec<String> {
+        let fields = said["forwarding"][list].as_array().unwrap();
+        fields
+            .iter()
+            .map(|field| field["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(names("stripped").contains(&"Authorization".to_owned()), "{said}");
+    assert!(!names("kept").contains(&"Authorization".to_owned()), "{said}");
+}

@@ -92,7 +92,8 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
     if let Err(problem) = follow(snapshot, trial, host, &mut explanation) {
         explanation.decision = Decision::refused(&problem);
         // A question about a host that is none says nothing that could be decided.
-        if explanation.forward_auth.is_empty() && problem.code != Code::InvalidHost {
+        let says = ![Code::InvalidHost, Code::UntrustedProxy].contains(&problem.code);
+        if explanation.forward_auth.is_empty() && says {
             explanation.forward_auth = consumers::refusals(snapshot, trial, &problem);
         }
     }
@@ -101,6 +102,10 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
 
 /// The steps of [`Gateway::follow`], in its order.
 fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Explanation) -> Result<(), Problem> {
+    let redirects = trial.redirects.filter(|_| !trial.address.secure);
+    if redirects.is_none() && snapshot.endpoints.question(&trial.address.target).is_some() {
+        return question(snapshot, trial, explanation);
+    }
     if is_never_served(&trial.method) {
         return Err(refused(
             Code::MethodNotAllowed,
@@ -174,6 +179,25 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         }
     }
     explanation.forward_auth = consumers::answers(snapshot, &question, trial, &way);
+    Ok(())
+}
+
+/// What becomes of another proxy's question: it depends on who asks, and on what it asks about.
+fn question(snapshot: &Snapshot, trial: &Trial, explanation: &mut Explanation) -> Result<(), Problem> {
+    if !snapshot.trusted_proxies.contain(trial.client) {
+        let note = "this is a forward-auth question: only trusted_proxies may ask";
+        explanation.notes.push(note.to_owned());
+        let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
+        return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
+    }
+    let note = "this is a forward-auth question of a trusted proxy: the answer is the decision about the request that it asks \
+        about, and explaining that request tells it";
+    explanation.notes.push(note.to_owned());
+    explanation.decision = Decision {
+        decision: "permit",
+        goes_to: Some("gateway"),
+        ..Decision::of_nothing()
+    };
     Ok(())
 }
 

@@ -48,6 +48,7 @@ fn every_word_says_what_comes_of_a_request() {
         ("GET /trial", ANYBODY, "allow"),
         ("GET /api/me", ANYBODY, "challenge"),
         ("POST /api/login", ANYBODY, "allow"),
+        ("GET /auth/nginx", ANYBODY, "forbid"),
         ("GET /api/admin/users", "roles = [\"user\"]", "forbid"),
     ]
     .iter()
@@ -56,7 +57,7 @@ fn every_word_says_what_comes_of_a_request() {
     let place = Place::with(&(house("http://127.0.0.1:9") + &tests.concat()));
     let ended = place.run(&["check"]);
     assert_eq!(ended.status, 0, "{ended:?}");
-    assert!(ended.out.contains("policy tests: 18 passed\n"), "{ended:?}");
+    assert!(ended.out.contains("policy tests: 19 passed\n"), "{ended:?}");
     assert!(
         ended
             .err

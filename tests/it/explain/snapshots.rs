@@ -243,6 +243,27 @@ fn explained(place: &Place, arguments: &[&str]) -> Value {
 }
 
 #[test]
+fn a_forward_auth_question_is_only_for_proxies() {
+    let place = Place::with(&format!("trusted_proxies = [\"10.0.0.1\"]\n{CONFIG}"));
+    for target in ["nginx", "traefik", "caddy?a=b", "envoy/orders"] {
+        let url = format!("https://shop.example.com/auth/{target}");
+        let stranger = explained(&place, &[&url]);
+        assert_eq!(stranger["decision"]["decision"], "refuse", "{stranger}");
+        assert_eq!(stranger["decision"]["reason"], "untrusted_proxy", "{stranger}");
+        assert_eq!(stranger["decision"]["status"], 403, "{stranger}");
+        assert!(
+            stranger["notes"][0]
+                .as_str()
+                .unwrap()
+                .contains("only trusted_proxies may ask"),
+            "{stranger}"
+        );
+        let proxy = explained(&place, &[&url, "--client", "10.0.0.1"]);
+        assert_eq!(proxy["decision"]["goes_to"], "gateway", "{proxy}");
+    }
+}
+
+#[test]
 fn our_own_token_goes_on_to_no_public_backend() {
     let place = Place::with(CONFIG);
     let said = explained(

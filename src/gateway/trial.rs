@@ -113,6 +113,10 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         ));
     }
     let mut parts = parts(trial, host)?;
+    // There, a credential need not be good to make a difference.
+    if let (Some(_), Some((name, value))) = (redirects, trial.shows.field(None, snapshot.verifier.issuer())) {
+        parts.headers.insert(name, value);
+    }
     fields::check(&parts.headers)?;
     let is_proxy = snapshot.trusted_proxies.contain(trial.client);
     let sifted = snapshot.reserved.sift(&mut parts.headers, is_proxy);
@@ -126,7 +130,7 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
     explanation.request.client = Some(client.address.to_string());
     let authority = address::authority(&parts)?;
     let host = authority.as_ref().map(address::host).transpose()?;
-    if let (Some(port), false) = (trial.redirects, trial.address.secure) {
+    if let Some(port) = redirects {
         let answer = client::redirect(&parts, host.as_ref(), port, &sifted)?;
         let location = answer.headers().get(header::LOCATION);
         explanation.decision = Decision::led_to_https(answer.status().as_u16());

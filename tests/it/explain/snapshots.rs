@@ -280,3 +280,23 @@ fn our_own_token_goes_on_to_no_public_backend() {
     assert!(names("stripped").contains(&"Authorization".to_owned()), "{said}");
     assert!(!names("kept").contains(&"Authorization".to_owned()), "{said}");
 }
+
+#[test]
+fn whoever_shows_a_credential_in_the_clear_is_led_nowhere() {
+    let place = Place::with(&format!(
+        "{CONFIG}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nprotocol = \"redirect\"\n"
+    ));
+    let url = "http://shop.example.com/orders";
+    let nobody = explained(&place, &[url]);
+    assert_eq!(nobody["decision"]["status"], 308, "{nobody}");
+    for shown in [
+        &["--roles", "user"][..],
+        &["--roles", "user", "--credential", "session"],
+        &["--token", "a.b.c"],
+    ] {
+        let said = explained(&place, &[&[url], shown].concat());
+        assert_eq!(said["decision"]["status"], 403, "{said}");
+        assert_eq!(said["decision"]["reason"], "https_required", "{said}");
+        assert_eq!(said["browser"], Value::Null, "{said}");
+    }
+}

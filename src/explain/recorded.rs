@@ -9,6 +9,8 @@ use crate::principal::{CredentialKind, Roles};
 /// One line of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
+    /// Whether another proxy asked about it.
+    pub is_question: bool,
     /// The method.
     pub method: String,
     /// The host, without its port.
@@ -79,6 +81,7 @@ impl Recorded {
             (name.to_owned(), id.to_owned(), roles(&document))
         });
         Ok(Self {
+            is_question: text(&document, "event.action") == Some("forward_auth"),
             method: wanted("http.request.method")?.to_owned(),
             host: text(&document, "url.domain")
                 .filter(|host| !host.is_empty())

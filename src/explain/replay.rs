@@ -1,13 +1,14 @@
 //! Recorded decisions, made again by another policy: what would change.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Method;
 use serde::Serialize;
 
 use super::test::made_up;
-use super::{Decision, Recorded, Trace, Unreadable};
+use super::{Decision, Place, Recorded, Trace, Unreadable};
 use crate::admission::{Credentials, Policy, Question};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::codes::Code;
@@ -68,7 +69,7 @@ pub struct Changes {
     pub unchanged: u64,
     /// Lines that are no decisions, by why not: how many, and the number of the first such line.
     pub unreadable: BTreeMap<Unreadable, (u64, u64)>,
-    /// Decisions that depend on more than a log tells, by their reason.
+    /// Decisions that cannot be told from the log, for they depend on more than it holds: how many, by the reason.
     pub passed_over: BTreeMap<&'static str, u64>,
     /// How many examples of each kind are kept.
     examples: usize,
@@ -127,12 +128,18 @@ impl Changes {
                 _ => recorded.reason.clone(),
             },
         };
-        let new = again(policy, recorded);
-        self.replayed += 1;
-        if old == new {
+        let again = again(policy, recorded, World::told_by(recorded));
+        if old == again.settled {
+            self.replayed += 1;
             self.unchanged += 1;
             return;
         }
+        if let Some(why) = untold(policy, recorded, &old, &again) {
+            *self.passed_over.entry(why).or_insert(0) += 1;
+            return;
+        }
+        let new = again.settled;
+        self.replayed += 1;
         let full = self.moved.len() >= GROUPS;
         let key = (old, new);
         let (count, examples) = match (self.moved.contains_key(&key), full) {
@@ -172,12 +179,97 @@ fn depends_on_more(recorded: &Recorded) -> Option<&'static str> {
     (recorded.method == "OPTIONS" && recorded.user.is_none()).then_some("may be a preflight")
 }
 
+/// Why a decision that comes out differently may be as it was: what made the difference need not be in the log. None: it is
+/// the policy that has changed.
+fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> Option<&'static str> {
+    let reason = Code::ALL.iter().find(|code| code.as_str() == old.reason);
+    let refused = old.decision == "refuse";
+    if recorded.method == "CONNECT" {
+        return Some("may be a WebSocket over HTTP/2");
+    }
+    match reason {
+        // The query is not in the log, nor what stands behind a `#`, nor all of what is too long.
+        Some(Code::InvalidTarget | Code::TargetTooLong) if refused => {
+            return Some("the target is not in the log as a whole");
+        }
+        // An address of mail is not in the log.
+        Some(Code::IdentityNotRepresentable) => return Some("not all that backends are told is in the log"),
+        Some(Code::CrossSiteRequest | Code::InsufficientRole) if !refused && recorded.user.is_none() => {
+            return Some("a shadow route let it pass as nobody, and whose it was is not in the log");
+        }
+        Some(_) | None => {}
+    }
+    if recorded.is_question && new.own_url {
+        return Some("another proxy asked about one of the gateway's own URLs");
+    }
+    let is_ambiguous = |settled: &Settled| settled.reason == Code::AmbiguousTarget.as_str();
+    if new.guessed && is_ambiguous(old) != is_ambiguous(&new.settled) {
+        return Some("another reading of the target asks who it is, and what was shown is not in the log");
+    }
+    let told = World::told_by(recorded);
+    let others = [
+        (
+            World {
+                certificate: Some(false),
+                ..told
+            },
+            "whether the client showed a certificate is not in the log",
+        ),
+        (
+            World {
+                cross_site: true,
+                ..told
+            },
+            "which page it came from is not in the log",
+        ),
+    ];
+    others
+        .into_iter()
+        .find_map(|(world, why)| (again(policy, recorded, world).settled == *old).then_some(why))
+}
+
+/// What a log leaves open.
+#[derive(Clone, Copy, Debug)]
+struct World {
+    client: Option<IpAddr>,
+    certificate: Option<bool>,
+    cross_site: bool,
+}
+
+impl World {
+    /// What is most likely by what the log tells.
+    fn told_by(recorded: &Recorded) -> Self {
+        let was = |code: Code| recorded.reason == code.as_str();
+        let unknown = was(Code::ClientUnknown);
+        Self {
+            // A proxy's address stands in the log for one that is not known.
+            client: recorded.client.filter(|_| !unknown),
+            // The handshake was with the proxy that asked.
+            certificate: (!recorded.is_question && !unknown).then(|| !was(Code::ClientCertificateRequired)),
+            cross_site: was(Code::CrossSiteRequest),
+        }
+    }
+}
+
+/// A decision made again.
+struct Again {
+    settled: Settled,
+    /// Whether a place that asks who it is was told that it is nobody, although the log does not say so.
+    guessed: bool,
+    /// Whether it falls to one of the gateway's own URLs.
+    own_url: bool,
+}
+
 /// What this policy decides about it.
-fn again(policy: &Policy, recorded: &Recorded) -> Settled {
-    let refused = |code: Code| Settled {
-        decision: "refuse".to_owned(),
-        route: "(none)".to_owned(),
-        reason: code.as_str().to_owned(),
+fn again(policy: &Policy, recorded: &Recorded, world: World) -> Again {
+    let refused = |code: Code| Again {
+        settled: Settled {
+            decision: "refuse".to_owned(),
+            route: "(none)".to_owned(),
+            reason: code.as_str().to_owned(),
+        },
+        guessed: false,
+        own_url: false,
     };
     let Ok(method) = Method::from_bytes(recorded.method.as_bytes()) else {
         return refused(Code::MethodNotAllowed);
@@ -205,19 +297,28 @@ fn again(policy: &Policy, recorded: &Recorded) -> Settled {
         target: &target,
         method: &method,
         preflight: false,
-        client: recorded.client,
-        cross_site: recorded.reason == Code::CrossSiteRequest.as_str(),
-        certificate: Some(recorded.reason != Code::ClientCertificateRequired.as_str()),
+        client: world.client,
+        cross_site: world.cross_site,
+        certificate: world.certificate,
         at: None,
         forward_auth: false,
         again: false,
     };
-    let (trace, decided, _) = Trace::of(policy, &question, |counts| shown(recorded, counts));
+    let mut guessed = false;
+    let (trace, decided, _) = Trace::of(policy, &question, |counts| {
+        let outcome = shown(recorded, counts);
+        guessed |= matches!(outcome, Outcome::Anonymous) && recorded.reason != Code::CredentialsRequired.as_str();
+        outcome
+    });
     let decision = Decision::of(&decided);
-    Settled {
-        decision: decision.decision.to_owned(),
-        route: trace.place_name(decided.is_ok()).to_owned(),
-        reason: decision.reason.to_owned(),
+    Again {
+        settled: Settled {
+            decision: decision.decision.to_owned(),
+            route: trace.place_name(decided.is_ok()).to_owned(),
+            reason: decision.reason.to_owned(),
+        },
+        guessed,
+        own_url: matches!(trace.place, Place::Endpoint { .. }),
     }
 }
 
@@ -232,7 +333,8 @@ fn bracketed(host: &str) -> String {
 /// What was shown then, where these kinds count now.
 fn shown(recorded: &Recorded, counts: Credentials) -> Outcome {
     let Some((name, id, roles)) = &recorded.user else {
-        let bad = recorded.reason == Code::InvalidToken.as_str() && counts.bearer;
+        let any = counts.bearer || counts.session || counts.basic;
+        let bad = recorded.reason == Code::InvalidToken.as_str() && any;
         return if bad {
             Outcome::Bad(Fault::Invalid("recorded"))
         } else {

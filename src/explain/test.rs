@@ -116,6 +116,16 @@ impl PolicyTest {
             ),
             (Ok(host), Ok(target)) => self.decided(policy, &host, &target),
         };
+        self.judged(came, told)
+    }
+
+    /// Where the target is that of a forward-auth question: a test asks about nothing, and not as a proxy.
+    pub fn run_as_question(&self) -> Result<(), Box<Failed>> {
+        let told = "refused: a forward-auth question, which only trusted_proxies may ask\n";
+        self.judged(Expect::Forbid, told.to_owned())
+    }
+
+    fn judged(&self, came: Expect, told: String) -> Result<(), Box<Failed>> {
         if came == self.expect {
             return Ok(());
         }
@@ -128,7 +138,7 @@ impl PolicyTest {
             what: format!(
                 "{} does not hold: {} ({who}) is expected to be \"{}\" and is \"{}\"",
                 self.place,
-                self.request,
+                text::shown(&self.request),
                 self.expect.as_str(),
                 came.as_str()
             ),

@@ -13,7 +13,10 @@ impl Explanation {
         let request = &self.request;
         let mut text = format!(
             "{} {}://{}{}\n",
-            request.method, request.scheme, request.host, request.target
+            request.method,
+            request.scheme,
+            shown(&request.host),
+            shown(&request.target)
         );
         let client = request.client.as_deref().unwrap_or("an unknown address");
         let who = self.trace.as_ref().and_then(|trace| trace.principal.as_ref());
@@ -26,7 +29,7 @@ impl Explanation {
         });
         writeln!(text, "from {client}, {who}\n").ok();
         for note in &self.notes {
-            writeln!(text, "note: {note}").ok();
+            writeln!(text, "note: {}", shown(note)).ok();
         }
         if !self.notes.is_empty() {
             text.push('\n');
@@ -39,7 +42,7 @@ impl Explanation {
             text.push_str(&sent_on(forwarding));
         }
         if let Some(location) = &self.browser {
-            writeln!(text, "\na browser is sent to {location}").ok();
+            writeln!(text, "\na browser is sent to {}", shown(location)).ok();
         }
         text.push_str(&dialects(&self.forward_auth));
         text
@@ -58,7 +61,7 @@ pub(super) fn decision(decision: &Decision) -> String {
         let cause = decision
             .cause
             .as_ref()
-            .map_or(String::new(), |cause| format!(" ({cause})"));
+            .map_or(String::new(), |cause| format!(" ({})", shown(cause)));
         let detail = decision.detail.as_deref().unwrap_or_default();
         format!("{status}{}{cause}: {detail}", decision.reason)
     };
@@ -128,9 +131,9 @@ fn place(place: &Place) -> String {
                 .as_ref()
                 .map_or(String::new(), |methods| format!(", {}", methods.join(", ")));
             let shadow = if *shadow { ", shadow" } else { "" };
-            format!("route {name} ({path} on {hosts}{methods}{shadow})")
+            shown(&format!("route {name} ({path} on {hosts}{methods}{shadow})"))
         }
-        Place::Endpoint { path } => format!("the gateway's own {path}"),
+        Place::Endpoint { path } => format!("the gateway's own {}", shown(path)),
         Place::OtherMethods => "a path that is known, and not for this method".to_owned(),
         Place::Nowhere => "no route".to_owned(),
     }
@@ -192,7 +195,7 @@ fn sent_on(forwarding: &Forwarding) -> String {
         "\nbackend\n  upstream {}: {}\n  target   {}\n",
         forwarding.upstream,
         forwarding.servers.join(", "),
-        forwarding.target
+        shown(&forwarding.target)
     );
     for (what, fields) in [
         ("taken out", &forwarding.stripped),
@@ -217,9 +220,9 @@ fn sent_on(forwarding: &Forwarding) -> String {
 
 fn field_told(field: &Field) -> String {
     match &field.value {
-        Some(value) if value.is_empty() => format!("{}:", field.name),
-        Some(value) => format!("{}: {}", field.name, shown(value)),
-        None => format!("{}: (not shown)", field.name),
+        Some(value) if value.is_empty() => format!("{}:", shown(&field.name)),
+        Some(value) => format!("{}: {}", shown(&field.name), shown(value)),
+        None => format!("{}: (not shown)", shown(&field.name)),
     }
 }
 
@@ -246,14 +249,19 @@ fn dialects(dialects: &[Dialect]) -> String {
     text
 }
 
-/// Text as a terminal may show it: whatever a log or a command line holds, it moves no cursor.
-fn shown(text: &str) -> String {
-    let plain = |character: char| {
-        !character.is_control()
-            && !matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Text as a terminal may show it: whatever a log or a command line holds, it moves no cursor, begins no line, and does not
+/// turn the direction of what stands beside it.
+pub(super) fn shown(text: &str) -> String {
+    let moves = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    match text.chars().all(plain) {
-        true => text.to_owned(),
-        false => text.escape_debug().to_string(),
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match moves(character) {
+            true => safe.extend(character.escape_unicode()),
+            false => safe.push(character),
+        }
     }
+    safe
 }

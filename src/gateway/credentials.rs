@@ -12,6 +12,7 @@ use super::{Connection, Gateway, Record, Snapshot};
 use crate::admission::{Credentials, Destination, Permit, Question, Refusal};
 use crate::answer::cors;
 use crate::authn::{self, Fault, Look, Outcome, Pending, Presented, Resolved, Shown};
+use crate::authz::Access;
 use crate::headers::{Authorization, Sifted};
 use crate::principal::CredentialKind;
 use crate::problem::Problem;
@@ -210,27 +211,37 @@ pub(super) fn strips_authorization(snapshot: &Snapshot, sifted: &Sifted, permit:
     if authn::holds_api_key(&shown) {
         return true;
     }
-    // What is not read as a token here may be one to a backend that knows the RFC.
-    if shown == Shown::BrokenBearer
-        && let by_the_rfc @ Shown::Bearer(token) = authn::shown(&sifted.authorization)
-    {
-        return authn::holds_api_key(&by_the_rfc) || snapshot.verifier.is_named_in(token.as_bytes());
-    }
-    let forwards = matches!(permit.destination(), Destination::Route(entry) if entry.route.forward_token);
     let counted = permit.proof().is_some_and(|proof: &Arc<_>| {
         matches!(
             proof.person.credential,
             CredentialKind::Bearer | CredentialKind::ExternalBearer | CredentialKind::ApiKey
         )
     });
-    // What a shadow route lets pass unverified is no credential to send on.
+    // What a shadow route lets pass unverified is no credential to send on, whatever it looks like.
+    let unproved = permit.would_refuse().is_some() && !counted && asks_who_it_is(permit);
+    // What is not read as a token here may be one to a backend that knows the RFC.
+    if shown == Shown::BrokenBearer
+        && let by_the_rfc @ Shown::Bearer(token) = authn::shown(&sifted.authorization)
+    {
+        return unproved || authn::holds_api_key(&by_the_rfc) || snapshot.verifier.is_named_in(token.as_bytes());
+    }
+    let forwards = matches!(permit.destination(), Destination::Route(entry) if entry.route.forward_token);
     let forwards = forwards && (counted || permit.would_refuse().is_none());
     match shown {
         // The field may be there once (RFC 9110 section 11.6.2). Of several, each may be ours, and which one a backend
         // would take is anybody's guess: none goes on.
         Shown::Several => true,
-        Shown::Bearer(token) => !forwards && (counted || snapshot.verifier.is_named_in(token.as_bytes())),
-        Shown::Nothing | Shown::BrokenBearer | Shown::Basic(_) | Shown::OtherScheme => false,
+        Shown::Bearer(token) => !forwards && (counted || unproved || snapshot.verifier.is_named_in(token.as_bytes())),
+        Shown::BrokenBearer => unproved,
+        Shown::Nothing | Shown::Basic(_) | Shown::OtherScheme => false,
+    }
+}
+
+/// Whether the route that lets this pass wants to know who it is: on a public one, a token is between client and backend.
+fn asks_who_it_is(permit: &Permit) -> bool {
+    match permit.destination() {
+        Destination::Route(entry) => entry.route.rule.access != Access::Public,
+        Destination::Endpoint(_) | Destination::Preflight => true,
     }
 }
 

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri};
@@ -30,8 +32,6 @@ use crate::session;
 
 /// What stands in place of values that are made anew for each request.
 const ANEW: &str = "(made for each request)";
-/// What stands in place of a token that nobody gave. It has the form of one.
-const SOME_TOKEN: &str = "Bearer some.token";
 
 /// What is tried.
 #[derive(Debug)]
@@ -92,7 +92,8 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
     if let Err(problem) = follow(snapshot, trial, host, &mut explanation) {
         explanation.decision = Decision::refused(&problem);
         // A question about a host that is none says nothing that could be decided.
-        if explanation.forward_auth.is_empty() && problem.code != Code::InvalidHost {
+        let says = ![Code::InvalidHost, Code::UntrustedProxy].contains(&problem.code);
+        if explanation.forward_auth.is_empty() && says {
             explanation.forward_auth = consumers::refusals(snapshot, trial, &problem);
         }
     }
@@ -101,6 +102,10 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
 
 /// The steps of [`Gateway::follow`], in its order.
 fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Explanation) -> Result<(), Problem> {
+    let redirects = trial.redirects.filter(|_| !trial.address.secure);
+    if redirects.is_none() && snapshot.endpoints.question(&trial.address.target).is_some() {
+        return question(snapshot, trial, explanation);
+    }
     if is_never_served(&trial.method) {
         return Err(refused(
             Code::MethodNotAllowed,
@@ -108,6 +113,10 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         ));
     }
     let mut parts = parts(trial, host)?;
+    // There, a credential need not be good to make a difference.
+    if let (Some(_), Some((name, value))) = (redirects, trial.shows.field(None, snapshot.verifier.issuer())) {
+        parts.headers.insert(name, value);
+    }
     fields::check(&parts.headers)?;
     let is_proxy = snapshot.trusted_proxies.contain(trial.client);
     let sifted = snapshot.reserved.sift(&mut parts.headers, is_proxy);
@@ -121,7 +130,7 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
     explanation.request.client = Some(client.address.to_string());
     let authority = address::authority(&parts)?;
     let host = authority.as_ref().map(address::host).transpose()?;
-    if let (Some(port), false) = (trial.redirects, trial.address.secure) {
+    if let Some(port) = redirects {
         let answer = client::redirect(&parts, host.as_ref(), port, &sifted)?;
         let location = answer.headers().get(header::LOCATION);
         explanation.decision = Decision::led_to_https(answer.status().as_u16());
@@ -180,6 +189,25 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
     Ok(())
 }
 
+/// What becomes of another proxy's question: it depends on who asks, and on what it asks about.
+fn question(snapshot: &Snapshot, trial: &Trial, explanation: &mut Explanation) -> Result<(), Problem> {
+    if !snapshot.trusted_proxies.contain(trial.client) {
+        let note = "this is a forward-auth question: only trusted_proxies may ask";
+        explanation.notes.push(note.to_owned());
+        let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
+        return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
+    }
+    let note = "this is a forward-auth question of a trusted proxy: the answer is the decision about the request that it asks \
+        about, and explaining that request tells it";
+    explanation.notes.push(note.to_owned());
+    explanation.decision = Decision {
+        decision: "permit",
+        goes_to: Some("gateway"),
+        ..Decision::of_nothing()
+    };
+    Ok(())
+}
+
 fn parts(trial: &Trial, host: &str) -> Result<Parts, Problem> {
     // What no URI can hold would not come past the scanner: the target says why.
     let text = &trial.address.target;
@@ -233,14 +261,15 @@ impl Shows {
     }
 
     /// The field that a client shows this in, with a value of the right form.
-    fn field(&self, proof: Option<&Arc<Proof>>) -> Option<(HeaderName, HeaderValue)> {
+    fn field(&self, proof: Option<&Arc<Proof>>, issuer: &str) -> Option<(HeaderName, HeaderValue)> {
         let authorization = |value: &str| Some((header::AUTHORIZATION, HeaderValue::from_str(value).ok()?));
+        let token = || authorization(&some_token(issuer));
         match self {
             Self::Nothing => None,
             Self::Token(token, _) | Self::Bad(token, _) => authorization(&format!("Bearer {token}")),
             Self::Person(person, kind) => match proof.map(|proof| proof.person.credential).or(*kind) {
-                None => authorization(SOME_TOKEN).filter(|_| person.credential == CredentialKind::Bearer),
-                Some(CredentialKind::Bearer | CredentialKind::ExternalBearer) => authorization(SOME_TOKEN),
+                None => token().filter(|_| person.credential == CredentialKind::Bearer),
+                Some(CredentialKind::Bearer | CredentialKind::ExternalBearer) => token(),
                 Some(CredentialKind::ApiKey) => authorization("Bearer dwk_some_key"),
                 Some(CredentialKind::Session) => {
                     let cookie = format!("{}=some.session", session::OWN.first().copied().unwrap_or_default());
@@ -250,6 +279,13 @@ impl Shows {
             },
         }
     }
+}
+
+/// What stands in place of a token that nobody gave: it says that it is ours, as that one would.
+fn some_token(issuer: &str) -> String {
+    let claims = serde_json::json!({ "iss": issuer }).to_string();
+    let [head, claims] = [r#"{"alg":"none"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    format!("Bearer {head}.{claims}.AAAA")
 }
 
 /// What a backend gets, written by those who write it for every request.
@@ -264,7 +300,7 @@ fn forwarding(
     let upstream = snapshot.upstreams.get(&name);
     let host = trial.address.host.as_deref().unwrap_or(&trial.default_host);
     let mut parts = parts(trial, host)?;
-    if let Some((name, value)) = trial.shows.field(permit.proof()) {
+    if let Some((name, value)) = trial.shows.field(permit.proof(), snapshot.verifier.issuer()) {
         parts.headers.insert(name, value);
     }
     let sent = parts.headers.clone();

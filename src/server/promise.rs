@@ -10,7 +10,14 @@ const HINT: &str = "change the routes, or what the test expects; `doorward expla
 
 /// What does not hold, each with the trace of its decision.
 pub fn failures(config: &Config, policy: &Policy) -> Vec<StartError> {
-    let tried = config.policy_tests.iter().map(|test| test.run(policy));
+    let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
+    let tried = config
+        .policy_tests
+        .iter()
+        .map(|test| match endpoints.question(&test.target) {
+            Some(_) => test.run_as_question(),
+            None => test.run(policy),
+        });
     tried
         .filter_map(Result::err)
         .map(|failed| {

@@ -33,6 +33,21 @@ pub fn run(policy: &Policy, file: &Path, examples: usize, json: bool) -> Result<
         false => told(&changes),
     };
     terminal::print(&text)?;
+    if changes.replayed == 0 && changes.passed_over.is_empty() {
+        let what = format!(
+            "no decision was found in {}",
+            terminal::shown(&file.display().to_string())
+        );
+        let cause = match changes.unreadable.is_empty() {
+            true => "it is empty",
+            false => "none of its lines is one of the JSON access log",
+        };
+        return Err(Failure::run(
+            what,
+            cause,
+            "give a log that was written with log.format = \"json\"",
+        ));
+    }
     Ok(match changes.moved().is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(1),
@@ -105,7 +120,7 @@ fn told(changes: &Changes) -> String {
     for (why, count) in &changes.passed_over {
         writeln!(
             text,
-            "{count} not made again, for they depend on more than the log tells: {why}"
+            "{count} not made again, for they cannot be told from the log: {why}"
         )
         .ok();
     }

@@ -143,13 +143,10 @@ fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
         if name == header::HOST {
             return Err(wrong("the URL says which host it is"));
         }
-        if name == header::AUTHORIZATION
-            && value
-                .as_bytes()
-                .get(..7)
-                .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
-        {
-            return Err(wrong("give the token with --token, so that it is verified"));
+        if name == header::AUTHORIZATION {
+            return Err(wrong(
+                "give a token with --token, so that it is verified; --user or --roles with --credential stand for what else is shown",
+            ));
         }
         headers.append(name, value);
     }
@@ -185,6 +182,12 @@ async fn shows(config: &Config, options: &Options, notes: &mut Vec<String>) -> R
         return Ok(Shows::Nothing);
     };
     let text = token::bare(text)?;
+    if authn::holds_api_key(&authn::Shown::Bearer(text)) {
+        return Err(Failure::usage(
+            "--token takes a JWT, and this is an API key",
+            "doorward explain … --user NAME --credential api-key explains what its owner's key may do",
+        ));
+    }
     let looked = token::look(config, text, Clock::system().unix_millis()).await?;
     Ok(match looked.person() {
         Ok(person) => Shows::Token(text.to_owned(), Box::new(person)),

@@ -6,12 +6,48 @@ use serde_json::Value;
 
 use super::Place;
 use crate::path::gate::{AUDIENCE, route, upstream};
+use crate::support::certificates::Authority;
 use crate::support::issuer::Issuer;
 use crate::support::ports::free_port;
 use crate::support::process::Process;
 use crate::support::raw::RawClient;
 use crate::support::until;
 use crate::support::upstream::Upstream;
+
+/// The gateway of this place, ready.
+fn serve(place: &Place, admin: u16) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command
+        .args(["serve", "--config", "doorward.toml"])
+        .current_dir(place.0.path());
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("DOORWARD_") {
+            command.env_remove(name);
+        }
+    }
+    let process = Process::spawn("doorward", command);
+    let ready = || {
+        let mut client = RawClient::try_connect(([127, 0, 0, 1], admin).into()).ok()?;
+        client.send("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
+        (client.try_response().ok()?.status == 200).then_some(())
+    };
+    until("readiness", ready);
+    process
+}
+
+/// Its log, when it has told of so many requests: each worker hands over its lines in its own time.
+fn told(process: &Process, count: usize) -> String {
+    let accesses = |lines: &[String]| lines.iter().filter(|line| line.contains("\"doorward.access\"")).count();
+    until("a line for each request", || {
+        (accesses(&process.lines()) == count).then_some(())
+    });
+    let lines = process.lines();
+    let documents: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line.find('{').map(|at| &line[at..]))
+        .collect();
+    documents.join("\n")
+}
 
 #[test]
 fn a_log_that_a_gateway_has_written_is_decided_again() {
@@ -36,22 +72,7 @@ fn a_log_that_a_gateway_has_written_is_decided_again() {
         upstream("app", &backend.url(), ""),
     );
     let place = Place::with(&(base.clone() + &routes));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
-    command
-        .args(["serve", "--config", "doorward.toml"])
-        .current_dir(place.0.path());
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("DOORWARD_") {
-            command.env_remove(name);
-        }
-    }
-    let process = Process::spawn("doorward", command);
-    let ready = || {
-        let mut client = RawClient::try_connect(([127, 0, 0, 1], admin).into()).ok()?;
-        client.send("GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n");
-        (client.try_response().ok()?.status == 200).then_some(())
-    };
-    until("readiness", ready);
+    let process = serve(&place, admin);
     let token = |user: &str, roles: &[&str]| {
         let mut claims = issuer.claims(AUDIENCE, user);
         claims["roles"] = serde_json::json!(roles);
@@ -79,22 +100,8 @@ fn a_log_that_a_gateway_has_written_is_decided_again() {
             .response();
         assert_eq!(answer.status, status, "{target}");
     }
-    // Each worker hands over its lines in its own time.
-    let told = || {
-        process
-            .lines()
-            .iter()
-            .filter(|line| line.contains("\"doorward.access\""))
-            .count()
-    };
-    until("a line for each request", || (told() == 13).then_some(()));
-    let mut lines = process.lines();
-    lines.retain(|line| line.starts_with('{') || line.contains('{'));
-    let lines: Vec<&str> = lines
-        .iter()
-        .filter_map(|line| line.find('{').map(|at| &line[at..]))
-        .collect();
-    place.write("access.log", &(lines.join("\n") + "\nnot json\n{}\n"));
+    let lines = told(&process, 13);
+    place.write("access.log", &(lines + "\nnot json\n{}\n"));
 
     let same = place.run(&["explain", "--against", "access.log"]);
     assert_eq!(same.status, 0, "{same:?}");
@@ -142,4 +149,150 @@ fn a_log_that_a_gateway_has_written_is_decided_again() {
         missing.status == 1 && missing.err.contains("none.log cannot be read"),
         "{missing:?}"
     );
+}
+
+#[test]
+fn a_file_without_a_decision_is_no_good_news() {
+    let place = Place::with("");
+    for (name, content, cause) in [
+        ("empty.log", "", "it is empty"),
+        (
+            "text.log",
+            "2026-01-01T00:00:00Z INFO access method=GET path=/ status=200\n",
+            "none of its lines",
+        ),
+        (
+            "other.log",
+            "{\"event.dataset\":\"doorward.audit\"}\n{}\n",
+            "none of its lines",
+        ),
+    ] {
+        place.write(name, content);
+        for json in [&[][..], &["--json"]] {
+            let ended = place.run(&[&["explain", "--against", name], json].concat());
+            assert_eq!(ended.status, 1, "{ended:?}");
+            assert!(
+                ended.err.contains(&format!("no decision was found in {name}")),
+                "{ended:?}"
+            );
+            assert!(ended.err.contains(cause), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_that_wrote_a_log_changes_nothing_in_it() {
+    let backend = Upstream::start();
+    let (port, secure, admin) = (free_port(), free_port(), free_port());
+    let issuer = Issuer::new("https://idp.test").es256("k1");
+    let place = Place::with("");
+    Authority::new().server(&["localhost"]).write(place.0.path(), "server");
+    let routes = [
+        route("open", "/", "app", "access = \"public\""),
+        route("admin", "/admin", "app", "roles_any = [\"admin\"]"),
+        route("either", "/either", "app", "access = \"optional\""),
+        route(
+            "inner",
+            "/inner",
+            "app",
+            "access = \"public\"\nclient_auth = \"required\"",
+        ),
+        route("machines", "/machines", "app", "credentials = [\"basic\"]"),
+        route("both", "/both", "app", "credentials = [\"basic\", \"bearer\"]"),
+        route("trial", "/trial", "app", "roles_any = [\"admin\"]\nshadow = true"),
+        route("near", "/near", "app", "networks = [\"10.0.0.0/8\"]"),
+    ]
+    .concat();
+    place.write(
+        "doorward.toml",
+        &format!(
+            "workers = 1\ntrusted_proxies = [\"127.0.0.1\"]\n[log]\nformat = \"json\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n[[listeners]]\naddress = \"127.0.0.1:{port}\"\nprotocol = \"http\"\n\
+            [[listeners]]\naddress = \"127.0.0.1:{secure}\"\nprotocol = \"https\"\n[tls]\ncertificates = [{{ cert = \"server.crt\", key = \"server.key\" }}]\nclient_ca = \"server.crt\"\n\
+            [[tokens.trusted_issuers]]\nissuer = \"https://idp.test\"\njwks_file = {:?}\nalgorithms = [\"ES256\"]\naudience = [{AUDIENCE:?}]\nusers = \"as_is\"\nroles_claim = \"roles\"\nroles = \"as_is\"\n{}{routes}",
+            issuer.jwks_file(),
+            upstream("app", &backend.url(), ""),
+        ),
+    );
+    let process = serve(&place, admin);
+    let token = |roles: &[&str]| {
+        let mut claims = issuer.claims(AUDIENCE, "somebody");
+        claims["roles"] = serde_json::json!(roles);
+        format!("Authorization: Bearer {}\r\n", issuer.sign("k1", &claims))
+    };
+    let shown = [
+        String::new(),
+        token(&["admin"]),
+        token(&["user"]),
+        "Authorization: Bearer a.b.c\r\n".to_owned(),
+        "Authorization: Bearer zz\r\n".to_owned(),
+        "Authorization: Basic eDp5\r\n".to_owned(),
+        "Authorization: Basic ???\r\n".to_owned(),
+    ];
+    let places = [
+        "admin",
+        "either",
+        "inner",
+        "machines",
+        "both",
+        "trial",
+        "near",
+        "elsewhere",
+        "api/me",
+    ];
+    let mut asked = Vec::new();
+    for place in places {
+        let upper = place.to_uppercase();
+        let written = [
+            format!("/{place}"),
+            format!("//{place}"),
+            format!("/{upper}/x"),
+            format!("/x/..%2f{place}"),
+            format!("/{place}#x"),
+            format!("/{place};a?b\\c"),
+        ];
+        asked.extend(written.map(|target| format!("GET {target} HTTP/1.1\r\n")));
+        asked.push(format!("POST //{place} HTTP/1.1\r\n"));
+        asked.push(format!(
+            "GET /auth/nginx HTTP/1.1\r\nX-Original-Method: GET\r\nX-Original-URL: https://app.test//{place}\r\n"
+        ));
+    }
+    let mut told_statuses = std::collections::BTreeSet::new();
+    let mut count = 0;
+    for head in &asked {
+        for lines in &shown {
+            let answer = RawClient::connect(([127, 0, 0, 1], port).into())
+                .send(format!("{head}Host: app.test\r\nContent-Length: 0\r\n{lines}\r\n"))
+                .response();
+            told_statuses.insert(answer.status);
+            count += 1;
+        }
+    }
+    assert!(
+        [200, 400, 401, 403].iter().all(|status| told_statuses.contains(status)),
+        "{told_statuses:?}"
+    );
+    // What only a session brings about.
+    let own = |reason: &str| {
+        format!(
+            "{{\"event.dataset\":\"doorward.access\",\"http.request.method\":\"POST\",\"url.path\":\"/trial\",\"url.domain\":\"app.test\",\"client.ip\":\"127.0.0.1\",\"doorward.route\":\"trial\",\"doorward.decision\":\"would_refuse\",\"doorward.reason\":\"{reason}\"}}\n"
+        )
+    };
+    let log = told(&process, count) + "\n" + &own("cross_site_request") + &own("identity_not_representable");
+    place.write("access.log", &log);
+    let same = place.run(&["explain", "--against", "access.log", "--json", "--examples", "9"]);
+    let document: Value = serde_json::from_str(&same.out).unwrap();
+    assert_eq!((same.status, &document["changed"]), (0, &0.into()), "{}", same.out);
+    let replayed = document["replayed"].as_u64().unwrap();
+    assert!(replayed > u64::try_from(count).unwrap() / 2, "{}", same.out);
+    let text = place.run(&["explain", "--against", "access.log"]);
+    for why in [
+        "another reading of the target asks who it is, and what was shown is not in the log",
+        "whether the client showed a certificate is not in the log",
+        "the target is not in the log as a whole",
+        "a shadow route let it pass as nobody, and whose it was is not in the log",
+        "not all that backends are told is in the log",
+    ] {
+        let line = format!("not made again, for they cannot be told from the log: {why}\n");
+        assert!(text.out.contains(&line), "{why}: {}", text.out);
+    }
 }

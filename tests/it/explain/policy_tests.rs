@@ -48,6 +48,7 @@ fn every_word_says_what_comes_of_a_request() {
         ("GET /trial", ANYBODY, "allow"),
         ("GET /api/me", ANYBODY, "challenge"),
         ("POST /api/login", ANYBODY, "allow"),
+        ("GET /auth/nginx", ANYBODY, "forbid"),
         ("GET /api/admin/users", "roles = [\"user\"]", "forbid"),
     ]
     .iter()
@@ -56,7 +57,7 @@ fn every_word_says_what_comes_of_a_request() {
     let place = Place::with(&(house("http://127.0.0.1:9") + &tests.concat()));
     let ended = place.run(&["check"]);
     assert_eq!(ended.status, 0, "{ended:?}");
-    assert!(ended.out.contains("policy tests: 18 passed\n"), "{ended:?}");
+    assert!(ended.out.contains("policy tests: 19 passed\n"), "{ended:?}");
     assert!(
         ended
             .err
@@ -87,6 +88,19 @@ fn a_test_that_does_not_hold_is_told_with_its_place_and_the_trace() {
             assert!(ended.err.contains(part), "{command}: {part:?} is not in {}", ended.err);
         }
     }
+}
+
+#[test]
+fn a_test_that_does_not_hold_moves_no_cursor() {
+    let request = "[[policy_tests]]\nrequest = \"GET https://a.test/x\\u001b[2J\\nerror: none\"\nanonymous = true\nexpect = \"allow\"\n";
+    let place = Place::with(request);
+    let ended = place.run(&["check"]);
+    assert_eq!(ended.status, 2, "{ended:?}");
+    assert!(ended.err.contains("policy_tests[0]"), "{ended:?}");
+    assert!(
+        !ended.err.contains('\u{1b}') && !ended.err.contains("\nerror: none"),
+        "{ended:?}"
+    );
 }
 
 #[test]

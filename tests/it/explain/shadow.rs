@@ -113,6 +113,27 @@ fn a_bad_token_of_a_trusted_issuer_is_not_sent_on() {
 }
 
 #[test]
+fn a_bearer_token_that_did_not_count_is_not_sent_on_whatever_it_looks_like() {
+    let backend = Upstream::start();
+    let gate = Gate::start(&house(&backend.url()));
+    let long = "a".repeat(7_000);
+    for token in ["zz", "aaa.bbb.ccc", "a b", "", &long] {
+        for path in ["/trial", "/token", "/closed"] {
+            let answer = gate.get(path, &format!("Authorization: Bearer {token}\r\n"));
+            assert_eq!(answer.status, 200, "{path} {token}");
+            let got = backend.requests().pop().unwrap();
+            assert_eq!(got.header("authorization"), None, "{path} {token}");
+        }
+    }
+    // Where nobody is asked who they are, it is the backend's own affair.
+    assert_eq!(gate.get("/open", "Authorization: Bearer zz\r\n").status, 200);
+    assert_eq!(
+        backend.requests().pop().unwrap().header("authorization"),
+        Some("Bearer zz")
+    );
+}
+
+#[test]
 fn a_shadow_route_opens_nothing_beside_it_and_nothing_that_no_route_may_let_pass() {
     let backend = Upstream::start();
     let gate = Gate::start(&house(&backend.url()));

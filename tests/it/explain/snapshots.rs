@@ -196,6 +196,11 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
             &["explain", "GET", "/", "--header", "Authorization: Bearer x"],
             "--token",
         ),
+        (
+            &["explain", "GET", "/", "--header", "Authorization: Basic eDp5"],
+            "--credential",
+        ),
+        (&["explain", "GET", "/", "--token", "dwk_abc"], "--credential api-key"),
     ] {
         let ended = place.run(arguments);
         assert_eq!((ended.status, ended.out.as_str()), (2, ""), "{ended:?}");
@@ -204,4 +209,94 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
     place.write("doorward.toml", "[routes]\n");
     let ended = place.run(&["explain", "GET", "/"]);
     assert_eq!(ended.status, 2);
+}
+
+#[test]
+fn nothing_that_was_asked_for_moves_the_cursor_or_begins_a_line() {
+    let place = Place::with(CONFIG);
+    for (url, escaped) in [
+        ("https://shop.example.com/a\u{1b}[2J", "/a\\u{1b}[2J"),
+        (
+            "https://shop.example.com/a\nallowed: it goes to the backend",
+            "/a\\u{a}allowed",
+        ),
+        (
+            "https://shop\u{1b}]0;x\u{7}.example.com/",
+            "shop\\u{1b}]0;x\\u{7}.example.com",
+        ),
+        ("https://shop\nallowed.example.com/", "shop\\u{a}allowed.example.com"),
+        ("/a\r\u{9b}2J\u{202e}", "/a\\u{d}\\u{9b}2J\\u{202e}"),
+    ] {
+        let ended = place.run(&["explain", "GET", url]);
+        assert_eq!(ended.status, 0, "{ended:?}");
+        assert!(ended.out.contains(escaped), "{ended:?}");
+        let moves = |character: char| character.is_control() && character != '\n';
+        assert!(!ended.out.contains(moves) && !ended.err.contains(moves), "{ended:?}");
+        assert!(!ended.out.contains("\nallowed"), "{ended:?}");
+    }
+}
+
+fn explained(place: &Place, arguments: &[&str]) -> Value {
+    let ended = place.run(&[&["explain", "GET"], arguments, &["--json"]].concat());
+    assert_eq!(ended.status, 0, "{ended:?}");
+    serde_json::from_str(&ended.out).unwrap()
+}
+
+#[test]
+fn a_forward_auth_question_is_only_for_proxies() {
+    let place = Place::with(&format!("trusted_proxies = [\"10.0.0.1\"]\n{CONFIG}"));
+    for target in ["nginx", "traefik", "caddy?a=b", "envoy/orders"] {
+        let url = format!("https://shop.example.com/auth/{target}");
+        let stranger = explained(&place, &[&url]);
+        assert_eq!(stranger["decision"]["decision"], "refuse", "{stranger}");
+        assert_eq!(stranger["decision"]["reason"], "untrusted_proxy", "{stranger}");
+        assert_eq!(stranger["decision"]["status"], 403, "{stranger}");
+        assert!(
+            stranger["notes"][0]
+                .as_str()
+                .unwrap()
+                .contains("only trusted_proxies may ask"),
+            "{stranger}"
+        );
+        let proxy = explained(&place, &[&url, "--client", "10.0.0.1"]);
+        assert_eq!(proxy["decision"]["goes_to"], "gateway", "{proxy}");
+    }
+}
+
+#[test]
+fn our_own_token_goes_on_to_no_public_backend() {
+    let place = Place::with(CONFIG);
+    let said = explained(
+        &place,
+        &["https://shop.example.com/", "--roles", "user", "--credential", "bearer"],
+    );
+    let names = |list: &str| -> Vec<String> {
+        let fields = said["forwarding"][list].as_array().unwrap();
+        fields
+            .iter()
+            .map(|field| field["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert!(names("stripped").contains(&"Authorization".to_owned()), "{said}");
+    assert!(!names("kept").contains(&"Authorization".to_owned()), "{said}");
+}
+
+#[test]
+fn whoever_shows_a_credential_in_the_clear_is_led_nowhere() {
+    let place = Place::with(&format!(
+        "{CONFIG}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nprotocol = \"redirect\"\n"
+    ));
+    let url = "http://shop.example.com/orders";
+    let nobody = explained(&place, &[url]);
+    assert_eq!(nobody["decision"]["status"], 308, "{nobody}");
+    for shown in [
+        &["--roles", "user"][..],
+        &["--roles", "user", "--credential", "session"],
+        &["--token", "a.b.c"],
+    ] {
+        let said = explained(&place, &[&[url], shown].concat());
+        assert_eq!(said["decision"]["status"], 403, "{said}");
+        assert_eq!(said["decision"]["reason"], "https_required", "{said}");
+        assert_eq!(said["browser"], Value::Null, "{said}");
+    }
 }

@@ -240,8 +240,10 @@ mod tests {
 
     #[test]
     fn audit_events_are_bounded_by_their_length_too() {
-        let mut waiting = Waiting::default();
-        waiting.audit_bytes = AUDIT_BYTES - 1;
+        let waiting = Waiting {
+            audit_bytes: AUDIT_BYTES - 1,
+            ..Waiting::default()
+        };
         assert!(waiting.has_room(true, 1) && !waiting.has_room(true, 2));
         assert!(waiting.has_room(false, 2));
     }

@@ -90,7 +90,7 @@ impl Accounts {
         };
         let user = match (self.create(user.clone(), long).await, spare) {
             (Err(Error::EmailRequired), Some(address)) => {
-                email::check(&address, rules)?;
+                email::check(&address, Rules::All)?;
                 let email = Some(address);
                 self.create(NewUser { email, ..user }, long).await?
             }

@@ -46,6 +46,24 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether a route or endpoint was found, whose rule then refused.
+    pub fn has_place(&self) -> bool {
+        match self {
+            Self::NotFound | Self::MethodNotAllowed { .. } => false,
+            Self::Ambiguous
+            | Self::CredentialsRequired
+            | Self::BadCredential(_)
+            | Self::MissingRole
+            | Self::NetworkNotAllowed
+            | Self::ClientUnknown
+            | Self::CertificateRequired
+            | Self::RateLimited { .. }
+            | Self::Denied
+            | Self::CrossSite
+            | Self::NotRepresentable(_) => true,
+        }
+    }
+
     /// The stable code, for metrics and logs.
     pub fn code(&self) -> Code {
         match self {

@@ -53,7 +53,11 @@ impl Gateway {
             (decision, _) = self.admit(asked, Some(&resolved), record);
             record.cookie = resolved.cookie;
         }
-        let permit = decision.map_err(|refusal| self.problem(refusal, asked, record))?;
+        let permit = decision.map_err(|refusal| {
+            // What was refused at a place that is no route's was refused at one of our own URLs.
+            record.endpoint = record.route.is_none() && refusal.has_place();
+            self.problem(refusal, asked, record)
+        })?;
         if let Some(proof) = permit.proof()
             && proof.person.credential == CredentialKind::Session
             && record.cookie.is_none()

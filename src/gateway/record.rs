@@ -188,10 +188,10 @@ fn said(line: &str) -> (&str, &str) {
     if target.starts_with('/') {
         return (method, target);
     }
-    let path = match (target.contains("://"), without_user(target)) {
-        (false, path) => path,
-        (true, rest) => {
-            let rest = rest.split_once("://").map_or(rest, |(_, rest)| rest);
+    let path = match target.split_once("://") {
+        None => without_user(target),
+        Some((_, rest)) => {
+            let rest = without_user(rest);
             rest.find('/').and_then(|slash| rest.get(slash..)).unwrap_or("/")
         }
     };

@@ -268,7 +268,10 @@ pub(super) struct Shower {
 }
 
 /// What a signed token is worth, by the row of its user and the address it was mailed to, if that is known.
-#[expect(clippy::result_large_err, reason = "both are a user's row, and moved once for a mail")]
+#[expect(
+    clippy::result_large_err,
+    reason = "both are a user's row, and moved once for a mail"
+)]
 pub(super) fn judge_token(
     user: User,
     issued_at: i64,

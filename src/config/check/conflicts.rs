@@ -54,7 +54,7 @@ pub fn with_endpoints(routes: &[Placed], settings: &Settings, report: &mut Repor
                 "a path that is not the gateway's own",
             );
             report.error(fault.hint(format!(
-                "whatever begins like {}/{} is taken for a question of forward-auth; move the route, or the gateway's URLs with endpoints.pages",
+                "whatever is at or below {}/{} is taken for a question of forward-auth; move the route, or the gateway's URLs with endpoints.pages",
                 settings.pages.as_deref().unwrap_or_default(),
                 dialect.as_str()
             )));

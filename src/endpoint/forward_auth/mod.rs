@@ -99,14 +99,14 @@ impl Dialect {
         }
     }
 
-    /// The endpoint that a target is addressed to, below this prefix of the pages. Whatever begins with an endpoint's name
-    /// there is a question, though maybe one that is addressed wrongly: it must never be taken for a request of its own,
+    /// The endpoint that a target is addressed to, below this prefix of the pages. Whatever is at or below an endpoint's
+    /// name there is a question, though maybe one that is addressed wrongly: it must never be taken for a request of its own,
     /// whose answer would be taken for the question's.
     pub fn of_target<'a>(pages: &str, target: &'a str) -> Option<Addressed<'a>> {
         let below = below(pages, target)?;
-        let dialect = Self::ALL
-            .into_iter()
-            .find(|dialect| without(below, dialect.as_str()).is_some())?;
+        let dialect = Self::ALL.into_iter().find(|dialect| {
+            without(below, dialect.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', ';']))
+        })?;
         Some(Addressed {
             dialect,
             rest: dialect.rest(pages, target),

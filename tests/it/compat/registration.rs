@@ -131,7 +131,7 @@ fn a_name_that_the_table_does_not_take_is_no_fault_of_ours() {
     );
     gateway
         .process
-        .wait_for_line(|line| line.contains("did not take a long name"));
+        .wait_for_line(|line| line.contains("refused a new account"));
     token_of(&gateway.register_with(&"x".repeat(300), PASSWORD));
 }
 

@@ -116,6 +116,23 @@ fn figures_of_requests_decisions_tokens_handshakes_and_connections() {
 }
 
 #[test]
+fn refusals_at_our_own_urls_are_ours() {
+    let backend = Upstream::start();
+    let gate = Gate::start(&config(&backend.url()));
+    assert_eq!(gate.get("/api/me", "").status, 401);
+    assert_eq!(gate.get("/api/me", "Authorization: Bearer a.b.c\r\n").status, 401);
+    assert_eq!(gate.get("/nowhere", "").status, 404);
+    let refused = |route: &str, reason: &str| {
+        gate.metric(&format!(
+            "doorward_access_decisions_total{{route={route:?},decision=\"refuse\",reason={reason:?}}}"
+        ))
+    };
+    assert_eq!(refused("(gateway)", "credentials_required"), 1.0);
+    assert_eq!(refused("(gateway)", "invalid_token"), 1.0);
+    assert_eq!(refused("(none)", "not_found"), 1.0);
+}
+
+#[test]
 fn a_request_is_one_line_without_secrets() {
     let backend = Upstream::start();
     let gate = Gate::with_tls(&config(&backend.url()));

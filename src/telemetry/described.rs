@@ -45,7 +45,7 @@ pub(super) fn describe() {
     );
     metrics::describe_counter!(
         "doorward_log_dropped_total",
-        "Log lines dropped because their queue was full, audit events among them."
+        "Log lines dropped because their queue was full, those of the audit among them."
     );
     metrics::describe_gauge!("doorward_build_info", "The running version.");
 }

@@ -314,7 +314,7 @@ fn again(policy: &Policy, recorded: &Recorded, world: World) -> Again {
     Again {
         settled: Settled {
             decision: decision.decision.to_owned(),
-            route: trace.place_name(decided.is_ok()).to_owned(),
+            route: trace.place_name().to_owned(),
             reason: decision.reason.to_owned(),
         },
         guessed,

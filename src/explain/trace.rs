@@ -150,12 +150,12 @@ impl Trace {
         (trace, decided, entry)
     }
 
-    /// The place as logs name it. They name the gateway's own URLs where these have answered.
-    pub fn place_name(&self, permitted: bool) -> &str {
+    /// The place as logs name it.
+    pub fn place_name(&self) -> &str {
         match &self.place {
             Place::Route { name, .. } => name,
-            Place::Endpoint { .. } if permitted => "(gateway)",
-            Place::Endpoint { .. } | Place::OtherMethods | Place::Nowhere => "(none)",
+            Place::Endpoint { .. } => "(gateway)",
+            Place::OtherMethods | Place::Nowhere => "(none)",
         }
     }
 }

@@ -44,7 +44,7 @@ use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Person};
 use crate::problem::{Challenge, Problem};
-use crate::route::{Host, MethodSet};
+use crate::route::{Host, MethodSet, RoutePath, Target};
 use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
@@ -151,6 +151,8 @@ pub struct Endpoints {
     dialect: answer::Dialect,
     api: Option<String>,
     places: Places,
+    /// Where questions of forward-auth are asked.
+    questions: Vec<(Dialect, RoutePath)>,
 }
 
 /// One URL and who may have it.
@@ -169,6 +171,8 @@ pub struct Row {
     /// Which credentials count.
     pub credentials: Counts,
     page: Page,
+    /// The page whose URL it is: of a row for OPTIONS, the other one's.
+    of: Page,
 }
 
 /// What of our own URLs is served, as far as the settings of other parts say.
@@ -186,13 +190,15 @@ impl Row {
     /// Whether this is ours where another proxy asks about it. The pages are what it has to send here, or nobody could log
     /// in; whether it sends anything else is its own affair, unless the operator says which hosts are ours.
     pub fn is_in_questions(&self, served: Served) -> bool {
-        match self.page {
+        match self.of {
             Page::ForPeople(page) => page.is_served(served),
+            // What would be refused to everybody is nothing that one could send here.
+            Page::Registration => served.only_hosts && served.registers,
+            Page::Finalize | Page::Reset | Page::ResetFinalize => served.only_hosts && served.sends_mail,
             Page::ApiWithoutSlash
             | Page::Api
             | Page::Login
             | Page::Refresh
-            | Page::Registration
             | Page::Protected
             | Page::Me
             | Page::Logout
@@ -204,9 +210,6 @@ impl Row {
             | Page::Key
             | Page::Introspect
             | Page::Revoke
-            | Page::Finalize
-            | Page::Reset
-            | Page::ResetFinalize
             | Page::Admin
             | Page::Jwks
             | Page::Metadata
@@ -253,6 +256,7 @@ impl Endpoints {
             dialect: settings.dialect,
             api: settings.api.clone(),
             places: Places::new(settings, &session::Settings::default(), []),
+            questions: settings.pages.as_deref().map_or(Vec::new(), Dialect::addresses),
         };
         if let Some(api) = &settings.api {
             endpoints.add_api(api, admin);
@@ -289,7 +293,7 @@ impl Endpoints {
         }
         for row in paths {
             let options = self.add(Page::Options, row.path, &[Method::OPTIONS], Access::Public);
-            options.exact = row.exact;
+            (options.exact, options.of) = (row.exact, row.page);
             options.rule.networks = row.rule.networks;
         }
     }
@@ -351,6 +355,7 @@ impl Endpoints {
             rule: Rule::new(access),
             credentials: SHOWN,
             page,
+            of: page,
         };
         self.rows.push_mut(row)
     }
@@ -374,6 +379,18 @@ impl Endpoints {
             "" => None,
             pages => Dialect::of_target(pages, target),
         }
+    }
+
+    /// The forward-auth endpoint that some reading of a target lies at or below, in whatever form. For one whose target as it
+    /// was received is at none: whoever asks there has misspelt the address, and no route's answer may stand in for a decision.
+    pub fn resembles_question(&self, target: &Target<'_>) -> Option<Dialect> {
+        if target.is_simple() {
+            return None;
+        }
+        let mut questions = self.questions.iter();
+        questions
+            .find(|(_, address)| target.may_lie_below(address))
+            .map(|(dialect, _)| *dialect)
     }
 
     /// The rows, in the order of their indices.

@@ -22,6 +22,7 @@ use crate::admission::{Credentials, Destination, Permit, Question, RouteEntry};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::codes::Code;
 use crate::endpoint::Wanted;
+use crate::endpoint::forward_auth::addressed_wrongly;
 use crate::explain::{self, Address, Asked, Decision, Explanation, Field, Forwarding, Trace};
 use crate::headers::Sifted;
 use crate::principal::{CredentialKind, Person};
@@ -103,8 +104,10 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
 /// The steps of [`Gateway::follow`], in its order.
 fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Explanation) -> Result<(), Problem> {
     let redirects = trial.redirects.filter(|_| !trial.address.secure);
-    if redirects.is_none() && snapshot.endpoints.question(&trial.address.target).is_some() {
-        return question(snapshot, trial, explanation);
+    if redirects.is_none()
+        && let Some(addressed) = snapshot.endpoints.question(&trial.address.target)
+    {
+        return question(snapshot, trial, addressed.rest.is_some(), explanation);
     }
     if is_never_served(&trial.method) {
         return Err(refused(
@@ -118,6 +121,7 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         parts.headers.insert(name, value);
     }
     fields::check(&parts.headers)?;
+    fields::check_expectation(&parts.headers)?;
     let is_proxy = snapshot.trusted_proxies.contain(trial.client);
     let sifted = snapshot.reserved.sift(&mut parts.headers, is_proxy);
     let client = Client::behind(
@@ -138,6 +142,9 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         return Ok(());
     }
     let target = address::target(&parts.method, &parts.uri)?;
+    if snapshot.endpoints.resembles_question(&target).is_some() {
+        return question(snapshot, trial, false, explanation);
+    }
     let preflight = sifted
         .upgrade
         .is_none()
@@ -190,12 +197,17 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
 }
 
 /// What becomes of another proxy's question: it depends on who asks, and on what it asks about.
-fn question(snapshot: &Snapshot, trial: &Trial, explanation: &mut Explanation) -> Result<(), Problem> {
+fn question(snapshot: &Snapshot, trial: &Trial, exact: bool, explanation: &mut Explanation) -> Result<(), Problem> {
     if !snapshot.trusted_proxies.contain(trial.client) {
         let note = "this is a forward-auth question: only trusted_proxies may ask";
         explanation.notes.push(note.to_owned());
         let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
         return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
+    }
+    if !exact {
+        let note = "this address is next to one for forward-auth questions, and no route can lie there: ask to the letter";
+        explanation.notes.push(note.to_owned());
+        return Err(addressed_wrongly());
     }
     let note = "this is a forward-auth question of a trusted proxy: the answer is the decision about the request that it asks \
         about, and explaining that request tells it";

@@ -19,7 +19,7 @@ use http::{HeaderMap, Method};
 
 use crate::codes::Code;
 use crate::problem::Problem;
-use crate::route::Host;
+use crate::route::{Host, RoutePath};
 
 pub use answer::{Decision, REASON, answer};
 pub use fields::{Fault, FaultKind};
@@ -97,6 +97,13 @@ impl Dialect {
             Self::Envoy => true,
             Self::Nginx | Self::Traefik | Self::Caddy => false,
         }
+    }
+
+    /// Where each is asked, below this prefix of the pages.
+    pub fn addresses(pages: &str) -> Vec<(Self, RoutePath)> {
+        let address = |dialect: Self| format!("{pages}/{}", dialect.as_str()).parse().ok();
+        let all = Self::ALL.into_iter();
+        all.filter_map(|dialect| Some((dialect, address(dialect)?))).collect()
     }
 
     /// The endpoint that a target is addressed to, below this prefix of the pages. Whatever is at or below an endpoint's

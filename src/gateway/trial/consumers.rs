@@ -28,9 +28,12 @@ pub(super) fn answers(
         forward_auth: true,
         ..*question
     };
-    let decided = match snapshot.endpoints.question(&trial.address.target) {
-        Some(_) => Err(Refusal::NotFound),
-        None => {
+    let endpoints = &snapshot.endpoints;
+    let is_ours = endpoints.question(&trial.address.target).is_some()
+        || endpoints.resembles_question(question.target).is_some();
+    let decided = match is_ours {
+        true => Err(Refusal::NotFound),
+        false => {
             snapshot
                 .policy
                 .admit(&question, |counts| trial.shows.where_counts(counts))

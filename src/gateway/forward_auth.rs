@@ -82,7 +82,8 @@ impl Gateway {
             headers: &parts.headers,
         };
         let original = dialect.read(&head).map_err(|fault| {
-            let complaint = Complaint::Miswired(dialect, fault, dialect.likely(&parts.headers));
+            let pages = snapshot.endpoints.places().prefix();
+            let complaint = Complaint::Miswired(dialect, fault, pages, dialect.likely(&parts.headers));
             self.complaints
                 .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
             fault.problem()

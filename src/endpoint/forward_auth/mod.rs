@@ -151,16 +151,22 @@ impl Dialect {
         }
     }
 
-    /// Another program's endpoint that a question like this one may have been meant for.
-    pub fn likely(self, headers: &HeaderMap) -> Option<&'static str> {
+    /// Other programs whose questions are like this one.
+    pub fn likely(self, headers: &HeaderMap) -> &'static [Self] {
         let holds = |name: &http::HeaderName| headers.contains_key(name);
         match self {
-            Self::Nginx => (holds(&fields::URI) && holds(&fields::HOST) && !holds(&fields::ORIGINAL_URL))
-                .then_some("the question looks like one of Traefik's or Caddy's: ask /traefik or /caddy instead"),
-            Self::Traefik | Self::Caddy => (holds(&fields::ORIGINAL_URL) && !holds(&fields::URI))
-                .then_some("the question looks like one of nginx's: ask /nginx instead"),
-            Self::Envoy => None,
+            Self::Nginx if holds(&fields::URI) && holds(&fields::HOST) && !holds(&fields::ORIGINAL_URL) => {
+                &[Self::Traefik, Self::Caddy]
+            }
+            Self::Traefik | Self::Caddy if holds(&fields::ORIGINAL_URL) && !holds(&fields::URI) => &[Self::Nginx],
+            Self::Nginx | Self::Traefik | Self::Caddy | Self::Envoy => &[],
         }
+    }
+
+    /// Where its program asks, below this prefix of the pages.
+    pub fn address(self, pages: &str) -> String {
+        let rest = if self.is_prefix() { "/…" } else { "" };
+        format!("{pages}/{}{rest}", self.as_str())
     }
 }
 

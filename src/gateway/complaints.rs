@@ -35,9 +35,11 @@ impl fmt::Display for Hint<'_> {
         match (likely, fault.kind) {
             ([first, rest @ ..], _) => {
                 write!(formatter, "the question is one as {}", first.as_str())?;
-                rest.iter().try_for_each(|one| write!(formatter, " or {}", one.as_str()))?;
+                rest.iter()
+                    .try_for_each(|one| write!(formatter, " or {}", one.as_str()))?;
                 write!(formatter, " asks it: ask {}", first.address(pages))?;
-                rest.iter().try_for_each(|one| write!(formatter, " or {}", one.address(pages)))?;
+                rest.iter()
+                    .try_for_each(|one| write!(formatter, " or {}", one.address(pages)))?;
                 formatter.write_str(" instead")
             }
             ([], FaultKind::Missing | FaultKind::Repeated) => formatter.write_str(advice),

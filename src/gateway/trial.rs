@@ -205,7 +205,8 @@ fn question(snapshot: &Snapshot, trial: &Trial, exact: bool, explanation: &mut E
         return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
     }
     if !exact {
-        let note = "this address is next to one for forward-auth questions, and no route can lie there: ask to the letter";
+        let note =
+            "this address is next to one for forward-auth questions, and no route can lie there: ask to the letter";
         explanation.notes.push(note.to_owned());
         return Err(addressed_wrongly());
     }

@@ -29,8 +29,8 @@ pub(super) fn answers(
         ..*question
     };
     let endpoints = &snapshot.endpoints;
-    let is_ours = endpoints.question(&trial.address.target).is_some()
-        || endpoints.resembles_question(question.target).is_some();
+    let is_ours =
+        endpoints.question(&trial.address.target).is_some() || endpoints.resembles_question(question.target).is_some();
     let decided = match is_ours {
         true => Err(Refusal::NotFound),
         false => {

@@ -41,8 +41,10 @@ struct Job {
     since: Instant,
     /// Whether it waits, however long the file is held.
     patient: bool,
-    run: Box<dyn FnOnce(Result<&mut Connection, Error>) -> Found + Send>,
+    run: Run,
 }
+
+type Run = Box<dyn FnOnce(Result<&mut Connection, Error>) -> Found + Send>;
 
 /// What a job found out about the file.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,9 @@ fn each_program_asks_with_its_default_settings() {
             "GET /auth/nginx HTTP/1.0\r\nX-Original-Method: POST\r\nX-Original-URL: http://app.test/app/x?y=%zz\r\nHost: 127.0.0.1:9\r\nConnection: close\r\nuser-agent: Mozilla/5.0\r\naccept: text/html\r\nif-none-match: \"x\"\r\nrange: bytes=0-9\r\ncontent-type: text/plain\r\n{token}\r\n"
         ),
         // The same without a Host at all.
-        format!("GET /auth/nginx HTTP/1.0\r\nX-Original-Method: GET\r\nX-Original-URL: https://app.test/app\r\n{token}\r\n"),
+        format!(
+            "GET /auth/nginx HTTP/1.0\r\nX-Original-Method: GET\r\nX-Original-URL: https://app.test/app\r\n{token}\r\n"
+        ),
         // ingress-nginx.
         format!(
             "GET /auth/nginx HTTP/1.1\r\nX-Request-ID: 0123456789abcdef\r\nHost: doorward.auth.svc\r\nX-Original-URL: https://app.test/app\r\nX-Original-Method: GET\r\nX-Sent-From: nginx-ingress-controller\r\nX-Real-IP: 192.0.2.7\r\nX-Forwarded-For: 192.0.2.7\r\nX-Auth-Request-Redirect: /app\r\n{token}\r\n"
@@ -92,7 +94,12 @@ fn questions_without_a_pause_are_answered_in_order_with_bodies_between_them() {
         let all = [
             with(&alice, "/app", "", ""),
             with(&bob, "/admin", "Content-Length: 4\r\n", "GET "),
-            with(&alice, "/admin", "Transfer-Encoding: chunked\r\n", "4\r\nbody\r\n0\r\n\r\n"),
+            with(
+                &alice,
+                "/admin",
+                "Transfer-Encoding: chunked\r\n",
+                "4\r\nbody\r\n0\r\n\r\n",
+            ),
             with("", "/app", "Content-Length: 0\r\n", ""),
             with(&alice, "/closed", "Expect: x\r\n", ""),
             with(&bob, "/app", "Connection: X-Original-URL, X-Forwarded-Uri\r\n", ""),
@@ -160,7 +167,11 @@ fn the_original_host_and_scheme_are_told_in_any_form_that_means_them() {
         (&longest, false),
     ] {
         for asker in ASKERS {
-            let target = if host.starts_with("app.test") || host.starts_with("APP") { "/public" } else { "/" };
+            let target = if host.starts_with("app.test") || host.starts_with("APP") {
+                "/public"
+            } else {
+                "/"
+            };
             let question = Question { host, ..about(target) };
             let answer = gate.ask(question.by(asker));
             match known {
@@ -169,15 +180,37 @@ fn the_original_host_and_scheme_are_told_in_any_form_that_means_them() {
             }
         }
     }
-    for host in ["[2001:db8::1", "2001:db8::1", "[::1]x", "[fe80::1%25eth0]", "app.test:-1", "app.test:+80", &"a".repeat(300)] {
+    for host in [
+        "[2001:db8::1",
+        "2001:db8::1",
+        "[::1]x",
+        "[fe80::1%25eth0]",
+        "app.test:-1",
+        "app.test:+80",
+        &"a".repeat(300),
+    ] {
         for asker in ASKERS {
-            let question = Question { host, ..about("/public") };
+            let question = Question {
+                host,
+                ..about("/public")
+            };
             assert_refused(&gate.ask(question.by(asker)), 403, "invalid_question");
         }
     }
-    for (scheme, is) in [("HTTPS", true), ("Https", true), ("HTTP", true), ("WSS", true), ("Ws", true), ("h2", false), ("", false)] {
+    for (scheme, is) in [
+        ("HTTPS", true),
+        ("Https", true),
+        ("HTTP", true),
+        ("WSS", true),
+        ("Ws", true),
+        ("h2", false),
+        ("", false),
+    ] {
         for asker in ASKERS {
-            let question = Question { scheme, ..about("/public") };
+            let question = Question {
+                scheme,
+                ..about("/public")
+            };
             let answer = gate.ask(question.by(asker));
             match is {
                 true => assert_allowed(&answer, ""),
@@ -197,10 +230,16 @@ fn original_targets_may_be_long_and_short() {
     let over = format!("/?{}", "x".repeat(16_384));
     for asker in ASKERS {
         for target in ["/", "/?", "/??", "/?/../", path.as_str(), &query] {
-            let question = Question { host: "root.test", ..about(target) };
+            let question = Question {
+                host: "root.test",
+                ..about(target)
+            };
             assert_allowed(&gate.ask(question.by(asker)), "");
         }
-        let question = Question { host: "root.test", ..about(&over) };
+        let question = Question {
+            host: "root.test",
+            ..about(&over)
+        };
         let answer = gate.ask(question.by(asker));
         assert!([400, 403].contains(&answer.status), "{answer:?}");
         assert!(answer.header("x-auth-reason").is_some());
@@ -218,7 +257,11 @@ fn a_questions_own_target_may_be_absolute() {
         let absolute = question.replacen(" /auth", &format!(" http://{host}/auth"), 1);
         assert_allowed(&gate.ask(&absolute), "alice");
         // Hosts that differ are refused, in words that are understood.
-        let status = if asker == Asker::Nginx || asker == Asker::Envoy { 403 } else { 400 };
+        let status = if asker == Asker::Nginx || asker == Asker::Envoy {
+            403
+        } else {
+            400
+        };
         let other = question.replacen(" /auth", " http://other.test/auth", 1);
         assert_refused(&gate.ask(&other), status, "invalid_host");
     }
@@ -237,7 +280,14 @@ fn every_dialect_is_spoken_over_http2() {
                 .header("x-original-method", method.as_str())
                 .header("x-original-url", &format!("https://app.test{target}")),
             Asker::Traefik | Asker::Caddy => client
-                .request(own, if asker == Asker::Caddy { "/auth/caddy" } else { "/auth/traefik" })
+                .request(
+                    own,
+                    if asker == Asker::Caddy {
+                        "/auth/caddy"
+                    } else {
+                        "/auth/traefik"
+                    },
+                )
                 .header("x-forwarded-method", method.as_str())
                 .header("x-forwarded-proto", "https")
                 .header("x-forwarded-host", "app.test")

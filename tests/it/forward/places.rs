@@ -136,13 +136,21 @@ fn of_the_api_only_what_is_served_is_ours() {
         assert_allowed(&closed.ask(registration.clone().with(&token).by(asker)), "alice");
         assert_allowed(&open.ask(registration.by(asker)), "");
         // No mail is sent, so nothing that comes by mail is to be finished.
-        for (method, target) in [("GET", "/api/finalize"), ("POST", "/api/reset"), ("POST", "/api/reset_finalize")] {
+        for (method, target) in [
+            ("GET", "/api/finalize"),
+            ("POST", "/api/reset"),
+            ("POST", "/api/reset_finalize"),
+        ] {
             for gate in [&closed, &open] {
                 let answer = gate.ask(on("all.test", method, target).by(asker));
                 assert_refused(&answer, 401, "credentials_required");
             }
         }
-        for (method, target) in [("POST", "/api/refresh"), ("GET", "/api/"), ("GET", "/.well-known/jwks.json")] {
+        for (method, target) in [
+            ("POST", "/api/refresh"),
+            ("GET", "/api/"),
+            ("GET", "/.well-known/jwks.json"),
+        ] {
             assert_allowed(&closed.ask(on("all.test", method, target).by(asker)), "");
         }
     }
@@ -156,7 +164,8 @@ fn of_the_api_only_what_is_served_is_ours() {
 /// Behind the Flask server's dialect every URL answers OPTIONS; one that is not served does not in a question.
 #[test]
 fn options_of_what_is_not_served_is_the_routes_to_say() {
-    const FLASK: &str = "[endpoints]\nhosts = [\"all.test\"]\n[compat]\nflask_praetorian = true\nsecret_file = \"secret\"\n";
+    const FLASK: &str =
+        "[endpoints]\nhosts = [\"all.test\"]\n[compat]\nflask_praetorian = true\nsecret_file = \"secret\"\n";
     let flask = |registration: &str| {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("secret"), "top secret of that server, long enough").unwrap();

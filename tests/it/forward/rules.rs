@@ -133,7 +133,11 @@ fn what_breaks_a_rule_of_http_is_refused_in_the_dialects_form() {
     let many = "X-A: b\r\n".repeat(101);
     let large = format!("X-A: {}\r\n", "b".repeat(70_000));
     for (lines, reason, traefik) in [
-        ("Content-Length: 1\r\nTransfer-Encoding: chunked\r\n", "invalid_framing", 400),
+        (
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "invalid_framing",
+            400,
+        ),
         ("Content-Length: 1\r\nContent-Length: 1\r\n", "invalid_framing", 400),
         ("Content-Length: x\r\n", "invalid_framing", 400),
         ("Transfer-Encoding: gzip, chunked\r\n", "not_implemented", 403),
@@ -159,10 +163,19 @@ fn what_breaks_a_rule_of_http_is_refused_in_the_dialects_form() {
     for (question, reason) in [
         ("GET /auth/envoy/x HTTP/2.5\r\n\r\n", "version_not_supported"),
         ("GET /auth/nginx HTTP/1.1\r\n\r\n", "invalid_host"),
-        ("GET /auth/envoy/x#y HTTP/1.1\r\nHost: app.test\r\n\r\n", "invalid_target"),
-        ("GET /auth/envoy/x\\y HTTP/1.1\r\nHost: app.test\r\n\r\n", "invalid_target"),
+        (
+            "GET /auth/envoy/x#y HTTP/1.1\r\nHost: app.test\r\n\r\n",
+            "invalid_target",
+        ),
+        (
+            "GET /auth/envoy/x\\y HTTP/1.1\r\nHost: app.test\r\n\r\n",
+            "invalid_target",
+        ),
         ("GET /auth/nginx\0 HTTP/1.1\r\nHost: app.test\r\n\r\n", "invalid_target"),
-        ("GET http://app.test/auth/nginx HTTP/1.1\r\nHost: b.test\r\nHost: app.test\r\n\r\n", "invalid_host"),
+        (
+            "GET http://app.test/auth/nginx HTTP/1.1\r\nHost: b.test\r\nHost: app.test\r\n\r\n",
+            "invalid_host",
+        ),
     ] {
         assert_refused(&gate.ask(question), 403, reason);
     }
@@ -260,7 +273,10 @@ fn a_misspelt_address_of_a_question_never_gets_a_routes_answer() {
                 match answer.status {
                     403 => {
                         let reason = answer.header("x-auth-reason").unwrap();
-                        assert!(["invalid_question", "invalid_target"].contains(&reason), "{target}: {reason}");
+                        assert!(
+                            ["invalid_question", "invalid_target"].contains(&reason),
+                            "{target}: {reason}"
+                        );
                         recognised += 1;
                     }
                     _ => assert_eq!(answer.header("x-user"), None),
@@ -274,18 +290,35 @@ fn a_misspelt_address_of_a_question_never_gets_a_routes_answer() {
                 ..about(target)
             };
             let answer = gate.ask(question.by(asker));
-            assert!([400, 403, 404].contains(&answer.status), "{target} {asker:?}: {answer:?}");
+            assert!(
+                [400, 403, 404].contains(&answer.status),
+                "{target} {asker:?}: {answer:?}"
+            );
         }
     }
     assert!(recognised > 8 * 30, "{recognised}");
     // What only resembles it is the route's, as before.
-    let beside = ["/auth/nginx%2e", "/auth/nginx%20", "/auth/nginxx", "/auth/%6eginxx", "/authx/nginx", "/x/auth/nginx", "/auth%20/nginx", "/nginx"];
+    let beside = [
+        "/auth/nginx%2e",
+        "/auth/nginx%20",
+        "/auth/nginxx",
+        "/auth/%6eginxx",
+        "/authx/nginx",
+        "/x/auth/nginx",
+        "/auth%20/nginx",
+        "/nginx",
+    ];
     for target in beside {
         assert_eq!(gate.get(target, "").status, 200, "{target}");
     }
     assert_eq!(backend.requests().len(), 1 + beside.len());
     // One line for each dialect says what to write.
-    for (name, address) in [("nginx", "/auth/nginx"), ("traefik", "/auth/traefik"), ("caddy", "/auth/caddy"), ("envoy", "/auth/envoy/…")] {
+    for (name, address) in [
+        ("nginx", "/auth/nginx"),
+        ("traefik", "/auth/traefik"),
+        ("caddy", "/auth/caddy"),
+        ("envoy", "/auth/envoy/…"),
+    ] {
         let hint = format!("ask {address}, to the letter");
         gate.process().wait_for_line(|line| line.contains(&hint));
         let ours = |line: &&String| line.contains("to the letter") && line.contains(&format!("dialect=\"{name}\""));

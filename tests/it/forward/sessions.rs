@@ -283,7 +283,10 @@ fn a_locked_database_keeps_nobody_waiting_and_known_tokens_pass() {
     let token = format!("Authorization: Bearer {}\r\n", alice.access);
     let cookie = format!("Cookie: {}\r\n", jar(&gateway, "alice"));
     let ticket = || {
-        let fetched = gateway.client.request(Method::POST, "/api/ticket").bearer(&alice.access);
+        let fetched = gateway
+            .client
+            .request(Method::POST, "/api/ticket")
+            .bearer(&alice.access);
         fetched.send().expect(200).json()["ticket"].as_str().unwrap().to_owned()
     };
     let tickets = [(); 4].map(|()| ticket());

@@ -436,7 +436,11 @@ fn nobody_is_asked_for_a_body_that_is_not_wanted() {
     ] {
         for end in ["Content-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\n", "\r\n"] {
             let response = gate.ask(format!("POST /open HTTP/1.1\r\nHost: a\r\n{expectation}{end}"));
-            assert_eq!((response.status, response.keeps_alive()), (400, false), "{expectation}{end}");
+            assert_eq!(
+                (response.status, response.keeps_alive()),
+                (400, false),
+                "{expectation}{end}"
+            );
         }
     }
     assert_eq!(backend.requests().len(), served);

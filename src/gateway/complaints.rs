@@ -10,7 +10,7 @@ use crate::endpoint::forward_auth::{Dialect, Fault, FaultKind};
 /// The same is said once in this time, in milliseconds.
 const AGAIN_AFTER: i64 = 10_000;
 /// So many different complaints are told apart; two that share a place wait for one another.
-const PLACES: usize = 68;
+const PLACES: usize = 72;
 
 /// What is complained about.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,8 @@ pub(super) enum Complaint<'a> {
     Miswired(Dialect, Fault, &'a str, &'static [Dialect]),
     /// The question is addressed to what is next to the endpoint, which is below this prefix.
     Misaddressed(Dialect, &'a str, &'a str),
+    /// The question does not say who the client is, and the route wants to know.
+    NoClient(Dialect),
     /// Whoever has to log in is sent to a page that lets nobody in who has not.
     LoginLoop,
 }
@@ -103,6 +105,14 @@ impl Complaints {
                 hint = %format_args!("ask {}, to the letter", dialect.address(pages)),
                 "a forward-auth question is addressed to no endpoint"
             ),
+            Complaint::NoClient(dialect) => tracing::warn!(
+                reason = "client_unknown",
+                dialect = dialect.as_str(),
+                %peer,
+                unsaid,
+                hint = dialect.advice_on_clients(),
+                "a forward-auth question does not say who the client is: networks let nobody in, and a rate limit counts all such as one"
+            ),
             Complaint::LoginLoop => tracing::warn!(
                 reason = "login_protected",
                 %peer,
@@ -137,6 +147,7 @@ fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
         }
         Complaint::LoginLoop => 63,
         Complaint::Misaddressed(one, ..) => 64 + dialect(one),
+        Complaint::NoClient(one) => 68 + dialect(one),
         Complaint::Miswired(one, fault, ..) => {
             let kind = match fault.kind {
                 FaultKind::Missing => 0,
@@ -197,6 +208,7 @@ mod tests {
         }
         for dialect in Dialect::ALL {
             assert!(places.insert(place(&Complaint::Misaddressed(dialect, "/auth", "/"), peer)));
+            assert!(places.insert(place(&Complaint::NoClient(dialect), peer)));
         }
         assert!(places.insert(place(&Complaint::LoginLoop, peer)));
         assert!(places.insert(place(&Complaint::Stranger(Dialect::Nginx), peer)));

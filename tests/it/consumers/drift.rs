@@ -149,9 +149,11 @@ fn the_labels_say_what_the_file_says() {
     let headers = &mut dynamic["middlewares"]["only-traefik"]["headers"]["customRequestHeaders"];
     headers.as_object_mut().unwrap().retain(|name, _| !name.contains('.'));
     // Where Doorward is has another name between containers.
-    let address = &mut dynamic["middlewares"]["doorward"]["forwardAuth"]["address"];
-    *address = Value::String(address.as_str().unwrap().replace("127.0.0.1", "doorward"));
-    for router in ["app", "doorward"] {
+    for middleware in ["doorward", "doorward-with-body"] {
+        let address = &mut dynamic["middlewares"][middleware]["forwardAuth"]["address"];
+        *address = Value::String(address.as_str().unwrap().replace("127.0.0.1", "doorward"));
+    }
+    for router in ["app", "options", "doorward"] {
         let tls = &mut dynamic["routers"][router]["tls"];
         assert_eq!(tls.take(), serde_json::json!({}), "{router}");
         *tls = Value::String("true".to_owned());

@@ -393,6 +393,12 @@ impl Endpoints {
             .map(|(dialect, _)| *dialect)
     }
 
+    /// Whether whoever sends this target puts a question, maybe one that is addressed wrongly.
+    pub fn takes_for_question(&self, received: &str) -> bool {
+        let resembles = |target| self.resembles_question(&target).is_some();
+        self.question(received).is_some() || Target::parse(received).is_ok_and(resembles)
+    }
+
     /// The rows, in the order of their indices.
     pub fn rules(&self) -> &[Row] {
         &self.rows

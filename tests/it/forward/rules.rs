@@ -332,3 +332,42 @@ fn a_misspelt_address_of_a_question_never_gets_a_routes_answer() {
         assert_refused(&gate.get(target, ""), 403, "untrusted_proxy");
     }
 }
+
+/// Who wants to know beforehand is told the same.
+#[test]
+fn a_misspelt_address_is_explained_as_it_is_answered() {
+    use crate::support::upstream::Upstream;
+    let backend = Upstream::start();
+    let open = upstream("open", &backend.url(), "") + &route("open", "/", "open", "access = \"public\"");
+    let gate = gate(&open);
+    let explained = |target: &str, client: &str| {
+        let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+        explain
+            .args([
+                "explain",
+                "GET",
+                &format!("http://open.test{target}"),
+                "--client",
+                client,
+            ])
+            .args(["--config", "doorward.toml"])
+            .current_dir(gate.folder());
+        String::from_utf8(explain.output().unwrap().stdout).unwrap()
+    };
+    for target in ["/auth/nginx/", "/auth/%6eginx", "/auth%2fnginx"] {
+        let told = explained(target, "127.0.0.1");
+        assert!(
+            told.contains("invalid_question") && told.contains("to the letter"),
+            "{told}"
+        );
+        assert!(explained(target, "192.0.2.1").contains("untrusted_proxy"));
+        assert_refused(&gate.get(target, ""), 403, "invalid_question");
+    }
+    let told = explained("/auth/nginx", "127.0.0.1");
+    assert!(
+        told.contains("forward-auth question of a trusted proxy") && !told.contains("invalid_question"),
+        "{told}"
+    );
+    let told = explained("/auth/nginxx", "127.0.0.1");
+    assert!(!told.contains("question"), "{told}");
+}

@@ -11,6 +11,7 @@ mod haproxy;
 mod labels;
 mod nginx;
 mod people;
+mod probed;
 mod readme;
 mod received;
 mod shared;

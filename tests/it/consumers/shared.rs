@@ -84,15 +84,20 @@ impl Example {
 
     /// With more of the examples' files behind `doorward.toml`.
     pub fn start_with(self, more: &[&str]) -> Running {
+        self.start_before(None, more)
+    }
+
+    /// With this in the place of the backend.
+    pub fn start_before(self, other: Option<SocketAddr>, more: &[&str]) -> Running {
         for _ in 0..5 {
-            if let Some(running) = self.try_start(more) {
+            if let Some(running) = self.try_start(other, more) {
                 return running;
             }
         }
         panic!("{} found no free ports", self.folder);
     }
 
-    fn try_start(self, more: &[&str]) -> Option<Running> {
+    fn try_start(self, other: Option<SocketAddr>, more: &[&str]) -> Option<Running> {
         let folder = tempfile::tempdir().unwrap();
         // Started as root, nginx' workers are somebody else and still have to get at the folder.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -122,7 +127,11 @@ impl Example {
                 } else {
                     relay.port()
                 };
-                let ports = [(8443, port), (8000, asked), (9001, backend.address().port())];
+                let ports = [
+                    (8443, port),
+                    (8000, asked),
+                    (9001, other.unwrap_or(backend.address()).port()),
+                ];
                 assert!(index == 0 || is_gateways, "{name} would be in the way");
                 fs::write(folder.path().join(name), with_ports(&text, &ports)).unwrap();
             }

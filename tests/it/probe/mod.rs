@@ -20,13 +20,13 @@ use crate::support::{reply::Reply, until};
 const TOKEN: &str = "a-good-token";
 
 /// `doorward probe --echo`.
-struct Echo {
+pub struct Echo {
     process: Process,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Echo {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
         command.args(["probe", "--echo", "127.0.0.1:0"]);
         let process = Process::spawn("echo", command);

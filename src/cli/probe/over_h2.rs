@@ -56,6 +56,13 @@ pub fn on_stage(stage: &Stage, identity: &[String], canary: &str) -> Vec<Play> {
         ));
     }
     if let Some(name) = identity.first() {
+        let small = name.to_ascii_lowercase();
+        let sent = format!("the trailer {small}: {canary}, behind a body with its length");
+        plays.push(play(Kind::Trailer(name.clone()), sent, canary, &|request| {
+            request.method = "POST";
+            request.fields.push(field("content-length", "1"));
+            request.trailers.push(field(&small, canary));
+        }));
         let kind = || Kind::Identity(name.clone());
         plays.push(with(kind(), name, canary, canary));
         plays.push(with(kind(), "x-dw", &format!("a\r\n{name}: {canary}"), canary));

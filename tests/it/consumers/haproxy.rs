@@ -20,7 +20,6 @@ pub const IN_FRONT: Example = Example {
     asks: false,
     hides_cookie: true,
     passes_dots: false,
-    passes_trailers: false,
     keeps_connections: true,
 };
 
@@ -32,8 +31,6 @@ pub const PASS_THROUGH: Example = Example {
 pub const LUA: Example = Example {
     folder: "haproxy/lua",
     asks: true,
-    // HAProxy 2.6 has no means to drop them; the README says so.
-    passes_trailers: true,
     ..IN_FRONT
 };
 

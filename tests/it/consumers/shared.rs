@@ -53,8 +53,6 @@ pub struct Example {
     pub hides_cookie: bool,
     /// Whether it hands on names with a dot in the place of a hyphen.
     pub passes_dots: bool,
-    /// Whether it hands trailers on, which Doorward does not see.
-    pub passes_trailers: bool,
     /// Whether it keeps its connections to Doorward for the next question.
     pub keeps_connections: bool,
 }

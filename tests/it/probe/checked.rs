@@ -84,7 +84,7 @@ fn nginx_that_believes_the_clients_word_about_the_method() {
 }
 
 /// A gateway that has the protected route on one host alone, and somewhere open on all.
-fn gateway_of_localhost(echo: &Echo) -> (TestGateway, String) {
+pub(super) fn gateway_of_localhost(echo: &Echo) -> (TestGateway, String) {
     let gateway = TestGateway::with(echo)
         .config("trusted_proxies = [\"127.0.0.1\"]\n")
         .route_with("/staff", "hosts = [\"localhost\"]\nroles_any = [\"user\"]")

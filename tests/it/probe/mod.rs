@@ -2,6 +2,7 @@
 
 mod chains;
 mod checked;
+mod closed;
 mod envoy;
 mod talk;
 

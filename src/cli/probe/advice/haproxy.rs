@@ -7,6 +7,12 @@ const GLOBAL: &str = "global";
 const FIRST: &str = "the frontend, before the check";
 const CHECK: &str = "the frontend, behind all http-request lines that are there";
 
+/// Trailers come behind a body without a length alone; of a request without a body nothing follows its head.
+const NO_TRAILERS: [&str; 2] = [
+    "http-request return status 411 if { req.hdr(transfer-encoding) -m found }",
+    "http-request return status 411 unless { req.hdr(content-length) -m found } or { internal.htx.has_eom } { internal.htx_blk.type(tail) -m str HTX_BLK_EOH } or { req.hdr(upgrade) -i websocket }",
+];
+
 /// What closes a hole.
 pub fn advice(kind: &Kind) -> Advice {
     let first = |lines: &[&str]| Advice::at(FIRST, lines.iter().copied());
@@ -23,8 +29,8 @@ pub fn advice(kind: &Kind) -> Advice {
                 .collect();
             Advice::at(FIRST, [format!("http-request del-header (?i)^{pattern}$ -m reg")])
         }
-        Kind::Trailer(_) => first(&["http-request deny deny_status 411 if { req.hdr(transfer-encoding) -m found }"]).but(
-            "no line of HAProxy 2.6 takes trailers out, and a rule about the Trailer field misses those that are not declared; this one refuses every body without a Content-Length",
+        Kind::Trailer(_) => first(&NO_TRAILERS).but(
+            "nothing in HAProxy 2.6 takes trailers out, a rule about the Trailer field misses those that are not declared, and HTTP/2 declares no coding; so bodies without a Content-Length are refused",
         ),
         Kind::HopByHop(_) => first(&[
             "http-request del-header connection unless { req.hdr(upgrade) -m found }",

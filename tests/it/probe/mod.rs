@@ -105,6 +105,15 @@ impl Said {
         self
     }
 
+    /// Fails where there is a hole of one of these kinds.
+    fn has_none(&self, kinds: &[&str]) {
+        let holes = self.holes();
+        assert!(
+            !holes.iter().any(|(kind, _)| kinds.contains(&kind.as_str())),
+            "{holes:#?}"
+        );
+    }
+
     fn clean(&self) {
         assert_eq!(
             (self.holes(), self.status),

@@ -18,9 +18,7 @@ pub fn advice(kind: &Kind) -> Advice {
         Kind::Identity(name) => {
             Advice::at(FIRST, [format!("request_header -{name}")]).and(FORWARD_AUTH, [format!("copy_headers {name}")])
         }
-        Kind::LookAlike(name) | Kind::Forwarded(name) | Kind::Override(name) => {
-            Advice::at(FIRST, [format!("request_header -{name}")])
-        }
+        Kind::Forwarded(name) | Kind::Override(name) => Advice::at(FIRST, [format!("request_header -{name}")]),
         Kind::HopByHop(_) => Advice::at(
             FIRST,
             [
@@ -30,7 +28,12 @@ pub fn advice(kind: &Kind) -> Advice {
                 "request_header @websocket Connection Upgrade",
             ],
         ),
-        Kind::Trailer(_) => Advice::at(FIRST, ["@trailers header Trailer *", "respond @trailers 400"]),
+        Kind::Trailer(_) => Advice::note(
+            "update Caddy: 2.11.7 hands no trailers on; or another proxy of the chain lets it through: ask for its line with --consumer",
+        ),
+        Kind::LookAlike(_) => Advice::note(
+            "update Caddy: 2.11.7 hands no name with an underscore or a dot on; or another proxy of the chain lets it through: ask for its line with --consumer",
+        ),
         Kind::TalkPast(_) => Advice::at(SERVERS, ["trusted_proxies static PROXIES"])
             .but("forward_auth says itself what it asks about: let no header_up in it undo that"),
         Kind::Upgrade(_) => Advice::at(

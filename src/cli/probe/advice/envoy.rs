@@ -74,7 +74,9 @@ pub fn advice(kind: &Kind) -> Advice {
             )
             .but("what is public, the check says"),
         Kind::Unchecked(_) => Advice::at(ROUTES, [CHECKED]).but("instead of one with disabled: true"),
-        Kind::Upgrade(_) => Advice::at(MANAGER, ["upgrade_configs: [{ upgrade_type: websocket }]"]),
+        Kind::Upgrade(_) => Advice::note(
+            "Envoy hands no upgrade to h2c on, whatever it is told: another proxy of the chain lets it through; ask for its line with --consumer",
+        ),
         Kind::Host => Advice::note(
             "Envoy believes one host alone: another proxy of the chain lets it through; ask for its line with --consumer",
         ),

@@ -19,6 +19,15 @@ pub fn advice(kind: &Kind) -> Advice {
     let remove = |name: &str| Advice::at(FIRST, [format!("http-request del-header {name}")]);
     match kind {
         Kind::NoCheck | Kind::Path | Kind::Unchecked(_) => Advice::at(GLOBAL, ["lua-load doorward.lua"])
+            .and(
+                FIRST,
+                [
+                    "http-request set-header X-Forwarded-For %[src]",
+                    "http-request set-header X-Forwarded-Proto https if { ssl_fc }",
+                    "http-request set-header X-Forwarded-Proto http unless { ssl_fc }",
+                    "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+                ],
+            )
             .and(CHECK, ["http-request lua.ask_doorward"])
             .but("doorward.lua stands in examples/haproxy/lua; without a condition: what is public, the check says"),
         Kind::Identity(name) => remove(name),
@@ -48,16 +57,16 @@ pub fn advice(kind: &Kind) -> Advice {
         },
         Kind::Override(name) => remove(name),
         Kind::TalkPast(_) => first(&[
-            "http-request set-header X-Forwarded-Method %[method]",
-            "http-request set-header X-Forwarded-Uri %[pathq]",
-            "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
+            "http-request del-header (?i)^x.(forwarded|original|rewrite|http.method|method|real.ip) -m reg",
             "http-request set-header X-Forwarded-For %[src]",
-            "http-request del-header (?i)^x.(original|rewrite|http.method|method) -m reg",
+            "http-request set-header X-Forwarded-Proto https if { ssl_fc }",
+            "http-request set-header X-Forwarded-Proto http unless { ssl_fc }",
+            "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
         ]),
         Kind::Upgrade(_) => first(&[
             "http-request del-header connection unless { req.hdr(upgrade) -i websocket }",
             "http-request del-header upgrade unless { req.hdr(upgrade) -i websocket }",
         ]),
-        Kind::Host => first(&["http-request deny if { url -m beg http }"]),
+        Kind::Host => Advice::note("HAProxy believes one host alone: another proxy of the chain lets it through; ask for its line with --consumer"),
     }
 }

@@ -5,7 +5,6 @@ use crate::cli::probe::attacks::Kind;
 
 const ENTRY_POINT: &str = "the static configuration, entryPoints.NAME";
 const MIDDLEWARES: &str = "http.middlewares";
-const ROUTERS: &str = "http.routers";
 const ON_ROUTERS: &str = "the middlewares of every router to the backend";
 const CHECK: &str = "the check's forwardAuth";
 const TAKEN: &str = "the check's forwardAuth.authResponseHeaders";
@@ -38,11 +37,11 @@ pub fn advice(kind: &Kind) -> Advice {
             .but("on a router without the check: customRequestHeaders of a headers middleware with the name and \"\""),
         Kind::LookAlike(name) | Kind::Override(name) => remove(name),
         Kind::HopByHop(_) => Advice::note(
-            "update Traefik: 2.11.9 and 3.1.3 take no header of their own away at a client's word (CVE-2024-45410), later ones none of the check's either",
+            "update Traefik: before 2.11.9 and 3.1.3 it takes headers of its own away at a client's word (CVE-2024-45410); 3.7.15 takes none of the check's away either",
         ),
-        Kind::Trailer(_) => Advice::at(MIDDLEWARES, ["whole: { buffering: { maxRequestBodyBytes: 10485760 } }"])
-            .and(ON_ROUTERS, ["whole"])
-            .but("larger uploads are refused then, and all are kept until they are whole"),
+        Kind::Trailer(_) => Advice::note(
+            "update Traefik: 3.7.15 hands no trailers on; or another proxy of the chain lets it through: ask for its line with --consumer",
+        ),
         Kind::Forwarded(name) if OWN.iter().any(|own| own.eq_ignore_ascii_case(name)) => {
             Advice::at(ENTRY_POINT, [TRUSTS_NOBODY]).but("and trustedIPs only of proxies of your own")
         }
@@ -51,12 +50,9 @@ pub fn advice(kind: &Kind) -> Advice {
         Kind::Path | Kind::Unchecked(_) => Advice::at(ON_ROUTERS, ["CHECK"]).but(
             "the check on every router to the backend, whatever its rule says of paths, methods and headers, and before stripPrefix and replacePath",
         ),
-        Kind::Upgrade(_) => Advice::at(
-            ROUTERS,
-            ["other-upgrades: { rule: \"HeaderRegexp(`Upgrade`, `.`) && !HeaderRegexp(`Upgrade`, `(?i)^websocket$`)\", priority: 2147483647, middlewares: [nobody], service: noop@internal }"],
-        )
-        .and(MIDDLEWARES, ["nobody: { ipAllowList: { sourceRange: [\"255.255.255.255\"] } }"])
-        .but("it refuses them; another one with tls: {} where entry points speak TLS without saying so for all routers"),
+        Kind::Upgrade(_) => Advice::note(
+            "update Traefik: 3.7.15 hands no upgrade to h2c on; or another proxy of the chain lets it through: ask for its line with --consumer",
+        ),
         Kind::Host => Advice::note("Traefik believes one host alone: another proxy of the chain lets it through; ask for its line with --consumer"),
     }
 }

@@ -64,15 +64,27 @@ impl Scene {
         let bad = self.probe(consumer, &start(&Lines::default()), more);
         let mut lines = Lines::default();
         let mut found = BTreeSet::new();
-        for hole in bad.report["holes"].as_array().unwrap_or_else(|| panic!("{}", bad.error)) {
+        for hole in bad.report["holes"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{}", bad.error))
+        {
             let kind = hole["kind"].as_str().unwrap();
             if kinds.contains(&kind) {
                 found.insert(kind);
-                lines.add(hole["lines"].as_object().unwrap().values().next().unwrap(), &self.doorward());
+                lines.add(
+                    hole["lines"].as_object().unwrap().values().next().unwrap(),
+                    &self.doorward(),
+                );
             }
         }
         let wanted: BTreeSet<&str> = kinds.iter().copied().collect();
-        assert_eq!(found, wanted, "{consumer}: {:?} {}", bad.holes(), bad.report["incomplete"]);
+        assert_eq!(
+            found,
+            wanted,
+            "{consumer}: {:?} {}",
+            bad.holes(),
+            bad.report["incomplete"]
+        );
         let good = self.probe(consumer, &start(&lines), more);
         let left: Vec<(String, String)> = good.holes();
         assert!(
@@ -150,6 +162,9 @@ fn nginx_command(file: &Path, _: u16) -> Command {
     let mut command = Command::new("nginx");
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin"));
-    command.arg("-p").arg(file.parent().unwrap()).args(["-e", "stderr", "-c", "nginx.conf"]);
+    command
+        .arg("-p")
+        .arg(file.parent().unwrap())
+        .args(["-e", "stderr", "-c", "nginx.conf"]);
     command
 }

@@ -61,7 +61,10 @@ fn headers() {
             lines.text(LOCATION, &passed, ""),
             scene.echo.address
         );
-        nginx(&lines.text(HTTP, &["underscores_in_headers on;", "ignore_invalid_headers off;"], ""), &server)
+        nginx(
+            &lines.text(HTTP, &["underscores_in_headers on;", "ignore_invalid_headers off;"], ""),
+            &server,
+        )
     });
 }
 
@@ -142,4 +145,12 @@ fn a_check_that_believes_the_client() {
         );
         nginx("", &server)
     });
+}
+
+/// For these it has no line: there is no such hole.
+#[test]
+fn what_it_hands_on_of_nobody() {
+    let scene = Scene::new();
+    let location = format!("location / {{ proxy_pass http://{}; }}", scene.echo.address);
+    scene.probe("nginx", &nginx("", &location), &[]).has_none(&["trailer"]);
 }

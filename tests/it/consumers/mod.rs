@@ -16,6 +16,7 @@ mod readme;
 mod received;
 mod shared;
 mod traefik;
+mod typed;
 mod yaml;
 
 use shared::Example;

@@ -344,7 +344,7 @@ pub fn example_files(name: &str) -> Vec<(String, String)> {
 }
 
 /// Replaces each of these numbers wherever it stands as a whole.
-fn with_ports(text: &str, ports: &[(u16, u16)]) -> String {
+pub fn with_ports(text: &str, ports: &[(u16, u16)]) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {

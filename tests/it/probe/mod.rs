@@ -4,6 +4,9 @@ mod chains;
 mod checked;
 mod closed;
 mod envoy;
+mod limits;
+mod over_h2;
+mod said;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

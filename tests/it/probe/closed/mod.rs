@@ -4,7 +4,7 @@
 mod caddy;
 mod envoy;
 mod haproxy;
-mod nginx;
+pub mod nginx;
 mod traefik;
 
 use std::cell::RefCell;

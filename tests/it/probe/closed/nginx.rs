@@ -13,7 +13,7 @@ const ASKED: [&str; 2] = [
     "proxy_set_header X-Original-Method $request_method;",
 ];
 
-fn nginx(http: &str, server: &str) -> Program {
+pub fn nginx(http: &str, server: &str) -> Program {
     let (http, server) = (http.to_owned(), server.to_owned());
     Program::start(
         "nginx",

@@ -149,6 +149,10 @@ impl Chain {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
                     Outcome::Closed
                 }
+                // What a read says that has waited for as long as it may.
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    Outcome::Unknown(format!("no answer within {} s", PATIENCE.as_secs()))
+                }
                 io::ErrorKind::InvalidData if request.version == Version::Http2 => Outcome::NotSpoken,
                 _ => Outcome::Unknown(error.to_string()),
             },

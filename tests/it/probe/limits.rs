@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::closed::nginx::nginx;
-use super::{Echo, TOKEN, check, probe};
+use super::{Echo, TOKEN, probe};
 use crate::support::reply::Reply;
 use crate::support::upstream::Upstream;
 
@@ -26,7 +26,7 @@ fn as_many_requests_as_are_documented() {
     let documents = std::fs::read_to_string(documents).unwrap();
     let number = |before: &str| -> usize {
         let (_, rest) = documents.split_once(before).unwrap_or_else(|| panic!("{before}"));
-        rest.split(' ').next().unwrap().parse().unwrap()
+        rest.split("**").next().unwrap().parse().unwrap()
     };
     let (most, each) = (number("up to **"), number("another **"));
     let echo = Echo::start();
@@ -173,13 +173,14 @@ fn what_cannot_begin_says_why() {
     let login = Upstream::answering(|_| Reply::new(302, &[("Location", "/login")], ""));
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("http://{}", silent.local_addr().unwrap());
-    let tls = check().url().replace("http://", "https://");
+    let plain = nginx("", "");
+    let tls = plain.url("/").replace("http://", "https://");
     for (url, token, words) in [
         (limits.url(), Some("a"), "a rate limit: take it off"),
         (login.url(), Some("a"), "the chain answered HTTP/1.1 302"),
         (login.url(), Some("a"), "token inspect"),
         (login.url(), None, "a login page, most likely"),
-        (silent, None, "cause:"),
+        (silent, None, "no answer within 10 s"),
         (tls, None, "should the URL begin with http://?"),
     ] {
         let token: Vec<&str> = token.iter().flat_map(|token| ["--token", token]).collect();

@@ -33,7 +33,10 @@ fn headers_in_small_letters() {
     let said = probe(&[&chain.url("/staff/x"), "--token", TOKEN, "--consumer", "haproxy"]);
     said.found(&[("identity_header", "X-User")]);
     let hole = said.report["holes"].as_array().unwrap();
-    let hole = hole.iter().find(|hole| hole["about"] == "X-User").unwrap();
+    let hole = hole
+        .iter()
+        .find(|hole| hole["kind"] == "identity_header" && hole["about"] == "X-User")
+        .unwrap();
     assert!(
         hole["sent"].as_str().unwrap().starts_with("over HTTP/2: x-user:"),
         "{hole}"

@@ -44,12 +44,12 @@ use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Person};
 use crate::problem::{Challenge, Problem};
-use crate::route::{Host, MethodSet, RoutePath, Target};
+use crate::route::{Host, MethodSet, RoutePath};
 use crate::session;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
-use forward_auth::{Addressed, Dialect};
+use forward_auth::Dialect;
 pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
 
@@ -370,27 +370,6 @@ impl Endpoints {
     /// Where browsers are sent.
     pub fn places(&self) -> &Places {
         &self.places
-    }
-
-    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does not depend on a credential, and what is decided is about
-    /// another request.
-    pub fn question<'t>(&self, target: &'t str) -> Option<Addressed<'t>> {
-        match self.places.prefix() {
-            "" => None,
-            pages => Dialect::of_target(pages, target),
-        }
-    }
-
-    /// The forward-auth endpoint that some reading of a target lies at or below, in whatever form. For one whose target as it
-    /// was received is at none: whoever asks there has misspelt the address, and no route's answer may stand in for a decision.
-    pub fn resembles_question(&self, target: &Target<'_>) -> Option<Dialect> {
-        if target.is_simple() {
-            return None;
-        }
-        let mut questions = self.questions.iter();
-        questions
-            .find(|(_, address)| target.may_lie_below(address))
-            .map(|(dialect, _)| *dialect)
     }
 
     /// The rows, in the order of their indices.

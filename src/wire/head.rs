@@ -7,7 +7,7 @@ use http::Uri;
 use super::fields::{BARE_CR, BARE_LF, FieldLines, Next};
 use super::framing::{Facts, HeadEnd};
 use super::grammar::{self, PATH, QUERY, TOKEN, VISIBLE};
-use super::settings::{BLANK_LINES, METHOD_BYTES, METHOD_READ_BYTES, TARGET_BYTES};
+use super::settings::{BLANK_LINES, METHOD_BYTES, TARGET_BYTES};
 use super::violation::Violation;
 use crate::codes::Code;
 
@@ -28,7 +28,8 @@ pub(super) struct HeadScan {
     /// Where the element of the request line that is being read starts.
     start: usize,
     part: Part,
-    /// What is wrong with the method; told when it is known what it was for.
+    /// What is wrong with the method; told when it is known what it was for: other proxies ask with their clients' methods, and
+    /// have to be answered in words that they understand.
     unserved: Option<Violation>,
     target: Range<usize>,
     blank_lines: u8,
@@ -136,9 +137,6 @@ impl HeadScan {
 
     fn method(&mut self, window: &[u8]) -> Result<bool, Violation> {
         self.at += grammar::run(window.get(self.at..).unwrap_or_default(), TOKEN);
-        if self.at - self.start > METHOD_READ_BYTES {
-            return Err(Violation::new(Code::InvalidRequest, "the method is too long"));
-        }
         match window.get(self.at) {
             None => Ok(false),
             Some(b' ') => {

@@ -36,9 +36,6 @@ impl Default for Settings {
 pub(super) const BLANK_LINES: u8 = 2;
 /// The longest method; the longest registered one has 17 bytes (RFC 9112 section 3: longer ones may get 501).
 pub(super) const METHOD_BYTES: usize = 32;
-/// So much of a method is read in order to know what it was for: other proxies ask with their clients' methods, and have to be
-/// answered in words that they understand.
-pub(super) const METHOD_READ_BYTES: usize = 1024;
 /// The longest request target; RFC 9112 section 3 recommends 8000 at least, hyper ends at 65534.
 pub(super) const TARGET_BYTES: usize = 16_384;
 /// The longest field name; hyper and the field map behind it end at 65535.

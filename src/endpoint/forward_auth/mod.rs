@@ -10,6 +10,7 @@ mod caddy;
 mod envoy;
 mod fields;
 mod nginx;
+mod recognised;
 mod settings;
 #[cfg(test)]
 mod tests;

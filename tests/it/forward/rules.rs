@@ -74,7 +74,7 @@ fn methods_that_are_not_served_are_refused_in_the_dialects_form() {
     let gate = gate("");
     let token = gate.bearer("alice", &["admin"]);
     let long = "M".repeat(33);
-    let longer = "M".repeat(1024);
+    let longer = "M".repeat(60_000);
     for (method, reason) in [
         ("CONNECT", "method_not_allowed"),
         ("connect", "method_not_allowed"),
@@ -90,10 +90,10 @@ fn methods_that_are_not_served_are_refused_in_the_dialects_form() {
             assert_eq!(answer.body, b"", "{method}");
         }
     }
-    // Longer ones are not looked past: no 5xx all the same.
-    let longest = "M".repeat(1025);
+    // One that is longer than any head is no 5xx either.
+    let longest = "M".repeat(70_000);
     let answer = gate.ask(about("/public").method(&longest).by(Asker::Envoy));
-    assert_eq!(answer.status, 400);
+    assert_eq!(answer.status, 431);
     // Odd ones are the route's to say.
     for method in ["M-SEARCH", "PROPFIND", "get", "!#$%&'*+-.^_`|~09aZ", &"M".repeat(32)] {
         assert_allowed(&gate.ask(about("/public").method(method).by(Asker::Envoy)), "");
@@ -348,4 +348,43 @@ fn a_misspelt_address_of_a_question_never_gets_a_routes_answer() {
     for target in ["/auth/%6eginx", "/auth%2fcaddy", "/%61uth/envoy/public"] {
         assert_refused(&gate.get(target, ""), 403, "untrusted_proxy");
     }
+}
+
+/// Who wants to know beforehand is told the same.
+#[test]
+fn a_misspelt_address_is_explained_as_it_is_answered() {
+    use crate::support::upstream::Upstream;
+    let backend = Upstream::start();
+    let open = upstream("open", &backend.url(), "") + &route("open", "/", "open", "access = \"public\"");
+    let gate = gate(&open);
+    let explained = |target: &str, client: &str| {
+        let mut explain = std::process::Command::new(env!("CARGO_BIN_EXE_doorward"));
+        explain
+            .args([
+                "explain",
+                "GET",
+                &format!("http://open.test{target}"),
+                "--client",
+                client,
+            ])
+            .args(["--config", "doorward.toml"])
+            .current_dir(gate.folder());
+        String::from_utf8(explain.output().unwrap().stdout).unwrap()
+    };
+    for target in ["/auth/nginx/", "/auth/%6eginx", "/auth%2fnginx"] {
+        let told = explained(target, "127.0.0.1");
+        assert!(
+            told.contains("invalid_question") && told.contains("to the letter"),
+            "{told}"
+        );
+        assert!(explained(target, "192.0.2.1").contains("untrusted_proxy"));
+        assert_refused(&gate.get(target, ""), 403, "invalid_question");
+    }
+    let told = explained("/auth/nginx", "127.0.0.1");
+    assert!(
+        told.contains("forward-auth question of a trusted proxy") && !told.contains("invalid_question"),
+        "{told}"
+    );
+    let told = explained("/auth/nginxx", "127.0.0.1");
+    assert!(!told.contains("question"), "{told}");
 }

@@ -340,3 +340,81 @@ pub fn foreign_web_socket(running: &Running) {
     let answer = client.send(head(&own)).response();
     assert_eq!(answer.status, 101, "{answer:?}");
 }
+
+/// The headers of a preflight, which passes without credentials.
+const PREFLIGHT: [&str; 2] = [
+    "Origin: https://elsewhere.example",
+    "Access-Control-Request-Method: PUT",
+];
+
+/// A preflight asks for no upgrade and has no body. Whatever says that it is one arrives as one, or not at all.
+pub fn more_than_a_preflight(running: &Running) {
+    let ask = |lines: &[&str], body: &str| {
+        let before = running.backend.requests().len();
+        let lines = [&PREFLIGHT, lines].concat().join("\r\n");
+        let head = format!(
+            "OPTIONS /admin/x HTTP/1.1\r\nHost: localhost:{}\r\n{lines}\r\n",
+            running.port()
+        );
+        let mut client = running.raw();
+        // It may refuse before it has read everything.
+        let _ = client.try_send(format!("{head}\r\n{body}"));
+        let status = client.try_response().ok().map(|answer| answer.status);
+        (status, running.backend.requests().split_off(before))
+    };
+    let key = [
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    for upgrade in ["websocket", "WebSocket", "h2c", "foo", "foo, websocket", "websocket/13"] {
+        let upgrade = format!("Upgrade: {upgrade}");
+        for lines in [
+            vec!["Connection: Upgrade", &upgrade, key[0], key[1]],
+            vec!["Connection: Upgrade", &upgrade],
+            vec!["Connection: keep-alive, Upgrade", &upgrade, "Sec-Fetch-Mode: websocket"],
+            vec![upgrade.as_str()],
+        ] {
+            let (status, received) = ask(&lines, "");
+            assert!(matches!(status, None | Some(200 | 400..=499)), "{lines:?}: {status:?}");
+            assert_eq!(status == Some(200), !received.is_empty(), "{lines:?}: {status:?}");
+            for received in received {
+                let connection = received.headers.all("connection").join(",").to_lowercase();
+                let is_plain = !received.headers.has("upgrade") && !connection.contains("upgrade");
+                assert!(is_plain && received.body.is_empty(), "{lines:?}: {received:?}");
+                assert!(identity_of(&received).is_empty(), "{lines:?}: {received:?}");
+            }
+        }
+    }
+    for (line, body) in [
+        ("Content-Length: 5", "hello"),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let (status, received) = ask(&[line], body);
+        assert!(matches!(status, Some(400..=499)), "{line}: {status:?}");
+        assert!(received.is_empty(), "{line}: {received:?}");
+    }
+    // Over HTTP/2, nothing need say so before the body comes.
+    let client = running.http2();
+    for announced in [true, false] {
+        let before = running.backend.requests().len();
+        let request = client
+            .request(http::Method::OPTIONS, "/admin/x")
+            .header("origin", "https://elsewhere.example")
+            .header("access-control-request-method", "PUT")
+            .body("hello");
+        let request = if announced { request } else { request.unannounced() };
+        let status = request.try_send().map(|answer| answer.status);
+        let received = running.backend.requests().split_off(before);
+        assert!(!matches!(status, Ok(500..)), "{status:?}");
+        assert!(
+            received.iter().all(|request| request.raw_body.is_empty()),
+            "{received:?}"
+        );
+        assert!(received.is_empty() || !announced, "{received:?}");
+    }
+    // And one that is one still arrives.
+    for lines in [&[][..], &["Content-Length: 0"]] {
+        let (status, received) = ask(lines, "");
+        assert_eq!((status, received.len()), (Some(200), 1), "{lines:?}");
+    }
+}

@@ -39,6 +39,10 @@ const CASES: &[Case] = &[
     ("a page of another site opens no WebSocket", attacks::foreign_web_socket),
     ("20 MiB go up, and not to Doorward's questions", upload),
     ("HEAD and OPTIONS", head_and_options),
+    (
+        "what only looks like a preflight is none",
+        attacks::more_than_a_preflight,
+    ),
     ("Doorward's own pages are there", own_pages),
     ("a browser logs in and comes back", people::logs_in_and_comes_back),
     ("a logout acts at once", logout),

@@ -318,9 +318,11 @@ roles = \"as_is\"
 }
 
 fn address(line: &str) -> SocketAddr {
+    // A line of text, or a document.
     let address = line
-        .split("address=")
-        .nth(1)
+        .split_once("address=")
+        .or(line.split_once("address\":\""))
+        .map(|(_, address)| address.trim_end_matches("\"}"))
         .unwrap_or_else(|| panic!("no address: {line}"));
     address.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"))
 }

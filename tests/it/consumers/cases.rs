@@ -206,7 +206,7 @@ fn upload(running: &Running) {
     assert!(after - before < 64 * 1024, "{} bytes went to Doorward", after - before);
 }
 
-fn head_and_options(running: &Running) {
+pub fn head_and_options(running: &Running) {
     let token = running.login("alice");
     let received = running.forwarded(running.client.request(Method::HEAD, "/app/x").bearer(&token));
     assert_eq!(received.method, "HEAD");

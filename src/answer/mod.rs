@@ -13,6 +13,10 @@ mod flask;
 /// An answer of the gateway's own: its body is at hand as a whole.
 pub type Answer = Response<Bytes>;
 
+/// Stands beside an answer that tells a problem in a form of its own, such as a page: for the log, which tells the problem.
+#[derive(Clone, Debug)]
+pub struct Told(pub Problem);
+
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// RFC 7617 section 2.1: names and passwords are UTF-8.

@@ -14,9 +14,12 @@ use serde::Serialize;
 pub use address::{Address, InvalidAddress};
 pub use condition::{Condition, RoleHeld};
 pub use recorded::{Recorded, Unreadable};
-pub use replay::{Changes, Moved, Settled};
+pub use replay::{Changes, Ground, Home, Moved, Settled};
 pub use test::{Expect, Failed, PolicyTest, made_up, shows};
 pub use trace::{Decision, Fall, Place, Reading, Rival, Trace, Who};
+
+/// What logs and figures call our own URLs, as they name routes.
+const GATEWAY: &str = "(gateway)";
 
 /// Everything there is to say about one request.
 #[derive(Clone, Debug, Serialize)]

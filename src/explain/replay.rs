@@ -8,18 +8,18 @@ use http::Method;
 use serde::Serialize;
 
 use super::test::made_up;
-use super::{Decision, Place, Recorded, Trace, Unreadable};
-use crate::admission::{Credentials, Policy, Question};
+use super::{Decision, GATEWAY, Place, Recorded, Trace, Unreadable};
+use crate::admission::{Credentials, Policy, Question, Refusal};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::codes::Code;
-use crate::principal::{CredentialKind, Person};
+use crate::principal::{CredentialKind, Issuer, Person};
 use crate::route::{Host, Target};
 
 /// Different changes that are kept apart; what is more is counted together.
 const GROUPS: usize = 1000;
 
 /// The refusals that rules and targets alone bring about; all others depend on the moment or on more of the request.
-const BY_RULES: [Code; 14] = [
+const BY_RULES: [Code; 15] = [
     Code::InvalidTarget,
     Code::AmbiguousTarget,
     Code::CredentialsRequired,
@@ -31,10 +31,45 @@ const BY_RULES: [Code; 14] = [
     Code::AccessDenied,
     Code::IdentityNotRepresentable,
     Code::CrossSiteRequest,
+    Code::CredentialNotAllowed,
     Code::NotFound,
     Code::MethodNotAllowed,
     Code::TargetTooLong,
 ];
+
+/// The refusals that one of our own URLs may bring about by itself, with nothing of it in the log.
+const BY_OUR_OWN: [Code; 4] = [
+    Code::CredentialsRequired,
+    Code::InvalidToken,
+    Code::CredentialNotAllowed,
+    Code::CrossSiteRequest,
+];
+
+/// Where somebody is led who asks for nothing in particular, and no route is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere.
+    Nowhere,
+    /// To the pages.
+    Pages,
+    /// Browsers to the pages, nobody else.
+    PagesForBrowsers,
+}
+
+/// What decides again.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Where `/` leads on a host.
+    pub home: &'a dyn Fn(Option<&Host<'_>>) -> Home,
+}
+
+impl std::fmt::Debug for Ground<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Ground").field("policy", self.policy).finish_non_exhaustive()
+    }
+}
 
 /// What was decided, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,9 +121,9 @@ impl Changes {
     }
 
     /// Reads a line of a log and decides again.
-    pub fn line(&mut self, policy: &Policy, line: &str, number: u64) {
+    pub fn line(&mut self, ground: &Ground<'_>, line: &str, number: u64) {
         match Recorded::parse(line) {
-            Ok(recorded) => self.decide(policy, &recorded),
+            Ok(recorded) => self.decide(ground, &recorded),
             Err(why) => self.cannot_read(why, number),
         }
     }
@@ -114,7 +149,7 @@ impl Changes {
         all
     }
 
-    fn decide(&mut self, policy: &Policy, recorded: &Recorded) {
+    fn decide(&mut self, ground: &Ground<'_>, recorded: &Recorded) {
         if let Some(why) = depends_on_more(recorded) {
             *self.passed_over.entry(why).or_insert(0) += 1;
             return;
@@ -128,13 +163,13 @@ impl Changes {
                 _ => recorded.reason.clone(),
             },
         };
-        let again = again(policy, recorded, World::told_by(recorded));
+        let again = again(ground, recorded, World::told_by(recorded));
         if old == again.settled {
             self.replayed += 1;
             self.unchanged += 1;
             return;
         }
-        if let Some(why) = untold(policy, recorded, &old, &again) {
+        if let Some(why) = untold(ground, recorded, &old, &again) {
             *self.passed_over.entry(why).or_insert(0) += 1;
             return;
         }
@@ -181,7 +216,7 @@ fn depends_on_more(recorded: &Recorded) -> Option<&'static str> {
 
 /// Why a decision that comes out differently may be as it was: what made the difference need not be in the log. None: it is
 /// the policy that has changed.
-fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> Option<&'static str> {
+fn untold(ground: &Ground<'_>, recorded: &Recorded, old: &Settled, new: &Again) -> Option<&'static str> {
     let reason = Code::ALL.iter().find(|code| code.as_str() == old.reason);
     let refused = old.decision == "refuse";
     if recorded.method == "CONNECT" {
@@ -198,6 +233,10 @@ fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> O
             return Some("a shadow route let it pass as nobody, and whose it was is not in the log");
         }
         Some(_) | None => {}
+    }
+    let is_said = reason.is_some_and(|reason| BY_OUR_OWN.contains(reason));
+    if refused && is_said && recorded.is_ours() && new.own_url && new.settled.decision == "permit" {
+        return Some("one of the gateway's own URLs refused it, and what for is not in the log");
     }
     if recorded.is_question && new.own_url {
         return Some("another proxy asked about one of the gateway's own URLs");
@@ -225,7 +264,7 @@ fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> O
     ];
     others
         .into_iter()
-        .find_map(|(world, why)| (again(policy, recorded, world).settled == *old).then_some(why))
+        .find_map(|(world, why)| (again(ground, recorded, world).settled == *old).then_some(why))
 }
 
 /// What a log leaves open.
@@ -261,7 +300,7 @@ struct Again {
 }
 
 /// What this policy decides about it.
-fn again(policy: &Policy, recorded: &Recorded, world: World) -> Again {
+fn again(ground: &Ground<'_>, recorded: &Recorded, world: World) -> Again {
     let refused = |code: Code| Again {
         settled: Settled {
             decision: "refuse".to_owned(),
@@ -305,12 +344,32 @@ fn again(policy: &Policy, recorded: &Recorded, world: World) -> Again {
         again: false,
     };
     let mut guessed = false;
-    let (trace, decided, _) = Trace::of(policy, &question, |counts| {
+    let (trace, decided, _) = Trace::of(ground.policy, &question, |counts| {
         let outcome = shown(recorded, counts);
         guessed |= matches!(outcome, Outcome::Anonymous) && recorded.reason != Code::CredentialsRequired.as_str();
         outcome
     });
     let decision = Decision::of(&decided);
+    let asks_for_home = target.path() == "/" && [Method::GET, Method::HEAD].contains(&method) && !recorded.is_question;
+    if asks_for_home && matches!(decided, Err(Refusal::NotFound)) {
+        let leads = match (ground.home)(host.as_ref()) {
+            Home::Nowhere => false,
+            Home::Pages => true,
+            // Whether it was a browser is not in the log; what became of it is.
+            Home::PagesForBrowsers => recorded.decision == "permit",
+        };
+        if leads {
+            return Again {
+                settled: Settled {
+                    decision: "permit".to_owned(),
+                    route: GATEWAY.to_owned(),
+                    reason: "ok".to_owned(),
+                },
+                guessed: false,
+                own_url: true,
+            };
+        }
+    }
     Again {
         settled: Settled {
             decision: decision.decision.to_owned(),
@@ -354,6 +413,12 @@ fn shown(recorded: &Recorded, counts: Credentials) -> Outcome {
     Outcome::Known(Arc::new(Proof::of(Arc::new(Person {
         subject: id.clone(),
         credential,
+        issuer: match credential {
+            CredentialKind::ExternalBearer => Issuer::External("(not in the log)".into()),
+            CredentialKind::Bearer | CredentialKind::Session | CredentialKind::ApiKey | CredentialKind::Ticket => {
+                Issuer::Local
+            }
+        },
         ..made_up(name, roles.clone())
     }))))
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Condition;
 use crate::admission::{
-    Agreement, Beaten, Credentials, Destination, Landing, Permit, Policy, Question, Refusal, RouteEntry, Watch,
+    Agreement, Beaten, Credentials, Destination, Landing, Permit, Policy, Question, Refusal, RouteEntry, Takes, Watch,
 };
 use crate::authn::Outcome;
 use crate::authz::{Facts, Rule};
@@ -154,7 +154,7 @@ impl Trace {
     pub fn place_name(&self) -> &str {
         match &self.place {
             Place::Route { name, .. } => name,
-            Place::Endpoint { .. } => "(gateway)",
+            Place::Endpoint { .. } => super::GATEWAY,
             Place::OtherMethods | Place::Nowhere => "(none)",
         }
     }
@@ -318,6 +318,12 @@ impl Watch for Trace {
     fn same_site(&mut self, holds: bool) {
         if !self.among_readings {
             self.conditions.push(Condition::same_site(holds));
+        }
+    }
+
+    fn takes(&mut self, takes: Takes, holds: bool) {
+        if !self.among_readings {
+            self.conditions.extend(Condition::takes(takes, holds));
         }
     }
 

@@ -132,6 +132,7 @@ impl Way<'_> {
             | Refusal::RateLimited { .. }
             | Refusal::Denied
             | Refusal::CrossSite
+            | Refusal::Unfit(_)
             | Refusal::NotRepresentable(_) => None,
         }
     }

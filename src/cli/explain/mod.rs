@@ -84,7 +84,7 @@ pub fn run(places: &Places, options: &Options) -> Result<ExitCode, Failure> {
     let office = OfficeRuntime::start()?;
     let snapshot = server::trial_snapshot(&config, office.office()).map_err(|error| Failure::Unusable(vec![error]))?;
     if let Some(file) = &options.against {
-        return against::run(&snapshot.policy, file, options.examples, options.json);
+        return against::run(&snapshot, file, options.examples, options.json);
     }
     let mut notes = Vec::new();
     let mut trial = described(options)?;

@@ -89,7 +89,9 @@ impl Takes {
             Self::Anything => None,
             Self::OwnUsers => Some("only of this gateway's own users"),
             Self::Sessions => Some("only of this gateway's own users, with a session that can end"),
-            Self::Logins => Some("only a login of this gateway's own users: no API key, no ticket, no other issuer's token"),
+            Self::Logins => {
+                Some("only a login of this gateway's own users: no API key, no ticket, no other issuer's token")
+            }
             Self::ButTickets => Some("only of this gateway's own users, and no ticket"),
             Self::ApiKeys => Some("only an API key"),
         }

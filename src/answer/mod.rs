@@ -69,6 +69,14 @@ pub fn problem_in(problem: &Problem, dialect: Dialect) -> Answer {
     answer
 }
 
+/// The status of a problem, in this dialect.
+pub fn status_in(problem: &Problem, dialect: Dialect) -> StatusCode {
+    match dialect {
+        Dialect::Standard => problem.status(),
+        Dialect::Flask => flask::told(problem).status,
+    }
+}
+
 fn document(problem: &Problem) -> Answer {
     let document = Document {
         kind: "about:blank",

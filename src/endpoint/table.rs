@@ -297,6 +297,38 @@ impl Endpoints {
         &self.rows
     }
 
+    /// The answer of the row of this index, where it only leads elsewhere or depends on the table alone: what can be told
+    /// without serving it. `is_known`: whether it is from somebody in particular.
+    pub fn leads<B>(&self, index: usize, is_known: bool, asked: &Asked<B>) -> Option<Answer> {
+        let row = self.rows.get(index)?;
+        match row.page {
+            Page::ApiWithoutSlash => Some(status::to_running(&row.path, asked, self.dialect)),
+            Page::ForPeople(page) => pages::leads(page, is_known, asked, &self.places),
+            Page::Options => Some(status::options(&self.allow(row))),
+            Page::Api
+            | Page::Login
+            | Page::Refresh
+            | Page::Registration
+            | Page::Protected
+            | Page::Me
+            | Page::Logout
+            | Page::Sessions
+            | Page::Session
+            | Page::Password
+            | Page::Ticket
+            | Page::Keys
+            | Page::Key
+            | Page::Introspect
+            | Page::Revoke
+            | Page::Finalize
+            | Page::Reset
+            | Page::ResetFinalize
+            | Page::Admin
+            | Page::Jwks
+            | Page::Metadata => None,
+        }
+    }
+
     /// Serves the row of this index to a request that was admitted to it, with the proof of who it is from.
     pub async fn serve<B>(
         &self,

@@ -107,7 +107,11 @@ impl Recorded {
     /// refused whom it led home. Its logs are read as if they said it rightly.
     fn in_todays_words(mut self) -> Self {
         let code = Code::ALL.iter().find(|code| code.as_str() == self.reason);
-        let shut = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+        let shut = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
         let is_led = self.status.is_some_and(|status| (300..400).contains(&status));
         match (self.decision.as_str(), code) {
             ("permit", Some(code)) if self.route == GATEWAY && shut.contains(&code.status()) => {

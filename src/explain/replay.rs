@@ -67,7 +67,10 @@ pub struct Ground<'a> {
 
 impl std::fmt::Debug for Ground<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Ground").field("policy", self.policy).finish_non_exhaustive()
+        formatter
+            .debug_struct("Ground")
+            .field("policy", self.policy)
+            .finish_non_exhaustive()
     }
 }
 

@@ -81,8 +81,9 @@ impl Expect {
         let Err(refusal) = decided else { return Self::Allow };
         match refusal {
             Refusal::NotFound => Self::NotFound,
-            Refusal::CredentialsRequired
-            | Refusal::Unfit(Unfit::Stranger | Unfit::NoSession | Unfit::NoApiKey) => Self::Challenge,
+            Refusal::CredentialsRequired | Refusal::Unfit(Unfit::Stranger | Unfit::NoSession | Unfit::NoApiKey) => {
+                Self::Challenge
+            }
             Refusal::BadCredential(fault) => match fault {
                 Fault::Malformed | Fault::Invalid(_) | Fault::Ended => Self::Challenge,
                 Fault::Praetorian(fault) if fault.status() == 401 => Self::Challenge,

@@ -208,7 +208,7 @@ impl Record {
 
 /// Whether the original request opens a WebSocket. Proxies take `Upgrade` out before they ask; what stays are fields that no
 /// script can set or leave out (RFC 6455 section 4.1, Fetch Metadata).
-fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
+pub(super) fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
     let mode = |mode: &HeaderValue| mode.as_bytes() == b"websocket";
     original.method == Method::GET
         && (sifted.upgrade.is_some()

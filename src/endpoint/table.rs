@@ -292,6 +292,20 @@ impl Endpoints {
         }
     }
 
+    /// The places for questions of other proxies: the path, and whether it is the whole path or everything below it too. They
+    /// are on every host and for every method.
+    pub fn question_places(&self) -> Vec<(String, bool)> {
+        match self.places.prefix() {
+            "" => Vec::new(),
+            pages => Dialect::ALL
+                .map(|dialect| {
+                    let below = if dialect.is_prefix() { "/" } else { "" };
+                    (format!("{pages}/{}{below}", dialect.as_str()), !dialect.is_prefix())
+                })
+                .to_vec(),
+        }
+    }
+
     /// The rows, in the order of their indices.
     pub fn rules(&self) -> &[Row] {
         &self.rows

@@ -2,6 +2,7 @@
 //! and as JSON for machines. No IO, no clock: who explains brings everything along.
 
 mod address;
+mod again;
 mod condition;
 mod decision;
 mod recorded;

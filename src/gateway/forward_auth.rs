@@ -138,6 +138,7 @@ impl Gateway {
         let target = address::read_original(&original.method, original.target)?;
         if snapshot.endpoints.question(original.target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
+            record.endpoint = false;
             return Err(Problem::from(Refusal::NotFound));
         }
         let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);

@@ -42,7 +42,7 @@ impl<'a> Shown<'a> {
                 --user or --roles with --credential ticket stands for a good one";
             notes.push(note.to_owned());
         }
-        if self.cookie != Found::Nothing {
+        if matches!(self.cookie, Found::One(_) | Found::Broken) {
             let note = "the session cookie in --header is taken for one that is over; --user or --roles with --credential \
                 session stands for a good one";
             notes.push(note.to_owned());

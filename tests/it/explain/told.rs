@@ -22,6 +22,7 @@ struct House {
     backend: Upstream,
     issuer: Issuer,
     port: u16,
+    admin: u16,
     process: Process,
     /// Requests that were sent, and so lines that are to come.
     sent: usize,
@@ -109,6 +110,7 @@ impl House {
             backend,
             issuer,
             port,
+            admin,
             process,
             sent: 0,
         }
@@ -672,4 +674,136 @@ fn the_words_of_the_flask_server_are_explained_as_they_are_said() {
         cases.push(case("OPTIONS", target).with(PREFLIGHT[0]).with(PREFLIGHT[1]));
     }
     house.compare(&cases);
+}
+
+#[test]
+fn whom_our_own_urls_turn_away_is_logged_and_counted_as_refused() {
+    let secure = free_port();
+    let mut house = House::start(&format!(
+        "[[listeners]]\naddress = \"127.0.0.1:{secure}\"\nprotocol = \"redirect\"\n"
+    ));
+    house.register("ann");
+    let form = "Content-Type: application/x-www-form-urlencoded\r\nX-Forwarded-Proto: https\r\n";
+    let own_form = format!("{form}Sec-Fetch-Site: same-origin\r\n");
+    let wrong = "{\"username\":\"ann\",\"password\":\"wrong\"}";
+    let taken = "{\"username\":\"ann\",\"password\":\"correct horse battery\"}";
+    let typed = "username=ann&password=wrong";
+    let mut expected = vec![("permit", "ok", 200)];
+    for (target, lines, body, decision, reason, status) in [
+        ("/api/login", "", wrong, "refuse", "invalid_credentials", 401),
+        ("/api/login", "", "{", "permit", "invalid_request", 400),
+        (
+            "/api/refresh",
+            "",
+            "{\"refresh_token\":\"none\"}",
+            "refuse",
+            "invalid_grant",
+            401,
+        ),
+        ("/api/registration", "", taken, "permit", "user_exists", 409),
+        (
+            "/auth/login",
+            own_form.as_str(),
+            typed,
+            "refuse",
+            "invalid_credentials",
+            401,
+        ),
+        ("/auth/login", form, typed, "refuse", "cross_site_request", 403),
+        ("/auth/login", own_form.as_str(), "", "permit", "invalid_request", 400),
+        ("/auth/logout", form, "", "refuse", "cross_site_request", 403),
+    ] {
+        let answer = house.post(target, lines, body);
+        assert_eq!(answer.status, status, "{target} {body}: {}", answer.text());
+        expected.push((decision, reason, i64::from(status)));
+    }
+    assert_eq!(
+        house.ask("GET / HTTP/1.1\r\nHost: app.test\r\n\r\n".to_owned()).status,
+        302
+    );
+    expected.push(("permit", "ok", 302));
+    house.sent += 2;
+    for (lines, status) in [("", 308), ("Authorization: Bearer x\r\n", 403)] {
+        let mut client = RawClient::connect(([127, 0, 0, 1], secure).into());
+        let answer = client
+            .send(format!("GET /x HTTP/1.1\r\nHost: app.test\r\n{lines}\r\n"))
+            .response();
+        assert_eq!(answer.status, status);
+        expected.push(("refuse", "https_required", i64::from(status)));
+    }
+    let log = told(&house.process, house.sent);
+    let accesses = log.lines().filter(|line| line.contains("\"doorward.access\""));
+    let documents: Vec<Value> = accesses.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let logged: Vec<(&str, &str, i64)> = documents
+        .iter()
+        .map(|line| {
+            let text = |name: &str| line[name].as_str().unwrap();
+            (
+                text("doorward.decision"),
+                text("doorward.reason"),
+                line["http.response.status_code"].as_i64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(logged, expected);
+    let (served, led) = documents.split_at(10);
+    assert!(
+        served.iter().all(|line| line["doorward.route"] == "(gateway)"),
+        "{served:?}"
+    );
+    assert!(led.iter().all(|line| line["doorward.route"] == "(none)"), "{led:?}");
+
+    let page = RawClient::connect(([127, 0, 0, 1], house.admin).into())
+        .send("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n")
+        .response()
+        .text();
+    for (decision, reason, count) in [
+        ("refuse", "invalid_credentials", 2),
+        ("refuse", "cross_site_request", 2),
+        ("refuse", "invalid_grant", 1),
+        ("permit", "ok", 5),
+    ] {
+        let series = format!(
+            "doorward_access_decisions_total{{route=\"(gateway)\",decision=\"{decision}\",reason=\"{reason}\"}} {count}"
+        );
+        assert!(page.lines().any(|line| line == series), "{series} is not in {page}");
+    }
+
+    // Of what they said by themselves nothing can be decided again, and nothing of it is a change; nor is a log of the
+    // first release, which said some of it otherwise.
+    let old = |decision: &str, reason: &str, path: &str, route: &str, status: u16| {
+        format!(
+            "{{\"event.dataset\":\"doorward.access\",\"http.request.method\":\"GET\",\"url.path\":\"{path}\",\"url.domain\":\"app.test\",\"client.ip\":\"127.0.0.1\",\
+            \"http.response.status_code\":{status},\"doorward.route\":\"{route}\",\"doorward.decision\":\"{decision}\",\"doorward.reason\":\"{reason}\",\
+            \"user.name\":\"eve\",\"user.id\":\"eve\",\"user.roles\":[],\"doorward.credential\":\"external_bearer\"}}\n"
+        )
+    };
+    let old = [
+        old("permit", "invalid_token", "/api/me", "(gateway)", 401),
+        old("refuse", "not_found", "/", "(none)", 302),
+        old("refuse", "not_found", "/gone", "(none)", 404),
+    ]
+    .concat();
+    house.place.write("access.log", &(log + "\n" + &old));
+    let same = house.place.run(&["explain", "--against", "access.log", "--json"]);
+    let document: Value = serde_json::from_str(&same.out).unwrap();
+    assert_eq!((same.status, &document["changed"]), (0, &0.into()), "{}", same.out);
+    assert_eq!(document["passed_over"]["invalid_credentials"], 2, "{}", same.out);
+    assert_eq!(document["passed_over"]["https_required"], 2, "{}", same.out);
+    let why = "one of the gateway's own URLs refused it, and what for is not in the log";
+    assert_eq!(document["passed_over"][why], 2, "{}", same.out);
+
+    // Without pages, `/` leads nowhere: that is a change.
+    let config = std::fs::read_to_string(house.place.path("doorward.toml")).unwrap();
+    house
+        .place
+        .write("doorward.toml", &(config + "[endpoints]\npages = \"\"\n"));
+    let changed = house.place.run(&["explain", "--against", "access.log"]);
+    assert_eq!(changed.status, 1, "{changed:?}");
+    for part in [
+        "permit by (gateway)  ->  refuse by (none) (not_found)\n",
+        "      GET app.test/ (anonymous)\n",
+    ] {
+        assert!(changed.out.contains(part), "{part} is not in {}", changed.out);
+    }
 }

@@ -150,7 +150,7 @@ fn check_tells_what_routes_lose_and_tries_the_files() {
     // Our own URLs are on another host than any route names, and routes for every host are not told for one nobody names;
     // the places for questions of other proxies are on every host.
     let questions = "on every other host, the gateway itself answers what route \"all\" (/) would have got:\n  \
-        * /auth/nginx\n  * /auth/traefik\n  * /auth/caddy\n  * /auth/envoy/*\n\n";
+        * /auth/nginx\n  * /auth/traefik\n  * /auth/caddy\n  * /auth/envoy/*\n";
     assert!(said.contains(questions), "{said}");
     assert_eq!(said.matches("would have got").count(), 2, "{said}");
     assert!(!said.contains("/api/login"), "{said}");

@@ -464,10 +464,9 @@ fn routes_are_explained_as_they_are_taken() {
     assert_eq!(decided, BTreeSet::from(["permit", "refuse", "would_refuse"]));
     // A preflight that is answered here goes to no upstream; one that is passed on does.
     let of = |path: &str| {
-        let lines = documents.iter();
+        let mut lines = documents.iter();
         lines
-            .filter(|line| line["http.request.method"] == "OPTIONS" && line["url.path"] == path)
-            .next_back()
+            .rfind(|line| line["http.request.method"] == "OPTIONS" && line["url.path"] == path)
             .unwrap()
     };
     assert_eq!(of("/cors")["doorward.upstream"], Value::Null, "{}", of("/cors"));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use http_body::Body;
 
-use super::forward_auth::{Addressed, Dialect};
+use super::forward_auth::Dialect;
 use super::{Asked, Places, Services, Settings, account, admin, flask, mail, oauth, own, pages, status};
 use crate::admission::Takes;
 use crate::answer::{self, Answer};
@@ -14,7 +14,7 @@ use crate::authn::{Counts, Proof};
 use crate::authz::{Access, Rule};
 use crate::codes::Code;
 use crate::problem::Problem;
-use crate::route::MethodSet;
+use crate::route::{MethodSet, RoutePath};
 use crate::session;
 
 /// What counts at our own URLs, where anything does. Basic does not: it is for machines at applications.
@@ -38,6 +38,8 @@ pub struct Endpoints {
     dialect: answer::Dialect,
     api: Option<String>,
     places: Places,
+    /// Where questions of forward-auth are asked.
+    pub(super) questions: Vec<(Dialect, RoutePath)>,
 }
 
 /// One URL and who may have it.
@@ -58,6 +60,8 @@ pub struct Row {
     /// What of them it takes.
     pub takes: Takes,
     page: Page,
+    /// The page whose URL it is: of a row for OPTIONS, the other one's.
+    of: Page,
 }
 
 /// What of our own URLs is served, as far as the settings of other parts say.
@@ -75,13 +79,15 @@ impl Row {
     /// Whether this is ours where another proxy asks about it. The pages are what it has to send here, or nobody could log
     /// in; whether it sends anything else is its own affair, unless the operator says which hosts are ours.
     pub fn is_in_questions(&self, served: Served) -> bool {
-        match self.page {
+        match self.of {
             Page::ForPeople(page) => page.is_served(served),
+            // What would be refused to everybody is nothing that one could send here.
+            Page::Registration => served.only_hosts && served.registers,
+            Page::Finalize | Page::Reset | Page::ResetFinalize => served.only_hosts && served.sends_mail,
             Page::ApiWithoutSlash
             | Page::Api
             | Page::Login
             | Page::Refresh
-            | Page::Registration
             | Page::Protected
             | Page::Me
             | Page::Logout
@@ -93,9 +99,6 @@ impl Row {
             | Page::Key
             | Page::Introspect
             | Page::Revoke
-            | Page::Finalize
-            | Page::Reset
-            | Page::ResetFinalize
             | Page::Admin
             | Page::Jwks
             | Page::Metadata
@@ -168,6 +171,7 @@ impl Endpoints {
             dialect: settings.dialect,
             api: settings.api.clone(),
             places: Places::new(settings, &session::Settings::default(), []),
+            questions: settings.pages.as_deref().map_or(Vec::new(), Dialect::addresses),
         };
         if let Some(api) = &settings.api {
             endpoints.add_api(api, admin);
@@ -204,7 +208,7 @@ impl Endpoints {
         }
         for row in paths {
             let options = self.add(Page::Options, row.path, &[Method::OPTIONS], Access::Public);
-            options.exact = row.exact;
+            (options.exact, options.of) = (row.exact, row.page);
             options.rule.networks = row.rule.networks;
         }
     }
@@ -267,6 +271,7 @@ impl Endpoints {
             credentials: SHOWN,
             takes: page.takes(),
             page,
+            of: page,
         };
         self.rows.push_mut(row)
     }
@@ -281,15 +286,6 @@ impl Endpoints {
     /// Where browsers are sent.
     pub fn places(&self) -> &Places {
         &self.places
-    }
-
-    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does not depend on a credential, and what is decided is about
-    /// another request.
-    pub fn question<'t>(&self, target: &'t str) -> Option<Addressed<'t>> {
-        match self.places.prefix() {
-            "" => None,
-            pages => Dialect::of_target(pages, target),
-        }
     }
 
     /// The places for questions of other proxies: the path, and whether it is the whole path or everything below it too. They

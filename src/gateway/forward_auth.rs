@@ -52,15 +52,11 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         // Until it is known which route it is about, it counts as one of our own URLs.
+        let Some(length) = length else {
+            return Err(self.misaddressed(snapshot, dialect, parts.uri.path(), connection, record));
+        };
         (record.endpoint, record.decided) = (true, true);
         self.only_from_proxies(snapshot, dialect, connection)?;
-        let Some(length) = length else {
-            let path = parts.uri.path();
-            let complaint = Complaint::Misaddressed(dialect, snapshot.endpoints.places().prefix(), path);
-            self.complaints
-                .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
-            return Err(forward_auth::addressed_wrongly());
-        };
         if connection.is_http2() {
             fields::check(&parts.headers)?;
         }
@@ -86,7 +82,8 @@ impl Gateway {
             headers: &parts.headers,
         };
         let original = dialect.read(&head).map_err(|fault| {
-            let complaint = Complaint::Miswired(dialect, fault, dialect.likely(&parts.headers));
+            let pages = snapshot.endpoints.places().prefix();
+            let complaint = Complaint::Miswired(dialect, fault, pages, dialect.likely(&parts.headers));
             self.complaints
                 .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
             fault.problem()
@@ -107,6 +104,54 @@ impl Gateway {
             values,
         };
         Ok(Body::whole(forward_auth::answer(dialect, &decision)))
+    }
+
+    /// A question whose address means an endpoint to some reader and is not its own to the letter. No route answers it: whoever
+    /// asks would take that for the decision.
+    pub(super) fn misaddressed(
+        &self,
+        snapshot: &Snapshot,
+        dialect: Dialect,
+        path: &str,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Problem {
+        record.question = Some(Question { dialect, reads: true });
+        (record.endpoint, record.decided) = (true, true);
+        if let Err(problem) = self.only_from_proxies(snapshot, dialect, connection) {
+            return problem;
+        }
+        let complaint = Complaint::Misaddressed(dialect, snapshot.endpoints.places().prefix(), path);
+        self.complaints
+            .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
+        forward_auth::addressed_wrongly()
+    }
+
+    /// Takes note of a question that broke a rule of HTTP/1: what is answered is the violation, in the dialect of who asks. Some
+    /// proxies let a request pass where the answer is 5xx, and its method, for one, is their client's to choose.
+    pub(super) fn question_refused(
+        &self,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<(), Problem> {
+        let target = connection.refused_target();
+        let absolute = http::Uri::try_from(target).ok().filter(|_| !target.starts_with('/'));
+        let target = absolute
+            .as_ref()
+            .and_then(http::Uri::path_and_query)
+            .map_or(target, http::uri::PathAndQuery::as_str);
+        let Some(addressed) = snapshot.endpoints.question(target) else {
+            return Ok(());
+        };
+        if connection.protocol() == Protocol::Redirect {
+            return Ok(());
+        }
+        let dialect = addressed.dialect;
+        record.question = Some(Question { dialect, reads: true });
+        (record.endpoint, record.decided) = (true, true);
+        self.only_from_proxies(snapshot, dialect, connection)
+            .map_err(Problem::closing)
     }
 
     /// Only who may say where a client comes from may say what it asks for.
@@ -136,7 +181,8 @@ impl Gateway {
             ));
         }
         let target = address::read_original(&original.method, original.target)?;
-        if snapshot.endpoints.question(original.target).is_some() {
+        let is_ours = snapshot.endpoints.question(original.target).is_some();
+        if is_ours || snapshot.endpoints.resembles_question(&target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
             record.endpoint = false;
             return Err(Problem::from(Refusal::NotFound));

@@ -152,12 +152,14 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
             record.is_stand_in = true;
+            self.question_refused(snapshot, connection, record)?;
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
         if let Some(found) = forward_auth::found(snapshot, parts, connection, record) {
             return self.question(snapshot, parts, found, connection, record).await;
         }
+        fields::check_expectation(&parts.headers).map_err(Problem::closing)?;
         let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
             return Err(refused(
@@ -185,6 +187,9 @@ impl Gateway {
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
         let target = address::target(&parts.method, &parts.uri)?;
+        if let Some(dialect) = snapshot.endpoints.resembles_question(&target) {
+            return Err(self.misaddressed(snapshot, dialect, target.path(), connection, record));
+        }
         let is_extended = extended.is_some();
         let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
         let bodiless = message.body.as_ref().is_none_or(http_body::Body::is_end_stream);

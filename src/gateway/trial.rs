@@ -20,6 +20,7 @@ use crate::admission::{Destination, Permit, Question, Refusal, RouteEntry};
 use crate::answer;
 use crate::authn::{self, Fault, Proof};
 use crate::codes::Code;
+use crate::endpoint::forward_auth::Addressed;
 use crate::endpoint::{self, Wanted};
 use crate::explain::{Address, Asked, Decision, Explanation, Trace};
 use crate::principal::{CredentialKind, Person};
@@ -104,12 +105,12 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
 }
 
 /// The steps of [`Gateway::follow`](super::Gateway), in its order.
-fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Explanation) -> Result<(), Problem> {
+fn follow(snapshot: &Snapshot, trial: &Trial, named: &str, explanation: &mut Explanation) -> Result<(), Problem> {
     let redirects = trial.redirects.filter(|_| !trial.address.secure);
     if redirects.is_none()
         && let Some(addressed) = snapshot.endpoints.question(&trial.address.target)
     {
-        return question::follow(snapshot, trial, host, addressed, explanation);
+        return question::follow(snapshot, trial, named, addressed, explanation);
     }
     if is_never_served(&trial.method) {
         return Err(refused(
@@ -117,13 +118,14 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
             "The gateway does not serve this method.",
         ));
     }
-    let mut parts = parts(trial, host)?;
+    let mut parts = parts(trial, named)?;
     // There, a credential need not be good to make a difference.
     if let (Some(_), Some((name, value))) = (redirects, trial.shows.field(None, snapshot.verifier.issuer())) {
         parts.headers.insert(name, value);
     }
     fields::check(&parts.headers)?;
     let bodiless = is_bodiless(&parts.headers);
+    fields::check_expectation(&parts.headers)?;
     let is_proxy = snapshot.trusted_proxies.contain(trial.client);
     let sifted = snapshot.reserved.sift(&mut parts.headers, is_proxy);
     let client = Client::behind(
@@ -145,19 +147,23 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         return Ok(());
     }
     let target = address::target(&parts.method, &parts.uri)?;
+    if let Some(dialect) = snapshot.endpoints.resembles_question(&target) {
+        let addressed = Addressed { dialect, rest: None };
+        return question::follow(snapshot, trial, named, addressed, explanation);
+    }
     let preflight = (sifted.upgrade.is_none() && bodiless)
         .then(|| super::asked_by_preflight(&parts.method, &parts.headers))
         .flatten();
     let upgrade = sifted.upgrade.as_ref().filter(|_| bodiless).and_then(Upgrade::asked);
     let harms = credentials::may_harm(&parts.method, upgrade.is_some());
-    let named = authority.as_ref().and_then(|authority| authority.to_str().ok());
+    let own = authority.as_ref().and_then(|authority| authority.to_str().ok());
     let question = Question {
         host: host.as_ref(),
         target: &target,
         method: preflight.as_ref().unwrap_or(&parts.method),
         preflight: preflight.is_some(),
         client: Some(client.address),
-        cross_site: harms && credentials::is_cross_site(&parts, named, Some(client.secure), &snapshot.cors),
+        cross_site: harms && credentials::is_cross_site(&parts, own, Some(client.secure), &snapshot.cors),
         certificate: Some(trial.certificate),
         at: None,
         forward_auth: false,

@@ -131,7 +131,8 @@ impl<S> Guarded<S> {
             }
             Outcome::Refused(violation) => {
                 if !self.open {
-                    self.state.keep_line(self.held.withheld());
+                    self.state
+                        .keep_line(self.held.withheld(), self.scanner.refused_target());
                 }
                 self.state.refuse(violation, !self.open);
                 if self.open {

@@ -26,7 +26,13 @@ pub(super) fn answers(snapshot: &Snapshot, trial: &Trial, seen: &Seen<'_>) -> Ve
         ..*seen.question
     };
     let mut shown = Shown::of(trial, &seen.parts.headers, question.target.query());
-    let (decided, entry) = snapshot.policy.admit(&question, |counts| shown.where_counts(counts));
+    // Behind the proxy that asks, nothing is served at our own place for its questions.
+    let is_ours = snapshot.endpoints.question(&trial.address.target).is_some()
+        || snapshot.endpoints.resembles_question(question.target).is_some();
+    let (decided, entry) = match is_ours {
+        true => (Err(Refusal::NotFound), None),
+        false => snapshot.policy.admit(&question, |counts| shown.where_counts(counts)),
+    };
     let seen = Seen {
         question: &question,
         entry: entry.as_deref(),

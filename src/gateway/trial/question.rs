@@ -48,6 +48,9 @@ fn decide(
         return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
     }
     let Some(rest) = rest else {
+        let note =
+            "this address is next to one for forward-auth questions, and no route can lie there: ask to the letter";
+        explanation.notes.push(note.to_owned());
         return Err(forward_auth::addressed_wrongly());
     };
     let parts = head(trial, host)?;
@@ -83,7 +86,9 @@ fn decide(
         ));
     }
     let target = address::read_original(&original.method, original.target)?;
-    if snapshot.endpoints.question(original.target).is_some() {
+    if snapshot.endpoints.question(original.target).is_some()
+        || snapshot.endpoints.resembles_question(&target).is_some()
+    {
         return Err(Problem::from(Refusal::NotFound));
     }
     let upgrades = original.web_socket || asking::asks_for_web_socket(&original, &parts, &sifted);

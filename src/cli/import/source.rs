@@ -15,7 +15,7 @@ use crate::store::ForeignTable;
 pub(super) const LONGEST: usize = 1024 * 1024;
 
 /// As many bytes of a CSV file without the end of a row are no row any more: a quote is not closed.
-const NO_ROW: u64 = 64 * 1024 * 1024;
+const NO_ROW: u64 = 16 * 1024 * 1024;
 
 /// How long the other database may say nothing: sorting a large table takes a while.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -58,15 +58,16 @@ pub(super) enum Source {
 impl Source {
     /// A file, or standard input.
     pub(super) fn file(name: &str, format: Format) -> Result<Self, Failure> {
+        let unreadable_file = |error: io::Error| {
+            let what = format!("{} cannot be read", crate::cli::terminal::shown(name));
+            Failure::run(what, error, "check its name and its rights")
+        };
         let reader: Box<dyn Read + Send> = match name {
             "-" => Box::new(io::stdin()),
-            name => Box::new(File::open(name).map_err(|error| {
-                let what = format!("{} cannot be read", crate::cli::terminal::shown(name));
-                Failure::run(what, error, "check its name and its rights")
-            })?),
+            name => Box::new(File::open(name).map_err(unreadable_file)?),
         };
         let mut reader = BufReader::new(reader);
-        foreign(reader.fill_buf()?, format)?;
+        foreign(reader.fill_buf().map_err(unreadable_file)?, format)?;
         match format {
             Format::Jsonl => Ok(Self::Jsonl {
                 lines: Box::new(reader),

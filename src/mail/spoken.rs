@@ -106,7 +106,10 @@ mod tests {
             ("relay for root@other.example denied", "relay for [...] denied"),
             ("see https://x.example/?rcpt=al.ice%40example.org", "see [...]"),
             ("listed: https://x.example/reset?token=c2VjcmV0IGNv", "listed: [...]"),
-            ("see https://support.example/?p=Unsolicited", "see https://support.example/?p=Unsolicited"),
+            (
+                "see https://support.example/?p=Unsolicited",
+                "see https://support.example/?p=Unsolicited",
+            ),
             ("5.7.1\r\n\x1b[2Jrefused\tby  policy", "5.7.1 [2Jrefused by policy"),
         ] {
             assert_eq!(fit(said, &facts("al.ice@example.org")), told);

@@ -168,7 +168,10 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
             .collect::<Vec<_>>(),
         (tokens.key_encryption.clone(), tokens.rotate_every),
         tokens.cache,
-        tokens.praetorian.as_ref().is_some_and(|praetorian| praetorian.signing.is_some()),
+        tokens
+            .praetorian
+            .as_ref()
+            .is_some_and(|praetorian| praetorian.signing.is_some()),
     )
 }
 

@@ -74,7 +74,8 @@ impl Source {
                 line: 0,
             }),
             Format::Csv => {
-                let reader = Bounded::new(Box::new(reader) as Box<dyn Read + Send>);
+                let reader: Box<dyn Read + Send> = Box::new(reader);
+                let reader = Bounded::new(reader);
                 let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
                 let columns = Columns::read(rows.byte_headers().map_err(unreadable)?)?;
                 Ok(Self::Csv {
@@ -113,8 +114,15 @@ impl Source {
                 rows.get_mut().begin();
                 let there = rows.read_byte_record(&mut record).map_err(|error| {
                     let line = rows.position().line();
-                    let what = format!("row {row} cannot be read, which begins behind line {}", line.saturating_sub(1));
-                    Failure::run(what, error, "close its quotes: what was taken over is passed by when it is run again")
+                    let what = format!(
+                        "row {row} cannot be read, which begins behind line {}",
+                        line.saturating_sub(1)
+                    );
+                    Failure::run(
+                        what,
+                        error,
+                        "close its quotes: what was taken over is passed by when it is run again",
+                    )
                 })?;
                 Ok(there.then(|| (Place::Row(row.to_string()), columns.account(&record))))
             }

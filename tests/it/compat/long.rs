@@ -30,12 +30,22 @@ fn a_name_that_no_cookie_holds_is_told_so_and_opens_no_session(kind: Kind) {
     let refused = log_in(&gateway.client, &long, PASSWORD, None);
     assert_eq!(refused.status, 403, "{}", refused.text());
     assert!(!refused.headers.has("set-cookie"));
-    assert!(refused.text().contains("too long for a token or a cookie"), "{}", refused.text());
+    assert!(
+        refused.text().contains("too long for a token or a cookie"),
+        "{}",
+        refused.text()
+    );
     assert_eq!(living(), 1);
     let line = gateway.process.wait_for_line(|line| line.contains("no cookie was set"));
-    assert!(line.contains("name.bytes=10000") && !line.contains("nnnnnnnn"), "{line}");
+    assert!(
+        line.contains("name.bytes=10000") && !line.contains("nnnnnnnn"),
+        "{line}"
+    );
     // The tokens of this format hold no name.
     let body = json!({ "username": long, "password": PASSWORD });
     let token = token_of(&gateway.client.request(Method::POST, "/api/login").json(&body).send());
-    assert_eq!(gateway.get_as("/api/me", &token).expect(200).json()["username"], json!(long));
+    assert_eq!(
+        gateway.get_as("/api/me", &token).expect(200).json()["username"],
+        json!(long)
+    );
 }

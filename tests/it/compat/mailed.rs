@@ -120,7 +120,9 @@ fn a_mail_unsent_when_its_account_was_closed_is_not_sent(kind: Kind) {
     world.sql("UPDATE users SET is_active = TRUE WHERE username = 'alice'; UPDATE users SET is_active = FALSE");
     let smtp = Smtp::start(&["--security", "plain", "--port", &port.to_string()]);
     let dropped = "doorward_mails_total{kind=\"confirmation\",result=\"dropped\"} 1";
-    until(dropped, || gateway.admin.get("/metrics").text().contains(dropped).then_some(()));
+    until(dropped, || {
+        gateway.admin.get("/metrics").text().contains(dropped).then_some(())
+    });
     // Who still waits is written to, and let in.
     let mail = smtp.mail(0);
     assert_eq!(mail.to, "bob@example.org");

@@ -23,7 +23,10 @@ fn refresh(gateway: &Gateway, token: &str) -> Response {
 
 fn reset_password(gateway: &Gateway, token: &str) -> Response {
     let request = gateway.client.request(Method::POST, "/api/reset_finalize");
-    request.bearer(token).json(&json!({ "password": "herons under a bridge" })).send()
+    request
+        .bearer(token)
+        .json(&json!({ "password": "herons under a bridge" }))
+        .send()
 }
 
 /// In that server's form, with CORS, and when to come again.
@@ -65,7 +68,9 @@ fn logins_registrations_and_refreshes_come_back_with_the_store() {
     assert_eq!(gateway.client.get("/api/").status, 200);
     assert_eq!(gateway.status_as("/app/x", &token), 200);
     back(&cluster, &gateway);
-    until("a refresh", || (refresh(&gateway, &expired).status == 200).then_some(()));
+    until("a refresh", || {
+        (refresh(&gateway, &expired).status == 200).then_some(())
+    });
     token_of(&gateway.login_with("alice", PASSWORD));
     token_of(&gateway.register_with("nobody", PASSWORD));
     assert_eq!(world.count("SELECT count(*) FROM users"), 2);
@@ -93,7 +98,9 @@ fn what_was_mailed_counts_after_the_outage_and_nothing_is_mailed_twice() {
     unavailable(&ask_reset(&gateway, "alice@example.org"));
     unavailable(&register(&gateway, "carol", "carol@example.org"));
     back(&cluster, &gateway);
-    until("a confirmation", || (finalize(&gateway, &of("bob")).status == 200).then_some(()));
+    until("a confirmation", || {
+        (finalize(&gateway, &of("bob")).status == 200).then_some(())
+    });
     reset_password(&gateway, &reset).expect(200);
     error_of(&reset_password(&gateway, &reset), 401, "InvalidResetToken");
     register(&gateway, "carol", "carol@example.org").expect(201);
@@ -123,7 +130,9 @@ fn codes_of_our_own_count_once_after_the_outage() {
         retry_after(&response);
     }
     back(&cluster, &gateway);
-    until("a confirmation", || (finalize(&gateway, &code).status == 200).then_some(()));
+    until("a confirmation", || {
+        (finalize(&gateway, &code).status == 200).then_some(())
+    });
     problem(&finalize(&gateway, &code), 401, "invalid_code");
     ask_reset(&gateway, "alice@example.org").expect(200);
     let code = smtp.mail(1).code();
@@ -160,7 +169,11 @@ fn who_was_told_to_be_registered_is_once_whenever_the_store_fell() {
                 })
             })
             .collect();
-        let rows = |least| until("registrations", || (world.count("SELECT count(*) FROM users") >= least).then_some(()));
+        let rows = |least| {
+            until("registrations", || {
+                (world.count("SELECT count(*) FROM users") >= least).then_some(())
+            })
+        };
         rows(8);
         cluster.stop();
         unavailable(&gateway.login_with("user0-0", PASSWORD));
@@ -182,6 +195,9 @@ fn who_was_told_to_be_registered_is_once_whenever_the_store_fell() {
             other => panic!("{name}: {other}"),
         }
     }
-    let (rows, names) = (told.len() as u64, world.count("SELECT count(DISTINCT username) FROM users"));
+    let (rows, names) = (
+        told.len() as u64,
+        world.count("SELECT count(DISTINCT username) FROM users"),
+    );
     assert_eq!((world.count("SELECT count(*) FROM users"), names), (rows, rows));
 }

@@ -56,7 +56,10 @@ fn another_secret_waits_for_a_restart_and_says_so(kind: Kind) {
         assert!(lines.iter().all(|line| !line.contains("secret of")), "{lines:?}");
     };
     reload(&[]);
-    for (file, secret) in [("older_key", "quite another older secret, 0123456789"), ("secret_key", "a new secret of this year, 0123456789")] {
+    for (file, secret) in [
+        ("older_key", "quite another older secret, 0123456789"),
+        ("secret_key", "a new secret of this year, 0123456789"),
+    ] {
         let before = std::fs::read_to_string(world.folder().join(file)).unwrap();
         std::fs::write(world.folder().join(file), secret).unwrap();
         reload(&["compat"]);
@@ -79,7 +82,10 @@ fn a_clock_ahead_is_told_to_whoever_can_set_it(kind: Kind) {
     assert_eq!(shown(&gateway, "iat=@+30", "near"), 200);
     assert_eq!(shown(&gateway, "iat=@+3600;sig=other", "forged"), 401);
     let lines = gateway.process.lines().split_off(quiet);
-    assert!(lines.iter().all(|line| !line.contains("issued in the future")), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| !line.contains("issued in the future")),
+        "{lines:?}"
+    );
     for jti in ["one", "two"] {
         assert_eq!(shown(&gateway, "iat=@+3600", jti), 200);
     }

@@ -136,7 +136,9 @@ async fn a_table_that_falls_silent_is_not_waited_for() {
     );
     let url = Secret::new(database.url());
     let second = Duration::from_secs(1);
-    let mut table = ForeignTable::open(&url, None, "users", 10 * second, second).await.unwrap();
+    let mut table = ForeignTable::open(&url, None, "users", 10 * second, second)
+        .await
+        .unwrap();
     assert!(table.next().await.unwrap().is_some());
     cluster.freeze();
     let error = loop {

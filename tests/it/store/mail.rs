@@ -255,7 +255,10 @@ pub async fn an_account_closed_by_any_hand_is_opened_by_nothing_mailed(postgres:
     assert_eq!(store.confirm(late(alice.id), NOW).await.unwrap(), Redeemed::Closed);
     assert_eq!(store.forget_mail(NOW, NOW + 100 * HOUR).await.unwrap(), 0);
     bench.sql("UPDATE users SET is_active = TRUE");
-    assert!(matches!(store.confirm(late(alice.id), NOW).await.unwrap(), Redeemed::Done(_)));
+    assert!(matches!(
+        store.confirm(late(alice.id), NOW).await.unwrap(),
+        Redeemed::Done(_)
+    ));
     // NULL is not active either.
     bench.sql("UPDATE users SET is_active = NULL");
     assert_eq!(store.confirm(late(alice.id), NOW).await.unwrap(), Redeemed::Closed);
@@ -267,5 +270,8 @@ pub async fn an_account_closed_by_any_hand_is_opened_by_nothing_mailed(postgres:
          VALUES ({}, 'bob', 'x', 'user', FALSE, 'c@b.example')",
         bob.0
     ));
-    assert!(matches!(store.confirm(late(bob), NOW).await.unwrap(), Redeemed::Done(_)));
+    assert!(matches!(
+        store.confirm(late(bob), NOW).await.unwrap(),
+        Redeemed::Done(_)
+    ));
 }

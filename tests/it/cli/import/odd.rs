@@ -12,7 +12,10 @@ use crate::support::until;
 
 fn spawn(place: &Place, arguments: &[&str]) -> Child {
     let mut command = place.command(arguments);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
@@ -44,7 +47,10 @@ fn members_that_are_there_twice_missing_or_no_members_are_named() {
     ];
     place.write("users.jsonl", &lines.join("\r\n"));
     let ended = place.run(&["user", "import", "--from", "users.jsonl"]);
-    assert_eq!(ended.out, "11 rows: 0 taken over, 0 here already, 11 not taken over\n", "{ended:?}");
+    assert_eq!(
+        ended.out, "11 rows: 0 taken over, 0 here already, 11 not taken over\n",
+        "{ended:?}"
+    );
     let said = ended.failed(
         1,
         &[
@@ -74,7 +80,10 @@ fn fields_with_line_ends_commas_and_quotes_are_what_they_say() {
     bytes.extend_from_slice(b"\xfc@x.example\r\nlast,,\r\nLAST,,");
     std::fs::write(place.path("users.csv"), bytes).unwrap();
     let ended = place.run(&["user", "import", "--from", "users.csv"]);
-    assert_eq!(ended.out, "5 rows: 2 taken over, 0 here already, 3 not taken over\n", "{ended:?}");
+    assert_eq!(
+        ended.out, "5 rows: 2 taken over, 0 here already, 3 not taken over\n",
+        "{ended:?}"
+    );
     ended.failed(
         1,
         &[
@@ -89,12 +98,21 @@ fn fields_with_line_ends_commas_and_quotes_are_what_they_say() {
 fn a_row_that_is_too_long_stays_behind_and_the_others_go_on() {
     let place = Place::new();
     let long = "x".repeat(10 << 20);
-    place.write("users.jsonl", &format!("{}{}{}", line("user1"), line(&long), line("user2")));
+    place.write(
+        "users.jsonl",
+        &format!("{}{}{}", line("user1"), line(&long), line("user2")),
+    );
     place.write("users.csv", &format!("username,password\nuser3,\n{long},\nuser4,\n"));
     for (file, what) in [("users.jsonl", "line 2"), ("users.csv", "row 2")] {
         let ended = place.run(&["user", "import", "--from", file]);
-        assert_eq!(ended.out, "3 rows: 2 taken over, 0 here already, 1 not taken over\n", "{file}");
-        let said = ended.failed(1, &[&format!("not taken over: {what}: it is longer than 1048576 bytes")]);
+        assert_eq!(
+            ended.out, "3 rows: 2 taken over, 0 here already, 1 not taken over\n",
+            "{file}"
+        );
+        let said = ended.failed(
+            1,
+            &[&format!("not taken over: {what}: it is longer than 1048576 bytes")],
+        );
         assert!(said.len() < 2_000, "{file}");
     }
 }
@@ -103,7 +121,10 @@ fn a_row_that_is_too_long_stays_behind_and_the_others_go_on() {
 fn a_quote_that_is_never_closed_does_not_swallow_a_large_file() {
     let place = Place::new();
     let rows = "somebody,,\n".repeat(20 << 20 >> 3);
-    place.write("users.csv", &format!("username,password,email\nuser1,,\nuser2,,\"\n{rows}"));
+    place.write(
+        "users.csv",
+        &format!("username,password,email\nuser1,,\nuser2,,\"\n{rows}"),
+    );
     let import = ["user", "import", "--from", "users.csv"];
     place.run(&import).failed(
         1,
@@ -187,7 +208,10 @@ fn a_database_that_goes_away_in_the_middle_is_told_and_the_rest_comes_later() {
     let output = import.wait_with_output().unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    for part in ["the other table stopped answering", "run it again: what was taken over is passed by"] {
+    for part in [
+        "the other table stopped answering",
+        "run it again: what was taken over is passed by",
+    ] {
         assert!(said.contains(part), "{said}");
     }
     let there = users(&place);
@@ -195,6 +219,9 @@ fn a_database_that_goes_away_in_the_middle_is_told_and_the_rest_comes_later() {
     cluster.start_again();
     assert_eq!(
         place.run(&arguments).done(),
-        format!("3000 rows: {} taken over, {there} here already, 0 not taken over\n", 3000 - there)
+        format!(
+            "3000 rows: {} taken over, {there} here already, 0 not taken over\n",
+            3000 - there
+        )
     );
 }

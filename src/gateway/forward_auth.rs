@@ -106,7 +106,7 @@ impl Gateway {
         let values = permit.proof().map(|proof| proof.values.as_ref()).transpose();
         let values = values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?;
         let decision = Decision::Allowed {
-            names: &snapshot.identity,
+            pass: &snapshot.pass,
             values,
         };
         Ok(Body::whole(forward_auth::answer(dialect, &decision)))

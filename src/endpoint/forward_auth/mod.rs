@@ -21,7 +21,7 @@ use crate::codes::Code;
 use crate::problem::Problem;
 use crate::route::Host;
 
-pub use answer::{Decision, REASON, answer};
+pub use answer::{Decision, Pass, REASON, answer};
 pub use fields::{Fault, FaultKind};
 pub use settings::{InvalidLogin, Login, Settings};
 

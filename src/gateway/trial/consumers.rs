@@ -54,7 +54,7 @@ pub(super) fn answers(
     match &problem {
         Some(problem) => refusals(snapshot, trial, problem),
         None => told(&Decision::Allowed {
-            names: &snapshot.identity,
+            pass: &snapshot.pass,
             values: proof.and_then(|proof| proof.values.as_ref().ok()),
         }),
     }

@@ -160,4 +160,31 @@ mod tests {
         }
         assert_eq!(Values::of(&person("a", &["x,admin"])), Err(NotRepresentable("roles")));
     }
+
+    #[test]
+    fn what_is_there_is_filled_by_its_name_and_nothing_is_added() {
+        let names = Settings {
+            id: None,
+            ..Settings::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-user-id", HeaderValue::from_static("another's"));
+        set_empty(&names, &mut headers);
+        Values::of(&person("alice", &["user", "admin"]))
+            .unwrap()
+            .fill(&names, &mut headers);
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let mut found: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), text(value)))
+            .collect();
+        found.sort();
+        let expected = [
+            ("x-user", "alice"),
+            ("x-user-email", ""),
+            ("x-user-id", "another's"),
+            ("x-user-roles", "user,admin"),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name, value.to_owned())));
+    }
 }

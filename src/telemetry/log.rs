@@ -1,5 +1,6 @@
 //! Log lines: queues to one writer, which nobody waits for.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
@@ -44,23 +45,25 @@ pub fn start(settings: &Settings) -> Result<Logging, LoggingError> {
     };
     let layer = layer.with_filter(LevelFilter::from_level(settings.level));
     tracing::subscriber::set_global_default(Registry::default().with(layer)).map_err(|_| LoggingError::Running)?;
-    if settings.format == Format::Json {
-        tell_panics();
-    }
+    tell_panics();
     Ok(Logging {
         queue,
         format: settings.format,
     })
 }
 
-/// A panic's own words would be the only lines that are no documents.
+/// A panic is a line of the log as all others are: its own words would be no document, and would wait for whoever reads them.
 fn tell_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
         let place = panic.location().map(tracing::field::display);
+        // Taken where RUST_BACKTRACE asks for one.
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         tracing::error!(
             error = panic.payload_as_str().unwrap_or("it gave no words"),
             place,
+            backtrace,
             thread = thread.name(),
             "a thread panicked"
         );

@@ -14,11 +14,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::log::AUDIT;
 
-/// Lines (or batches of access lines) that may wait for the writer, without audit events.
+/// Lines (or batches of access lines) that may wait for the writer, without audit events …
 const LINES: usize = 8_192;
+/// … and how many bytes they may be together.
+const LINES_BYTES: usize = 16 * 1024 * 1024;
 /// Audit events that may wait …
 const AUDIT_EVENTS: usize = 100_000;
-/// … and how long all of them together may be.
+/// … and how many bytes they may be together.
 const AUDIT_BYTES: usize = 64 * 1024 * 1024;
 /// How often an output that never blocks is asked again whether it takes more.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -36,30 +38,65 @@ struct Shared {
     done: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Waiting {
-    audit: VecDeque<Vec<u8>>,
-    audit_bytes: usize,
-    lines: VecDeque<Vec<u8>>,
+    audit: Lane,
+    lines: Lane,
     /// The writer sleeps until it is told of more: all is written.
     idle: bool,
     dropped: u64,
 }
 
+/// What waits of one kind, bounded in number and length.
+#[derive(Debug)]
+struct Lane {
+    waiting: VecDeque<Vec<u8>>,
+    bytes: usize,
+    most: usize,
+    most_bytes: usize,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self {
+            audit: Lane::of(AUDIT_EVENTS, AUDIT_BYTES),
+            lines: Lane::of(LINES, LINES_BYTES),
+            idle: false,
+            dropped: 0,
+        }
+    }
+}
+
 impl Waiting {
     fn next(&mut self) -> Option<Vec<u8>> {
-        let Some(event) = self.audit.pop_front() else {
-            return self.lines.pop_front();
-        };
-        self.audit_bytes -= event.len();
-        Some(event)
+        self.audit.pop().or_else(|| self.lines.pop())
+    }
+}
+
+impl Lane {
+    fn of(most: usize, most_bytes: usize) -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            most,
+            most_bytes,
+        }
     }
 
-    fn has_room(&self, is_audit: bool, length: usize) -> bool {
-        match is_audit {
-            true => self.audit.len() < AUDIT_EVENTS && self.audit_bytes.saturating_add(length) <= AUDIT_BYTES,
-            false => self.lines.len() < LINES,
+    /// Adds it, if there is room.
+    fn push(&mut self, lines: &[u8]) -> bool {
+        let fits = self.waiting.len() < self.most && self.bytes.saturating_add(lines.len()) <= self.most_bytes;
+        if fits {
+            self.bytes += lines.len();
+            self.waiting.push_back(lines.to_vec());
         }
+        fits
+    }
+
+    fn pop(&mut self) -> Option<Vec<u8>> {
+        let lines = self.waiting.pop_front()?;
+        self.bytes -= lines.len();
+        Some(lines)
     }
 }
 
@@ -77,17 +114,14 @@ impl Queue {
     /// Adds whole lines, or counts them as dropped; never waits for the output.
     pub(super) fn add(&self, lines: &[u8], is_audit: bool) {
         let mut waiting = self.lock();
-        if !waiting.has_room(is_audit, lines.len()) {
+        let lane = match is_audit {
+            true => &mut waiting.audit,
+            false => &mut waiting.lines,
+        };
+        if !lane.push(lines) {
             let count = lines.iter().filter(|byte| **byte == b'\n').count();
             waiting.dropped += u64::try_from(count).unwrap_or(u64::MAX);
             return;
-        }
-        match is_audit {
-            true => {
-                waiting.audit_bytes += lines.len();
-                waiting.audit.push_back(lines.to_vec());
-            }
-            false => waiting.lines.push_back(lines.to_vec()),
         }
         if waiting.idle {
             self.0.more.notify_one();
@@ -103,7 +137,7 @@ impl Queue {
     pub(super) fn flush(&self, patience: Duration) {
         let until = Instant::now() + patience;
         let mut waiting = self.lock();
-        while !(waiting.idle && waiting.audit.is_empty() && waiting.lines.is_empty()) {
+        while !(waiting.idle && waiting.audit.waiting.is_empty() && waiting.lines.waiting.is_empty()) {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -239,12 +273,15 @@ mod tests {
     }
 
     #[test]
-    fn audit_events_are_bounded_by_their_length_too() {
-        let waiting = Waiting {
-            audit_bytes: AUDIT_BYTES - 1,
-            ..Waiting::default()
-        };
-        assert!(waiting.has_room(true, 1) && !waiting.has_room(true, 2));
-        assert!(waiting.has_room(false, 2));
+    fn what_waits_is_bounded_in_number_and_length() {
+        let mut lane = Lane::of(3, 4);
+        assert!(lane.push(b"abc") && !lane.push(b"de") && lane.push(b"d") && !lane.push(b"e"));
+        assert_eq!(lane.pop().unwrap(), b"abc");
+        assert!(lane.push(b"") && lane.push(b"e") && !lane.push(b""));
+        let waiting = Waiting::default();
+        assert_eq!(
+            (waiting.audit.most_bytes, waiting.lines.most_bytes),
+            (64 << 20, 16 << 20)
+        );
     }
 }

@@ -141,6 +141,7 @@ impl Gateway {
         let target = address::read_original(&original.method, original.target)?;
         if snapshot.endpoints.question(original.target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
+            record.endpoint = false;
             return Err(Problem::from(Refusal::NotFound));
         }
         let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);
@@ -211,7 +212,7 @@ impl Record {
 
 /// Whether the original request opens a WebSocket. Proxies take `Upgrade` out before they ask; what stays are fields that no
 /// script can set or leave out (RFC 6455 section 4.1, Fetch Metadata).
-fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
+pub(super) fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
     // Most questions have few fields, so one walk over them costs less than looking three names up.
     let tells = |(name, value): (&HeaderName, &HeaderValue)| {
         *name == header::SEC_WEBSOCKET_KEY

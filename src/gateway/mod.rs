@@ -179,7 +179,9 @@ impl Gateway {
         let authority = address::authority(parts)?;
         let host = authority.as_ref().map(address::host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted).map(Body::whole);
+            let led = client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted)?;
+            record.told = Some(Box::new(client::led_to_https()));
+            return Ok(Body::whole(led));
         }
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
@@ -237,9 +239,12 @@ impl Gateway {
                 };
                 // Boxed, for it is large, and no forwarded request has to make room for it.
                 let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
-                Box::pin(serving).await.map(Body::whole)
+                let mut served = Box::pin(serving).await;
+                record.served(&mut served);
+                served.map(Body::whole)
             }
             Destination::Route(entry) => {
+                record.forwarded = true;
                 let body = message.take_body()?;
                 let parts = &mut message.parts;
                 let stream = parts.extensions.remove::<OnUpgrade>();

@@ -314,6 +314,7 @@ pub(super) fn policy(
             path: pattern(row)?,
             methods: row.methods.to_vec(),
             credentials: row.credentials,
+            takes: row.takes,
             in_questions: row.is_in_questions(served),
             rule: Rule {
                 client_auth: config.tls.client_auth,

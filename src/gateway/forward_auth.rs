@@ -1,7 +1,7 @@
 //! The way of a question: another proxy asks whether a request of its own may pass. What is decided about is the original
 //! request, by the same function and from the same memory as every other; of the question itself nothing counts but who asks.
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
 
@@ -66,7 +66,10 @@ impl Gateway {
         }
         let parts = &*parts;
         let sifted = snapshot.reserved.look(&parts.headers, true);
-        record.id = Self::request_id(&sifted, connection);
+        if snapshot.access_log {
+            // Nobody but the log is told: whoever asks sends the request on itself.
+            record.id = Self::request_id(&sifted, connection);
+        }
         let client = client::walk(&sifted.forwarded.client, &snapshot.trusted_proxies);
         record.client = client.map(|client| (client, connection.is_secure()));
         let authority = address::authority(parts)?;
@@ -100,7 +103,7 @@ impl Gateway {
         let values = permit.proof().map(|proof| proof.values.as_ref()).transpose();
         let values = values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?;
         let decision = Decision::Allowed {
-            names: &snapshot.identity,
+            pass: &snapshot.pass,
             values,
         };
         Ok(Body::whole(forward_auth::answer(dialect, &decision)))
@@ -243,12 +246,12 @@ impl Record {
         if let Some((_, secure)) = &mut self.client {
             *secure = original.secure.unwrap_or(true);
         }
-        let path = original.target.split('?').next().unwrap_or_default();
+        let path = || original.target.split('?').next().unwrap_or_default();
         self.original = Some(record::Asked {
             method: original.method.clone(),
             secure: original.secure,
             // Only what the log will ask for is kept.
-            at: logged.then(|| (original.authority.to_owned(), path.to_owned())),
+            at: logged.then(|| (original.authority.to_owned(), path().to_owned())),
         });
     }
 }
@@ -256,10 +259,13 @@ impl Record {
 /// Whether the original request opens a WebSocket. Proxies take `Upgrade` out before they ask; what stays are fields that no
 /// script can set or leave out (RFC 6455 section 4.1, Fetch Metadata).
 pub(super) fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
-    let mode = |mode: &HeaderValue| mode.as_bytes() == b"websocket";
-    original.method == Method::GET
-        && (sifted.upgrade.is_some()
-            || parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
-            || parts.headers.contains_key(header::SEC_WEBSOCKET_VERSION)
-            || parts.headers.get_all("sec-fetch-mode").iter().any(mode))
+    // Most questions have few fields, so one walk over them costs less than looking three names up.
+    let tells = |(name, value): (&HeaderName, &HeaderValue)| {
+        *name == header::SEC_WEBSOCKET_KEY
+            || *name == header::SEC_WEBSOCKET_VERSION
+            || (*name == FETCH_MODE && value.as_bytes() == b"websocket")
+    };
+    original.method == Method::GET && (sifted.upgrade.is_some() || parts.headers.iter().any(tells))
 }
+
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

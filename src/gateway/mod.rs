@@ -127,9 +127,10 @@ impl Gateway {
             rest::mark(&mut response, go_on, connection);
         }
         // A login or logout has just set its own: a renewed one must not undo that.
-        let sets_its_own =
-            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE);
-        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own) {
+        let sets_its_own = |response: &Response<Body>| {
+            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE)
+        };
+        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own(&response)) {
             browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {

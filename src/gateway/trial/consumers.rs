@@ -67,7 +67,7 @@ pub(super) fn problem(snapshot: &Snapshot, seen: &Seen<'_>, refusal: &Refusal, b
 pub(super) fn allowed<'a>(snapshot: &'a Snapshot, proof: Option<&'a Arc<Proof>>) -> Result<Decision<'a>, Problem> {
     let values = proof.map(|proof| proof.values.as_ref()).transpose();
     Ok(Decision::Allowed {
-        names: &snapshot.identity,
+        pass: &snapshot.pass,
         values: values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?,
     })
 }

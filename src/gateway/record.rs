@@ -90,7 +90,11 @@ impl Record {
     /// wrong, it was a request that it let in.
     pub(super) fn served(&mut self, served: &mut Result<Answer, Problem>) {
         let lets_in = |problem: &Problem| {
-            let shut = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+            let shut = [
+                StatusCode::UNAUTHORIZED,
+                StatusCode::FORBIDDEN,
+                StatusCode::TOO_MANY_REQUESTS,
+            ];
             !shut.contains(&problem.status())
         };
         self.permitted = match served {
@@ -161,10 +165,7 @@ impl Gateway {
         let (client, secure) = record
             .client
             .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
-        let upstream = record
-            .route
-            .as_ref()
-            .filter(|_| record.forwarded);
+        let upstream = record.route.as_ref().filter(|_| record.forwarded);
         let original = record.original.as_ref();
         let at = original.and_then(|original| original.at.as_ref());
         let refused = record

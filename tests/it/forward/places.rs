@@ -235,7 +235,14 @@ fn a_question_that_is_addressed_wrongly_gets_no_answer_of_a_route() {
 
 #[test]
 fn a_route_that_would_be_taken_for_a_question_is_refused() {
-    for path in ["/auth/nginx", "/auth/nginx/x", "/auth/Traefik", "/AUTH/caddy", "/auth/ｎginx", "/auth/traefık/x"] {
+    for path in [
+        "/auth/nginx",
+        "/auth/nginx/x",
+        "/auth/Traefik",
+        "/AUTH/caddy",
+        "/auth/ｎginx",
+        "/auth/traefık/x",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("doorward.toml");
         let config = upstream("app", "http://127.0.0.1:9", "") + &route("mine", path, "app", "");

@@ -14,6 +14,7 @@ mod resolve;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The way of a question: another proxy asks whether a request of its own may pass. What is decided about is the original
 //! request, by the same function and from the same memory as every other; of the question itself nothing counts but who asks.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
 
@@ -67,7 +67,10 @@ impl Gateway {
         }
         let parts = &*parts;
         let sifted = snapshot.reserved.look(&parts.headers, true);
-        record.id = Self::request_id(&sifted, connection);
+        if snapshot.access_log {
+            // Nobody but the log is told: whoever asks sends the request on itself.
+            record.id = Self::request_id(&sifted, connection);
+        }
         let client = client::walk(&sifted.forwarded.client, &snapshot.trusted_proxies);
         record.client = client.map(|client| (client, connection.is_secure()));
         let authority = address::authority(parts)?;
@@ -108,7 +111,7 @@ impl Gateway {
         let values = permit.proof().map(|proof| proof.values.as_ref()).transpose();
         let values = values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?;
         let decision = Decision::Allowed {
-            names: &snapshot.identity,
+            pass: &snapshot.pass,
             values,
         };
         Ok(Body::whole(forward_auth::answer(dialect, &decision)))
@@ -192,12 +195,12 @@ impl Gateway {
         let is_ours = snapshot.endpoints.question(original.target).is_some();
         if is_ours || snapshot.endpoints.resembles_question(&target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
+            record.endpoint = false;
             return Err(Problem::from(Refusal::NotFound));
         }
         let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);
         record.endpoint = false;
-        record.preflight = asked_by_preflight(&original.method, &parts.headers)
-            .filter(|_| context.bodiless && !original.web_socket && !speaks_of_an_upgrade(&parts.headers));
+        record.preflight = preflight(original, &parts.headers, context.bodiless);
         let asked = Asked {
             snapshot,
             parts,
@@ -251,25 +254,32 @@ impl Record {
         if let Some((_, secure)) = &mut self.client {
             *secure = original.secure.unwrap_or(true);
         }
-        let path = record::without_query(original.target);
+        let path = || record::without_query(original.target);
         self.original = Some(record::Asked {
             method: original.method.clone(),
             secure: original.secure,
             // Only what the log will ask for is kept.
-            at: logged.then(|| (original.authority.to_owned(), path.to_owned())),
+            at: logged.then(|| (original.authority.to_owned(), path().to_owned())),
         });
     }
 }
 
 /// Whether the original request opens a WebSocket. Proxies take `Upgrade` out before they ask; what stays are fields that no
 /// script can set or leave out (RFC 6455 section 4.1, Fetch Metadata).
-fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
-    let mode = |mode: &HeaderValue| mode.as_bytes() == b"websocket";
-    original.method == Method::GET
-        && (sifted.upgrade.is_some()
-            || parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
-            || parts.headers.contains_key(header::SEC_WEBSOCKET_VERSION)
-            || parts.headers.get_all("sec-fetch-mode").iter().any(mode))
+pub(super) fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
+    // Most questions have few fields, so one walk over them costs less than looking three names up.
+    let tells = |(name, value): (&HeaderName, &HeaderValue)| {
+        *name == header::SEC_WEBSOCKET_KEY
+            || *name == header::SEC_WEBSOCKET_VERSION
+            || (*name == FETCH_MODE && value.as_bytes() == b"websocket")
+    };
+    original.method == Method::GET && (sifted.upgrade.is_some() || parts.headers.iter().any(tells))
+}
+
+/// The method that the original request asks about, if that is a preflight; `bodiless`: the question has no body.
+pub(super) fn preflight(original: &Original<'_>, headers: &HeaderMap, bodiless: bool) -> Option<Method> {
+    asked_by_preflight(&original.method, headers)
+        .filter(|_| bodiless && !original.web_socket && !speaks_of_an_upgrade(headers))
 }
 
 /// Whether anything in a question speaks of another protocol, whatever the method, and whether `Connection` names it or that
@@ -278,6 +288,8 @@ fn speaks_of_an_upgrade(headers: &HeaderMap) -> bool {
     headers.iter().any(|(name, value)| {
         *name == header::UPGRADE
             || name.as_str().starts_with("sec-websocket-")
-            || (name == "sec-fetch-mode" && value.as_bytes() == b"websocket")
+            || (*name == FETCH_MODE && value.as_bytes() == b"websocket")
     })
 }
+
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

@@ -10,6 +10,7 @@ mod credentials;
 mod direction;
 mod fields;
 mod forward_auth;
+mod methods;
 mod record;
 mod rest;
 mod snapshot;
@@ -47,6 +48,7 @@ use client::ConnectionValues;
 pub use complaints::Complaints;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use credentials::Asked;
+use methods::{is_never_served, never_served, refused};
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
 pub use trial::{Shows, Trial, explain};
@@ -125,9 +127,10 @@ impl Gateway {
             rest::mark(&mut response, go_on, connection);
         }
         // A login or logout has just set its own: a renewed one must not undo that.
-        let sets_its_own =
-            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE);
-        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own) {
+        let sets_its_own = |response: &Response<Body>| {
+            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE)
+        };
+        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own(&response)) {
             browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {
@@ -166,10 +169,7 @@ impl Gateway {
         fields::check_expectation(&parts.headers).map_err(Problem::closing)?;
         let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
-            return Err(refused(
-                Code::MethodNotAllowed,
-                "The gateway does not serve this method.",
-            ));
+            return Err(never_served(snapshot, parts));
         }
         if connection.is_http2() {
             fields::check(&parts.headers)?;
@@ -184,7 +184,9 @@ impl Gateway {
         let authority = address::authority(parts)?;
         let host = authority.as_ref().map(address::host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted).map(Body::whole);
+            let led = client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted)?;
+            record.told = Some(Box::new(client::led_to_https()));
+            return Ok(Body::whole(led));
         }
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
@@ -245,9 +247,12 @@ impl Gateway {
                 };
                 // Boxed, for it is large, and no forwarded request has to make room for it.
                 let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
-                Box::pin(serving).await.map(Body::whole)
+                let mut served = Box::pin(serving).await;
+                record.served(&mut served);
+                served.map(Body::whole)
             }
             Destination::Route(entry) => {
+                record.forwarded = true;
                 let body = message.take_body()?;
                 let parts = &mut message.parts;
                 let stream = parts.extensions.remove::<OnUpgrade>();
@@ -371,24 +376,6 @@ impl Message {
         let taken = || Problem::new(Code::Internal, "The request was answered twice.");
         self.body.take().ok_or_else(taken)
     }
-}
-
-/// A refusal before any rule was asked.
-fn refused(code: Code, detail: &'static str) -> Problem {
-    let mut problem = Problem::new(code, detail);
-    if code == Code::MethodNotAllowed {
-        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
-    }
-    problem
-}
-
-/// Methods that open a tunnel or mirror the request. Methods are case-sensitive (RFC 9110 section 9.1), but some frameworks fold
-/// them before they look.
-fn is_never_served(method: &Method) -> bool {
-    let never = [Method::CONNECT, Method::TRACE];
-    never
-        .iter()
-        .any(|one| method.as_str().eq_ignore_ascii_case(one.as_str()))
 }
 
 /// What the client names as host, as text; what is no text was refused as a host.

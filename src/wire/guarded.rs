@@ -259,6 +259,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // What is one piece takes the system call for one piece, which is cheaper.
+        if let [whole] = bufs {
+            return self.poll_write(cx, whole);
+        }
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.state.count_sent(&written);

@@ -22,7 +22,7 @@ use crate::codes::Code;
 use crate::problem::Problem;
 use crate::route::{Host, RoutePath};
 
-pub use answer::{Decision, REASON, answer};
+pub use answer::{Decision, Pass, REASON, answer};
 pub use fields::{Fault, FaultKind};
 pub use settings::{InvalidLogin, Login, Settings};
 
@@ -191,6 +191,15 @@ impl Dialect {
 
 /// What stands below a prefix, whatever the letters' case and however many slashes there are.
 fn below<'a>(prefix: &str, target: &'a str) -> Option<&'a str> {
+    // Nearly every request is for something else, and its first letter says so.
+    let first = |text: &str| {
+        text.bytes()
+            .find(|byte| *byte != b'/')
+            .map(|byte| byte.to_ascii_lowercase())
+    };
+    if first(prefix).is_some_and(|wanted| first(target) != Some(wanted)) {
+        return None;
+    }
     let mut segments = prefix.split('/').filter(|segment| !segment.is_empty());
     let rest = segments.try_fold(target, |rest, segment| {
         let rest = rest.strip_prefix('/')?.trim_start_matches('/');

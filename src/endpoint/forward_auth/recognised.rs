@@ -5,10 +5,10 @@ use crate::endpoint::Endpoints;
 use crate::route::Target;
 
 impl Endpoints {
-    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does not depend on a credential, and what is decided is about
-    /// another request.
+    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does
+    /// not depend on a credential, and what is decided is about another request.
     pub fn question<'t>(&self, target: &'t str) -> Option<Addressed<'t>> {
-        match self.places.prefix() {
+        match self.places().prefix() {
             "" => None,
             pages => Dialect::of_target(pages, target),
         }

@@ -278,7 +278,7 @@ fn every_identity_header_that_has_a_name_is_sent() {
         let answer = answer(
             dialect,
             &Decision::Allowed {
-                names: &names,
+                pass: &Pass::new(&names),
                 values: None,
             },
         );

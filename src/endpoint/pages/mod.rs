@@ -104,10 +104,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    // A host that is only this machine's is not bound to https for years, whatever listens on its other ports.
-    let keeps_secure = asked.secure && !is_local(asked.host.as_ref());
+    let keeps_secure = keeps_secure(&asked);
     let mut answer = match page {
-        Page::HomeWithoutSlash => go(StatusCode::PERMANENT_REDIRECT, &places.page(""))?,
+        Page::HomeWithoutSlash => to_home(places)?,
         Page::Home => home(proof, places)?,
         Page::LoginForm => login_form(&asked, services, places)?,
         Page::Login => login(asked, services, places).await?,
@@ -121,6 +120,36 @@ where
         html::keep_secure(&mut answer);
     }
     Ok(answer)
+}
+
+/// A host that is only this machine's is not bound to https for years, whatever listens on its other ports.
+fn keeps_secure<B>(asked: &Asked<B>) -> bool {
+    asked.secure && !is_local(asked.host.as_ref())
+}
+
+/// The answer of a page that only leads to another, whatever the store knows.
+pub(super) fn leads<B>(page: Page, is_known: bool, asked: &Asked<B>, places: &Places) -> Option<Answer> {
+    let led = match page {
+        Page::HomeWithoutSlash => to_home(places),
+        Page::Home if !is_known => home(None, places),
+        Page::Home
+        | Page::LoginForm
+        | Page::Login
+        | Page::LogoutForm
+        | Page::Logout
+        | Page::Show(_)
+        | Page::Send(_)
+        | Page::Style => return None,
+    };
+    let mut answer = led.ok()?;
+    if keeps_secure(asked) {
+        html::keep_secure(&mut answer);
+    }
+    Some(answer)
+}
+
+fn to_home(places: &Places) -> Result<Answer, Problem> {
+    go(StatusCode::PERMANENT_REDIRECT, &places.page(""))
 }
 
 fn home(proof: Option<&Arc<Proof>>, places: &Places) -> Result<Answer, Problem> {
@@ -214,7 +243,20 @@ async fn enter(form: Form, browser: Browser, services: &Services) -> Result<Head
     let session = opened.map_err(Problem::from)?;
     let now = services.clock.unix_millis();
     let sealed = services.resolver.cookie(session.id, session.ends, &session.user, now);
-    sealed.map(|(_, cookie)| cookie).ok_or_else(not_ready)
+    let (_, cookie) = sealed.ok_or_else(not_ready)?;
+    match cookie {
+        Some(cookie) => Ok(cookie),
+        None => {
+            let accounts = Arc::clone(&services.accounts);
+            let job = async move { accounts.end_unheld(session).await };
+            Err(services
+                .office
+                .call(STORE, job)
+                .await
+                .map_err(refusal::late_store)?
+                .into())
+        }
+    }
 }
 
 fn logout_form<B>(asked: &Asked<B>, places: &Places) -> Result<Answer, Problem> {

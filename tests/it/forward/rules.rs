@@ -388,3 +388,29 @@ fn a_misspelt_address_is_explained_as_it_is_answered() {
     let told = explained("/auth/nginxx", "127.0.0.1");
     assert!(!told.contains("question"), "{told}");
 }
+
+/// The same over HTTP/2, but that what is larger than any head may be is refused before anybody knows whose it is: by 431, which
+/// nobody who asks over HTTP/2 takes for a fault of ours.
+#[test]
+fn too_many_or_too_large_fields_over_http2_let_nothing_pass() {
+    use crate::support::client::Protocol;
+    let gate = Gate::with_tls(&config(""));
+    for (count, bytes, status) in [(40, 10, 200), (150, 10, 403), (2, 40_000, 431)] {
+        let client = gate.tls_client(Protocol::Http2);
+        let traefik = client
+            .request(http::Method::GET, "/auth/traefik")
+            .header("x-forwarded-method", "GET")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", "app.test")
+            .header("x-forwarded-uri", "/public");
+        let envoy = client.request(http::Method::GET, "/auth/envoy/public").host("app.test");
+        for request in [traefik, envoy] {
+            let value = "b".repeat(bytes);
+            let request = (0..count).fold(request, |request, number| {
+                request.header(&format!("a-{number}"), &value)
+            });
+            let answer = request.send().expect(status);
+            assert_eq!(answer.headers.has("x-user"), status == 200, "{answer:?}");
+        }
+    }
+}

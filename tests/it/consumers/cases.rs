@@ -65,6 +65,10 @@ pub fn play(running: &mut Running) {
     }
     for (name, case) in [
         ("a renewed cookie is handed on", people::renewal as fn(&mut Running)),
+        (
+            "a preflight's body that nobody announced does not arrive",
+            attacks::unannounced_body_of_a_preflight,
+        ),
         ("without Doorward nothing comes in", without_doorward),
     ] {
         println!("--- {name}");

@@ -48,6 +48,21 @@ impl Accounts {
         }
         Ok(opened)
     }
+
+    /// Ends a session that no browser would hold: its cookie is longer than they keep. What is to be told.
+    pub async fn end_unheld(&self, session: BrowserSession) -> Error {
+        let user = &session.user;
+        tracing::error!(
+            user.id = user.id.0,
+            roles.bytes = user.roles.len(),
+            name.bytes = user.username.len(),
+            "no cookie was set: with this user's name and roles it would be longer than browsers keep"
+        );
+        match self.end_session(session.id, self.clock.unix_millis()).await {
+            Ok(()) => Error::TokenTooLong,
+            Err(error) => error,
+        }
+    }
 }
 
 impl Opens for Browser {

@@ -248,8 +248,16 @@ impl Accounts {
                 (now, user.map_err(Failed::Ours)?.ok_or(Failed::Dropped)?)
             }
         };
-        // The address that was written to must still be the user's.
-        if user.email.as_deref() != Some(mail.to.as_str()) || (purpose == Purpose::Confirmation && user.active) {
+        // The address that was written to must still be the user's, and who is to confirm it must still wait for it: not
+        // who was let in by another hand, nor who was shut out again since.
+        let of_use = match purpose {
+            Purpose::Reset => true,
+            Purpose::Confirmation => {
+                let waits = self.books.ask("is_unconfirmed", self.books.store().is_unconfirmed(id));
+                !user.active && waits.await.map_err(Failed::Ours)?
+            }
+        };
+        if user.email.as_deref() != Some(mail.to.as_str()) || !of_use {
             return Err(Failed::Dropped);
         }
         let (code, life, hash, kind) = match &mailing.codes {

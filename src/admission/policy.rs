@@ -11,7 +11,7 @@ use super::{
     Credentials, Destination, EndpointRule, Handshakes, InvalidPolicy, Permit, Preflight, Question, Refusal, RouteEntry,
 };
 use crate::authn::Outcome;
-use crate::route::{Conflict, Entry, HostPattern, Match, MethodSet, PathPattern, Table};
+use crate::route::{Conflict, Entry, Host, HostPattern, Match, MethodSet, PathPattern, Table, Target};
 use crate::tls::ClientAuth;
 
 /// The routes and endpoints of one configuration.
@@ -144,6 +144,20 @@ impl Policy {
         };
         let decision = self.decide(place, question, &mut authenticate, watch);
         (decision, entry)
+    }
+
+    /// What an address knows, as `Allow` has it, where a request of this method falls to none of its entries for the method
+    /// alone.
+    pub fn allow(&self, host: Option<&Host<'_>>, target: &Target<'_>, method: &Method) -> Option<String> {
+        let path = target.canonical();
+        let found = match self.endpoints.find(host, method, path) {
+            Match::NotFound => self.routes.find(host, method, path),
+            own @ (Match::Found(_) | Match::MethodNotAllowed(_)) => own,
+        };
+        match found {
+            Match::MethodNotAllowed(allow) => Some(allow.to_string()),
+            Match::Found(_) | Match::NotFound => None,
+        }
     }
 
     /// Our own URLs, as far as they are ours for this question.

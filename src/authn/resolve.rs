@@ -228,8 +228,15 @@ impl Resolver {
     }
 
     /// The cookie of a session that was just opened, or renewed, for a user as they are now. `ends`: when the session does
-    /// if it is not seen before.
-    pub fn cookie(&self, session: SessionId, ends: i64, user: &User, now: i64) -> Option<(Arc<Proof>, HeaderValue)> {
+    /// if it is not seen before. `None`: there is no key; a proof alone: the name and the roles are more than a cookie
+    /// holds.
+    pub fn cookie(
+        &self,
+        session: SessionId,
+        ends: i64,
+        user: &User,
+        now: i64,
+    ) -> Option<(Arc<Proof>, Option<HeaderValue>)> {
         let settings = &self.0.tools.settings;
         let until = now.saturating_add(millis(settings.cookie_life)).min(ends);
         let claims = Claims {
@@ -242,7 +249,7 @@ impl Resolver {
             expires_at: until.div_euclid(1000),
         };
         let value = self.0.tools.sealer.seal(&claims, &self.0.random, now).ok()?;
-        let field = settings.cookie.set(&value, ends.saturating_sub(now).div_euclid(1000))?;
+        let field = settings.cookie.set(&value, ends.saturating_sub(now).div_euclid(1000));
         Some((Arc::new(Proof::of(Arc::new(claims.person()))), field))
     }
 
@@ -325,11 +332,14 @@ impl Resolver {
             let Some((proof, cookie)) = resolver.cookie(id, ends, &user, now) else {
                 return Ok(Resolved::fault(Fault::NotReady));
             };
-            inner.remember(id, now, &proof, &cookie);
+            // Who has come to have too many roles for one stays in, and the store is asked each time.
+            if let Some(cookie) = &cookie {
+                inner.remember(id, now, &proof, cookie);
+            }
             Ok(Resolved {
                 outcome: Outcome::Known(proof),
                 as_kind: None,
-                cookie: Some(cookie),
+                cookie,
             })
         });
         self.0.sessions.share(id, ask).await

@@ -2,6 +2,7 @@
 
 use super::terminal::{self, Progress};
 use super::{Failure, Places};
+use crate::account::Registration;
 use crate::office::OfficeRuntime;
 use crate::server;
 use crate::store::{self, Migrated};
@@ -10,12 +11,18 @@ use crate::store::{self, Migrated};
 pub fn run(places: &Places) -> Result<(), Failure> {
     let config = places.load()?.config;
     let office = OfficeRuntime::start()?;
-    let migrated = office.block_on(async {
+    let (migrated, address_wanted) = office.block_on(async {
         let store = server::open_store(&config).await?;
         let progress = Progress::start("reading the schema");
         let migrated = store.migrate(&|step| progress.step(step)).await;
-        migrated.map_err(|error| failed(&error))
+        let migrated = migrated.map_err(|error| failed(&error))?;
+        let open = config.accounts.registration == Registration::Open;
+        let wanted = open && store.email_required().await.map_err(|error| failed(&error))?;
+        Ok::<_, Failure>((migrated, wanted))
     })?;
+    if address_wanted {
+        eprintln!("warning: {}", store::ADDRESS_WANTED);
+    }
     terminal::print(&told(&migrated))
 }
 

@@ -79,7 +79,7 @@ impl From<Error> for Problem {
             Error::SeveralUsers(_) => Self::new(Code::InvalidRequest, "Several accounts have this name."),
             Error::TokenTooLong => Self::new(
                 Code::IdentityNotRepresentable,
-                "The account's name and roles are too long for a token. An administrator can mend that.",
+                "The account's name and roles are too long for a token or a cookie. An administrator can mend that.",
             ),
             Error::Busy => busy(),
             Error::StoreUnavailable(cause) => unavailable().because(cause),

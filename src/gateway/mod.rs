@@ -10,6 +10,7 @@ mod credentials;
 mod direction;
 mod fields;
 mod forward_auth;
+mod methods;
 mod record;
 mod rest;
 mod snapshot;
@@ -47,6 +48,7 @@ use client::ConnectionValues;
 pub use complaints::Complaints;
 pub use connection::{Connection, ConnectionState, ConnectionView, Facts, Protocol, Secured};
 use credentials::Asked;
+use methods::{is_never_served, never_served, refused};
 use record::{Record, Seen};
 pub use snapshot::Snapshot;
 pub use trial::{Shows, Trial, explain};
@@ -160,10 +162,7 @@ impl Gateway {
         }
         let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
-            return Err(refused(
-                Code::MethodNotAllowed,
-                "The gateway does not serve this method.",
-            ));
+            return Err(never_served(snapshot, parts));
         }
         if connection.is_http2() {
             fields::check(&parts.headers)?;
@@ -352,24 +351,6 @@ impl Message {
         let taken = || Problem::new(Code::Internal, "The request was answered twice.");
         self.body.take().ok_or_else(taken)
     }
-}
-
-/// A refusal before any rule was asked.
-fn refused(code: Code, detail: &'static str) -> Problem {
-    let mut problem = Problem::new(code, detail);
-    if code == Code::MethodNotAllowed {
-        problem.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".into());
-    }
-    problem
-}
-
-/// Methods that open a tunnel or mirror the request. Methods are case-sensitive (RFC 9110 section 9.1), but some frameworks fold
-/// them before they look.
-fn is_never_served(method: &Method) -> bool {
-    let never = [Method::CONNECT, Method::TRACE];
-    never
-        .iter()
-        .any(|one| method.as_str().eq_ignore_ascii_case(one.as_str()))
 }
 
 /// What the client names as host, as text; what is no text was refused as a host.

@@ -6,6 +6,7 @@ mod links;
 mod message;
 mod settings;
 mod smtp;
+mod spoken;
 mod template;
 
 #[cfg(test)]
@@ -79,7 +80,10 @@ impl Post {
     /// Writes a message and hands it over.
     pub async fn send(&self, facts: &Facts<'_>) -> Result<(), Undelivered> {
         let message = message::compose(&self.settings, facts).map_err(Undelivered::Never)?;
-        self.transport.deliver(message).await
+        self.transport
+            .deliver(message)
+            .await
+            .map_err(|error| spoken::without_secrets(error, facts))
     }
 }
 

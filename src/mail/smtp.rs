@@ -1,5 +1,7 @@
 //! SMTP (RFC 5321), as lettre speaks it.
 
+use std::error::Error as _;
+
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::{self};
@@ -61,11 +63,18 @@ const ABOUT_US: [u16; 4] = [530, 534, 535, 538];
 fn judge(error: &smtp::Error) -> Undelivered {
     let status = error.status().map(u16::from);
     match status {
-        // The server's own words may quote the addressee; they stay out of the log.
         Some(code) if error.is_permanent() && !ABOUT_US.contains(&code) => {
-            Undelivered::Never(format!("the mail server refused it with {code}"))
+            Undelivered::Never(format!("the mail server refused it with {code}{}", said(error)))
         }
-        Some(code) => Undelivered::Later(format!("the mail server answered {code}")),
+        Some(code) => Undelivered::Later(format!("the mail server answered {code}{}", said(error))),
         None => Undelivered::Later(error.to_string()),
+    }
+}
+
+/// The server's own words, which say more than its number: over a quota, on a list, no such mailbox.
+fn said(error: &smtp::Error) -> String {
+    match error.source() {
+        Some(words) => format!(": {words}"),
+        None => String::new(),
     }
 }

@@ -163,6 +163,7 @@ impl Parts {
             issuer: config.tokens.issuer.clone(),
             access_ttl: i64::try_from(config.tokens.longest_token().as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
+            registers_without_address: config.accounts.registration == Registration::Open,
             clock: self.clock,
             metrics: self.metrics,
         };

@@ -40,6 +40,9 @@ pub struct Feed {
     pub access_ttl: i64,
     /// Whether the schema is brought up to date when the store is first reached.
     pub migrate: bool,
+    /// Whether an operator is to hear of a table that nobody can register in without an address: everybody may, and clients
+    /// need not give one.
+    pub registers_without_address: bool,
     /// The time.
     pub clock: Clock,
     /// The figures.
@@ -71,7 +74,7 @@ enum Told {
 
 impl Feed {
     /// Reads for ever. A store that is down is asked again and again; what is known stays known.
-    pub async fn run(self) {
+    pub async fn run(mut self) {
         let mut failing = false;
         loop {
             match self.follow().await {
@@ -95,7 +98,7 @@ impl Feed {
         }
     }
 
-    async fn follow(&self) -> Result<std::convert::Infallible, store::Error> {
+    async fn follow(&mut self) -> Result<std::convert::Infallible, store::Error> {
         if self.migrate {
             let migrated = self.store.migrate(&|step| tracing::info!(step, "schema")).await?;
             if migrated.from != migrated.to {
@@ -105,6 +108,12 @@ impl Feed {
                     "the schema was brought up to date"
                 );
             }
+        }
+        if self.registers_without_address {
+            if self.store.email_required().await? {
+                tracing::warn!("{}", store::ADDRESS_WANTED);
+            }
+            self.registers_without_address = false;
         }
         self.store.record_lifetime(self.access_ttl).await?;
         self.keys.load(&*self.store).await?;

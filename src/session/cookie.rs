@@ -40,8 +40,13 @@ impl CookieName {
         }
     }
 
-    /// `Set-Cookie` with this value, for as long as the browser runs at most `max_age` seconds.
+    /// `Set-Cookie` with this value, for as long as the browser runs at most `max_age` seconds. `None`: no browser would
+    /// keep it.
     pub fn set(&self, value: &str, max_age: i64) -> Option<HeaderValue> {
+        let pair = self.as_str().len().saturating_add(value.len());
+        if pair > PAIR_AT_MOST {
+            return None;
+        }
         self.field(value, max_age.max(0))
     }
 
@@ -88,6 +93,9 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &CookieName) -> Found<'a> {
     }
     found
 }
+
+/// Browsers pass over a cookie whose name and value are longer, without a word (RFC 6265bis section 5.6).
+const PAIR_AT_MOST: usize = 4096;
 
 /// base64url without padding is all we ever set; anything longer than this neither.
 const VALUE_AT_MOST: usize = 4096;
@@ -165,6 +173,9 @@ mod tests {
             host,
             "__Host-doorward=v; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax"
         );
+        let longest = "v".repeat(PAIR_AT_MOST - "__Host-doorward".len());
+        assert!(CookieName::default().set(&longest, 60).is_some());
+        assert!(CookieName::default().set(&(longest + "v"), 60).is_none());
         let domain = CookieName::new(Some("example.com".to_owned()));
         assert_eq!(
             domain.clear().unwrap(),

@@ -81,18 +81,19 @@ pub struct ForeignTable(ForeignRows);
 pub type ForeignRow = [Option<String>; 6];
 
 impl ForeignTable {
-    /// Opens the table of this URL. Only reading, and only one statement, is done there.
+    /// Opens the table of this URL. A server that says nothing for as long as `silence` is taken for dead. Only reading, and only one statement, is done there.
     ///
     /// # Errors
-    /// The server cannot be reached, or the table is missing or has no names and passwords.
+    /// The server cannot be reached within `timeout`, or the table is missing or has no names and passwords.
     pub async fn open(
         url: &Secret<String>,
         password: Option<&Secret<String>>,
         table: &str,
         timeout: Duration,
+        silence: Duration,
     ) -> Result<Self, Error> {
         let connector = Connector::new(url, password, timeout)?;
-        ForeignRows::open(&connector, table).await.map(Self)
+        ForeignRows::open(&connector, table, silence).await.map(Self)
     }
 
     /// Whether a row without a say about activity is active: the table has no such column.

@@ -370,11 +370,17 @@ pub trait Upkeep: Send + Sync {
     /// Records the life of this replica's access tokens. The largest that was ever recorded decides how long a change
     /// made with plain SQL is kept in the feed.
     fn record_lifetime(&self, access_ttl_millis: i64) -> Answer<'_, ()>;
+    /// Whether the table of users wants an e-mail address for every user: another server made it.
+    fn email_required(&self) -> Answer<'_, bool>;
     /// Whether the store answers at all, within its deadline.
     fn ping(&self) -> Answer<'_, ()>;
     /// Connections in use and idle, for the gauges; `None` where there is no pool.
     fn pool_state(&self) -> Option<(usize, usize)>;
 }
+
+/// What to tell an operator who lets everybody register in a table where each user needs an address.
+pub const ADDRESS_WANTED: &str = "accounts.registration is \"open\", and the column users.email wants an address of every \
+    account: registrations without one are refused. Say \"verify_email\" if clients send it, or let the column be NULL";
 
 /// A complete store.
 pub trait Store:

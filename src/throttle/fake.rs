@@ -414,6 +414,9 @@ impl Upkeep for Fake {
     fn record_lifetime(&self, _: i64) -> Answer<'_, ()> {
         self.answer(|_| ())
     }
+    fn email_required(&self) -> Answer<'_, bool> {
+        self.answer(|_| false)
+    }
     fn ping(&self) -> Answer<'_, ()> {
         self.answer(|_| ())
     }

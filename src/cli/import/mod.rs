@@ -4,7 +4,7 @@ mod records;
 mod source;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
@@ -18,6 +18,16 @@ use source::{Place, Source};
 
 /// Rows written in one transaction.
 const BATCH: usize = 200;
+
+/// What the rows of one transaction hold at most, in bytes, but for the last of them.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Rows that are looked at before something is done with those that are some: of a table that does not fit at all, too, it is
+/// told how far it has come.
+const LOOK: u64 = 1000;
+
+/// Between two lines about it.
+const STEP: Duration = Duration::from_secs(1);
 
 /// Rows that stay behind and are told one by one; a table that does not fit at all needs no million lines.
 const TOLD: u64 = 1000;
@@ -71,13 +81,18 @@ pub async fn run(
     user::prepare(config, store).await?;
     let progress = terminal::Progress::start("reading");
     let mut count = Count::default();
+    let mut told = Instant::now();
     loop {
         let batch = next_batch(&mut source, options, &mut count).await?;
-        if batch.is_empty() {
+        let is_last = batch.is_last;
+        take(desk, batch.rows, &mut count).await?;
+        if told.elapsed() >= STEP {
+            told = Instant::now();
+            progress.step(&format!("{} rows read, {} taken over", count.rows, count.new));
+        }
+        if is_last {
             break;
         }
-        take(desk, batch, &mut count).await?;
-        progress.step(&format!("{} rows read, {} taken over", count.rows, count.new));
     }
     drop(progress);
     let told = format!(
@@ -119,22 +134,29 @@ fn is_url(from: &str) -> bool {
     from.starts_with("postgres://") || from.starts_with("postgresql://")
 }
 
-/// Some rows that are rows; what is none is told at once.
-async fn next_batch(
-    source: &mut Source,
-    options: &Options,
-    count: &mut Count,
-) -> Result<Vec<(Place, ForeignAccount)>, Failure> {
-    let mut batch = Vec::new();
-    while batch.len() < BATCH {
+/// Rows that are rows.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<(Place, ForeignAccount)>,
+    is_last: bool,
+}
+
+/// Some rows; what is none is told at once.
+async fn next_batch(source: &mut Source, options: &Options, count: &mut Count) -> Result<Batch, Failure> {
+    let mut batch = Batch::default();
+    let mut bytes: usize = 0;
+    let until = count.rows.saturating_add(LOOK);
+    while batch.rows.len() < BATCH && bytes < BATCH_BYTES && count.rows < until {
         let Some((place, row)) = source.next().await? else {
+            batch.is_last = true;
             break;
         };
         count.rows = count.rows.saturating_add(1);
         match row {
             Ok(account) => {
+                bytes = bytes.saturating_add(size(&account));
                 let id = account.id.filter(|_| !options.new_ids);
-                batch.push((place, ForeignAccount { id, ..account }));
+                batch.rows.push((place, ForeignAccount { id, ..account }));
             }
             Err(why) => stays(&place, None, &why, count),
         }
@@ -143,6 +165,9 @@ async fn next_batch(
 }
 
 async fn take(desk: &Administration, batch: Vec<(Place, ForeignAccount)>, count: &mut Count) -> Result<(), Failure> {
+    if batch.is_empty() {
+        return Ok(());
+    }
     let (places, accounts): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let names: Vec<String> = accounts.iter().map(|account| account.username.clone()).collect();
     let taken = desk.import(accounts).await.map_err(|error| {
@@ -174,4 +199,11 @@ fn stays(place: &Place, name: Option<&str>, why: &str, count: &mut Count) {
         TOLD => eprintln!("more rows are not taken over; the first {TOLD} are told"),
         _ => {}
     }
+}
+
+/// What an account holds, in bytes.
+fn size(account: &ForeignAccount) -> usize {
+    let texts = [&account.password, &account.roles, &account.email];
+    let others = texts.into_iter().flatten().map(String::len).sum::<usize>();
+    account.username.len().saturating_add(others)
 }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::source::LONGEST;
 use crate::account::ForeignAccount;
 use crate::cli::{Failure, terminal};
 use crate::store::ForeignRow;
@@ -42,11 +43,12 @@ fn some<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Option<Val
 /// A line of a file.
 pub(super) fn from_json(text: &[u8]) -> Row {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    // An array would do as well, its elements in the order of the members.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err("it is no JSON object".to_owned());
+    }
     let line: Line = serde_json::from_slice(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => {
-            "a member is missing or of the wrong type: username, password, roles, email are texts, id is an integer"
-                .to_owned()
-        }
+        serde_json::error::Category::Data => unfit(&error.to_string()),
         serde_json::error::Category::Syntax | serde_json::error::Category::Eof | serde_json::error::Category::Io => {
             format!("it is no JSON object (column {})", error.column())
         }
@@ -75,8 +77,28 @@ pub(super) fn from_json(text: &[u8]) -> Row {
     })
 }
 
+/// What is wrong with the members of an object. serde's own words show values.
+fn unfit(error: &str) -> String {
+    let member = || COLUMNS.into_iter().find(|name| error.contains(&format!("`{name}`")));
+    match (error.split_once(" field ").map(|(kind, _)| kind), member()) {
+        (Some("missing"), Some(name)) => format!("its member {name} is missing"),
+        (Some("duplicate"), Some(name)) => format!("its member {name} is there twice: nobody can tell which counts"),
+        (_, _) => "a member is of the wrong type: username, password, email are texts, roles a text or a list of texts, \
+            id an integer"
+            .to_owned(),
+    }
+}
+
+/// Nobody has a name, roles and a hash of that size.
+pub(super) fn too_long() -> String {
+    format!("it is longer than {LONGEST} bytes")
+}
+
 /// A row of a table.
 pub(super) fn from_table(texts: ForeignRow, knows_activity: bool) -> Row {
+    if texts.iter().flatten().map(String::len).sum::<usize>() > LONGEST {
+        return Err(too_long());
+    }
     let [id, username, password, roles, active, email] = texts;
     Ok(ForeignAccount {
         id: id.map(|id| number(&id)).transpose()?,
@@ -137,6 +159,9 @@ impl Columns {
 
     /// A row. An empty field is NULL, as PostgreSQL's COPY writes it.
     pub(super) fn account(&self, record: &csv::ByteRecord) -> Row {
+        if record.as_slice().len() > LONGEST {
+            return Err(too_long());
+        }
         if record.len() != self.count {
             return Err(format!(
                 "it has {} fields, the line of names has {}",

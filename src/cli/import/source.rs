@@ -11,8 +11,14 @@ use crate::cli::Failure;
 use crate::secret::Secret;
 use crate::store::ForeignTable;
 
-/// The longest line of a file, in bytes.
-const LINE: u64 = 1024 * 1024;
+/// The longest row that is taken, in bytes.
+pub(super) const LONGEST: usize = 1024 * 1024;
+
+/// As many bytes of a CSV file without the end of a row are no row any more: a quote is not closed.
+const NO_ROW: u64 = 64 * 1024 * 1024;
+
+/// How long the other database may say nothing: sorting a large table takes a while.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Where a row stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +45,7 @@ pub(super) enum Source {
         line: u64,
     },
     Csv {
-        rows: Box<csv::Reader<Box<dyn Read + Send>>>,
+        rows: Box<csv::Reader<Bounded<Box<dyn Read + Send>>>>,
         columns: Columns,
         row: u64,
     },
@@ -67,7 +73,7 @@ impl Source {
                 line: 0,
             }),
             Format::Csv => {
-                let reader: Box<dyn Read + Send> = Box::new(reader);
+                let reader = Bounded::new(Box::new(reader) as Box<dyn Read + Send>);
                 let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
                 let columns = Columns::read(rows.byte_headers().map_err(unreadable)?)?;
                 Ok(Self::Csv {
@@ -86,7 +92,7 @@ impl Source {
         table: &str,
         within: Duration,
     ) -> Result<Self, Failure> {
-        let table = ForeignTable::open(url, password, table, within)
+        let table = ForeignTable::open(url, password, table, within, SILENCE)
             .await
             .map_err(|error| {
                 let hint = "check the URL, PGPASSWORD and --table, and whether the server runs";
@@ -101,9 +107,14 @@ impl Source {
             Self::Jsonl { lines, line } => next_line(lines, line),
             Self::Csv { rows, columns, row } => {
                 let mut record = csv::ByteRecord::new();
-                let there = rows.read_byte_record(&mut record).map_err(unreadable)?;
                 // Fields may hold line ends: rows are counted, after the line of names.
                 *row = row.saturating_add(1);
+                rows.get_mut().begin();
+                let there = rows.read_byte_record(&mut record).map_err(|error| {
+                    let line = rows.position().line();
+                    let what = format!("row {row} cannot be read, which begins behind line {}", line.saturating_sub(1));
+                    Failure::run(what, error, "close its quotes: what was taken over is passed by when it is run again")
+                })?;
                 Ok(there.then(|| (Place::Row(row.to_string()), columns.account(&record))))
             }
             Self::Table { table, row } => {
@@ -154,16 +165,14 @@ fn next_line(lines: &mut Box<dyn BufRead + Send>, line: &mut u64) -> Result<Opti
     loop {
         *line = line.saturating_add(1);
         let mut text = Vec::new();
-        lines.by_ref().take(LINE).read_until(b'\n', &mut text)?;
+        let most = u64::try_from(LONGEST).unwrap_or(u64::MAX);
+        lines.by_ref().take(most).read_until(b'\n', &mut text)?;
         if text.is_empty() {
             return Ok(None);
         }
-        if u64::try_from(text.len()).is_ok_and(|length| length == LINE) && !text.ends_with(b"\n") {
-            return Err(Failure::run(
-                format!("line {line} is longer than {LINE} bytes"),
-                "no user needs that much",
-                "give one JSON object a line",
-            ));
+        if text.len() == LONGEST && !text.ends_with(b"\n") {
+            lines.skip_until(b'\n')?;
+            return Ok(Some((Place::Line(*line), Err(records::too_long()))));
         }
         if !text.trim_ascii().is_empty() {
             return Ok(Some((Place::Line(*line), records::from_json(&text))));
@@ -177,4 +186,32 @@ fn unreadable(error: csv::Error) -> Failure {
         error,
         "give CSV as RFC 4180 has it, in UTF-8",
     )
+}
+
+/// Ends a file in which one row goes on and on: it would be held as a whole.
+pub(super) struct Bounded<R> {
+    reader: R,
+    /// Read since the row began, and perhaps a little before it.
+    read: u64,
+}
+
+impl<R> Bounded<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, read: 0 }
+    }
+
+    fn begin(&mut self) {
+        self.read = 0;
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.read > NO_ROW {
+            return Err(io::Error::other(format!("it is longer than {NO_ROW} bytes")));
+        }
+        let read = self.reader.read(buffer)?;
+        self.read = self.read.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        Ok(read)
+    }
 }

@@ -214,7 +214,15 @@ async fn enter(form: Form, browser: Browser, services: &Services) -> Result<Head
     let session = opened.map_err(Problem::from)?;
     let now = services.clock.unix_millis();
     let sealed = services.resolver.cookie(session.id, session.ends, &session.user, now);
-    sealed.map(|(_, cookie)| cookie).ok_or_else(not_ready)
+    let (_, cookie) = sealed.ok_or_else(not_ready)?;
+    match cookie {
+        Some(cookie) => Ok(cookie),
+        None => {
+            let accounts = Arc::clone(&services.accounts);
+            let job = async move { accounts.end_unheld(session).await };
+            Err(services.office.call(STORE, job).await.map_err(refusal::late_store)?.into())
+        }
+    }
 }
 
 fn logout_form<B>(asked: &Asked<B>, places: &Places) -> Result<Answer, Problem> {

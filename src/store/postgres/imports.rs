@@ -1,6 +1,7 @@
 //! Users from elsewhere, in PostgreSQL; and tables elsewhere.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -9,6 +10,7 @@ use tokio_postgres::{Row, RowStream};
 use super::connector::{Connector, Line};
 use super::error::{Failure, Harm};
 use super::link::{Params, Work};
+use super::upkeep::EMAIL_REQUIRED;
 use super::{LOCK_REGISTRATION, Postgres, TAKE_LOCK, column};
 use crate::principal::UserId;
 use crate::store::imports::{ForeignRow, Imported, ImportedUser, Imports, differences};
@@ -96,8 +98,7 @@ async fn import_all(work: &Work<'_>, users: &[ImportedUser]) -> Result<Vec<Impor
 }
 
 async fn email_required(work: &Work<'_>) -> Result<bool, Failure> {
-    let sql = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'email'";
-    let rows = work.query(sql, &[]).await?;
+    let rows = work.query(EMAIL_REQUIRED, &[]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?.unwrap_or(false))
 }
 
@@ -192,11 +193,16 @@ pub(in super::super) struct ForeignRows {
     /// `None`: all were given.
     rows: Option<Pin<Box<RowStream>>>,
     there: [bool; 6],
+    silence: Duration,
     _line: Line,
 }
 
 impl ForeignRows {
-    pub(in super::super) async fn open(connector: &Connector, table: &str) -> Result<Self, Error> {
+    pub(in super::super) async fn open(
+        connector: &Connector,
+        table: &str,
+        silence: Duration,
+    ) -> Result<Self, Error> {
         let line = connector.connect().await.map_err(|failure| failure.error)?;
         let refused = |error: tokio_postgres::Error| Failure::from(error).error;
         let sql = "SELECT attname::text FROM pg_attribute \
@@ -222,6 +228,7 @@ impl ForeignRows {
         Ok(Self {
             rows: Some(Box::pin(rows)),
             there,
+            silence,
             _line: line,
         })
     }
@@ -234,7 +241,12 @@ impl ForeignRows {
     pub(in super::super) async fn next(&mut self) -> Result<Option<ForeignRow>, Error> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let next = std::future::poll_fn(|context| futures_core::Stream::poll_next(rows.as_mut(), context));
-        let Some(row) = next.await else {
+        let Ok(next) = tokio::time::timeout(self.silence, next).await else {
+            self.rows = None;
+            let silence = humantime::format_duration(self.silence);
+            return Err(Error::Unavailable(format!("it said nothing for {silence}")));
+        };
+        let Some(row) = next else {
             self.rows = None;
             return Ok(None);
         };

@@ -9,7 +9,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -40,7 +40,17 @@ const MIGRATIONS: [Migration; 5] = [
         sql: include_str!("../../../migrations/postgres/0005_one_row_for_a_name.sql"),
         min_compatible: 1,
     },
+    Migration {
+        version: 6,
+        name: "closed accounts",
+        sql: include_str!("../../../migrations/postgres/0006_closed_accounts.sql"),
+        min_compatible: 1,
+    },
 ];
+
+/// Whether a row needs an e-mail address.
+pub(super) const EMAIL_REQUIRED: &str = "SELECT attnotnull FROM pg_attribute \
+    WHERE attrelid = to_regclass('users') AND attname = 'email' AND NOT attisdropped";
 
 /// The oldest server that knows `pg_current_xact_id`.
 const OLDEST_SERVER: i32 = 130_000;
@@ -102,6 +112,13 @@ impl Upkeep for Postgres {
                 ON CONFLICT (name) DO UPDATE SET value = GREATEST(s.value, EXCLUDED.value)";
             work.execute(sql, &[(&access_ttl_millis, Type::INT8)]).await?;
             Ok(work.commit().await?)
+        })
+    }
+
+    fn email_required(&self) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let rows = self.link.query(EMAIL_REQUIRED, &[]).await?;
+            Ok(rows.first().map(|row| column(row, 0)).transpose()?.unwrap_or(false))
         })
     }
 

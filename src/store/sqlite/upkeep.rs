@@ -7,7 +7,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -36,6 +36,12 @@ const MIGRATIONS: [Migration; 5] = [
         version: 5,
         name: "one row for a name",
         sql: include_str!("../../../migrations/sqlite/0005_one_row_for_a_name.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 6,
+        name: "closed accounts",
+        sql: include_str!("../../../migrations/sqlite/0006_closed_accounts.sql"),
         min_compatible: 1,
     },
 ];
@@ -95,6 +101,10 @@ impl Upkeep for Sqlite {
             });
             recorded.await
         })
+    }
+
+    fn email_required(&self) -> Answer<'_, bool> {
+        Box::pin(async move { self.readers.read(|connection| super::users::email_required(connection)).await })
     }
 
     fn ping(&self) -> Answer<'_, ()> {

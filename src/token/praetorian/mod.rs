@@ -14,6 +14,7 @@ mod verify;
 
 pub use fault::{Claim, Fault, Purpose, Undecodable, all_roles_required, one_role_required};
 
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -77,6 +78,9 @@ impl Refreshable {
     }
 }
 
+/// What lies before every time.
+const NEVER: i64 = i64::MIN;
+
 /// Makes and judges tokens of this format; from `tokens` alone, so that whoever issues and whoever verifies has one of its own.
 #[derive(Debug)]
 pub struct Praetorian {
@@ -89,6 +93,8 @@ pub struct Praetorian {
     leeway: i64,
     max_length: usize,
     flask: bool,
+    /// When it was last told that tokens come from a clock ahead of ours (Unix milliseconds).
+    ahead_told: AtomicI64,
 }
 
 impl Praetorian {
@@ -107,6 +113,7 @@ impl Praetorian {
             leeway: seconds(settings.leeway),
             max_length: settings.max_length,
             flask: praetorian.flask,
+            ahead_told: AtomicI64::new(NEVER),
         })
     }
 
@@ -153,6 +160,7 @@ pub(super) fn fuzz(data: &[u8]) -> Result<(), &'static str> {
         leeway: 0,
         max_length: 8192,
         flask: true,
+        ahead_told: AtomicI64::new(NEVER),
     };
     let now = 1_800_000_000_000;
     let none = |_: &str| false;

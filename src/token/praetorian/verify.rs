@@ -1,6 +1,8 @@
 //! Judges a token in the order in which flask-praetorian does: the form, the signature, `nbf`, `aud`; then `jti`, the blacklist,
 //! `id`, `exp`, `rf_exp`; then what it is for and whether its time has come.
 
+use std::sync::atomic::Ordering;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +15,9 @@ use crate::token::verify::Window;
 
 /// How far ahead of our clock a token may have been issued and be believed, in seconds: clocks of servers differ a little.
 const AHEAD_AT_MOST: i64 = 60;
+
+/// Between two lines of the log about it, in milliseconds.
+const TELL_EVERY: i64 = 60_000;
 
 /// Whether a `jti` was revoked.
 type Blacklist<'a> = &'a dyn Fn(&str) -> bool;
@@ -154,6 +159,24 @@ impl Praetorian {
         Ok((payload, until.ok_or(fault(Undecodable::Signature))?))
     }
 
+    /// Whoever runs the other server must hear that its clock is wrong: what it issues outlives the end of its user's tokens
+    /// by as much. Once a minute is enough; nobody without the secret gets here.
+    fn tell_ahead(&self, claimed_at: i64, now: i64) {
+        let told = self.ahead_told.load(Ordering::Relaxed);
+        let due = now.saturating_sub(told).saturating_abs() >= TELL_EVERY;
+        let take = || {
+            self.ahead_told
+                .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        };
+        if due && take() {
+            tracing::warn!(
+                ahead_seconds = claimed_at.saturating_sub(now.div_euclid(1000)),
+                "a token says that it was issued in the future: set the clocks of this machine and of the Flask server"
+            );
+        }
+    }
+
     fn judge<'a>(
         &self,
         (payload, until): &'a (Vec<u8>, i64),
@@ -165,6 +188,9 @@ impl Praetorian {
         // No clock is that wrong. When it was issued nobody knows: whatever ended tokens of the user ends it.
         let ahead = claimed_at.saturating_sub(AHEAD_AT_MOST) > now.div_euclid(1000);
         let issued_at = if ahead { 0 } else { claimed_at };
+        if ahead {
+            self.tell_ahead(claimed_at, now);
+        }
         let from = match claims.integer("nbf", Undecodable::NotBefore)? {
             Some(date) => date.saturating_sub(self.leeway).saturating_mul(1000),
             None => i64::MIN,

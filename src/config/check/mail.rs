@@ -76,6 +76,13 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         page("confirm"),
     );
     let reset = link(report, &key.key("reset_url"), &mail.reset_url, page("reset"));
+    // Nobody is told of this machine where anything says better.
+    let configured = [&mail.reset_url, &mail.confirmation_url];
+    let known = configured.into_iter().find(|text| around.assumed && !text.is_empty());
+    let (people_know, forgot) = match known {
+        Some(url) => (origin(url), origin(url)),
+        None => (site.clone(), page("forgot").unwrap_or_else(|| site.clone())),
+    };
     let [subject, subject_reset] = subjects;
     let (timeout, retry, give_up) = spans?;
     let settings = Settings {
@@ -85,8 +92,8 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         subject_reset: subject_reset?,
         confirmation: confirmation?,
         reset: reset?,
-        forgot: page("forgot").unwrap_or_else(|| site.clone()),
-        site,
+        forgot,
+        site: people_know,
         templates: templates?,
         timeout,
         retry,
@@ -98,7 +105,7 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         ("reset_url", &mail.reset_url),
     ];
     if let Some((name, _)) = own.iter().find(|(_, text)| text.is_empty()) {
-        reach_of_links(around, &key.key(name), &settings.site, report);
+        reach_of_links(around, &key.key(name), &site, report);
     }
     Some(Some(settings))
 }

@@ -147,4 +147,25 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn every_code_stands_in_the_documentation_with_its_status() {
+        let page = include_str!("../docs/api.md");
+        let (_, table) = page.split_once("## Every code").expect("the table of codes");
+        let rows = table.lines().filter(|line| line.starts_with("| `"));
+        let told: Vec<_> = rows
+            .filter_map(|row| {
+                let mut columns = row.split('|').map(str::trim).skip(1);
+                let code = columns.next()?.trim_matches('`');
+                let status = columns.next()?;
+                columns.next().filter(|words| !words.is_empty())?;
+                Some((code, status.to_owned()))
+            })
+            .collect();
+        let all: Vec<_> = Code::ALL
+            .iter()
+            .map(|code| (code.as_str(), code.status().as_u16().to_string()))
+            .collect();
+        assert_eq!(told, all);
+    }
 }

@@ -12,6 +12,7 @@ mod check;
 mod flights;
 mod resolve;
 mod shown;
+mod ticket;
 #[cfg(test)]
 mod tests;
 

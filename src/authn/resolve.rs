@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::api_key::{ApiKeys, KnownKey, ShownKey};
 use super::flights::Flights;
-use super::{Counts, Fault, Outcome, Proof};
+use super::{Counts, Fault, Outcome, Proof, ticket};
 use crate::clock::Clock;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Issuer, Person, Roles, SessionId, UserId};
@@ -408,22 +408,7 @@ impl Inner {
             | CredentialKind::Session
             | CredentialKind::Ticket => roles_in_force(user, &self.tools.settings.admin_role),
         };
-        let limit = ticket.roles.as_deref().map(Roles::from_column);
-        let person = Person {
-            issuer: Issuer::Local,
-            subject: user.id.to_string(),
-            user: Some(user.id),
-            name: user.username.clone(),
-            roles: all.within(limit.as_ref()),
-            email: user.email.clone().filter(|_| user.email_verified),
-            session: ticket.session,
-            token_id: ticket.api_key.clone(),
-            issued_at: now.div_euclid(1000),
-            expires_at: ticket.not_after.div_euclid(1000),
-            credential: CredentialKind::Ticket,
-            limit,
-            subject_prefix: 0,
-        };
+        let person = ticket::person(ticket, user, &all, now);
         Resolved {
             outcome: Outcome::Known(Arc::new(Proof::of(Arc::new(person)))),
             as_kind: Some(ticket.credential),

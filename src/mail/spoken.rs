@@ -70,3 +70,64 @@ fn tells(word: &str, facts: &Facts<'_>) -> bool {
             .windows(TELLING)
             .any(|part| memchr::memmem::find(word.as_bytes(), part).is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::MailKind;
+
+    const CODE: &str = "c2VjcmV0IGNvZGUgb2YgYSBtYWls-_x";
+
+    fn facts(to: &str) -> Facts<'_> {
+        Facts {
+            id: "0123",
+            kind: MailKind::Reset,
+            to,
+            name: "alice",
+            link: "https://x.example/reset?token=c2VjcmV0IGNvZGUgb2YgYSBtYWls-_x",
+            code: CODE,
+            valid_for: Duration::from_secs(900),
+            repeatable: false,
+            now: 1_800_000_000_000,
+        }
+    }
+
+    #[test]
+    fn the_servers_words_are_told_without_address_and_code() {
+        for (said, told) in [
+            ("550: mailbox full (quota 5 MB)", "550: mailbox full (quota 5 MB)"),
+            ("550 <Al.ice@Example.org>: no such user", "550 <[...]>: no such user"),
+            ("no mailbox al.ice here", "no mailbox [...] here"),
+            ("user \"AL.ICE\" unknown", "user [...] unknown"),
+            ("relay for root@other.example denied", "relay for [...] denied"),
+            ("see https://x.example/?rcpt=al.ice%40example.org", "see [...]"),
+            ("listed: https://x.example/reset?token=c2VjcmV0IGNv", "listed: [...]"),
+            (
+                "see https://support.example/?p=Unsolicited",
+                "see https://support.example/?p=Unsolicited",
+            ),
+            ("5.7.1\r\n\x1b[2Jrefused\tby  policy", "5.7.1 [2Jrefused by policy"),
+        ] {
+            assert_eq!(fit(said, &facts("al.ice@example.org")), told);
+        }
+        let quoted = facts("\"a b\"@example.org");
+        assert_eq!(fit("no \"A b\"@example.ORG here", &quoted), "no [...] here");
+        let long = fit(&"word ".repeat(1000), &facts("a@b"));
+        assert!(long.len() <= LONGEST + 4 && long.ends_with(" ..."), "{long}");
+        assert_eq!(fit(&"x".repeat(5000), &facts("a@b")), " ...");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_nothing_of_the_code_is_told(before in ".{0,40}", from in 0_usize..20, after in ".{0,40}") {
+            let piece: String = CODE.chars().skip(from).collect();
+            let told = fit(&format!("{before}{piece}{after}"), &facts("al.ice@example.org"));
+            prop_assert!(!CODE.as_bytes().windows(TELLING).any(|part| memchr::memmem::find(told.as_bytes(), part).is_some()));
+            prop_assert!(!told.chars().any(char::is_control) && told.len() <= LONGEST + 8);
+        }
+    }
+}

@@ -140,7 +140,10 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("accounts", old.accounts != new.accounts),
         ("log", old.log != new.log),
         ("cookies", old.cookies != new.cookies),
-        ("compat", old.compat != new.compat),
+        (
+            "compat",
+            old.compat != new.compat || differs(&secrets(&old.tokens), &secrets(&new.tokens)),
+        ),
         ("tokens", differs(&own(&old.tokens), &own(&new.tokens))),
     ];
     sections
@@ -165,13 +168,21 @@ fn own(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
             .collect::<Vec<_>>(),
         (tokens.key_encryption.clone(), tokens.rotate_every),
         tokens.cache,
-        tokens.praetorian.as_ref().map(|praetorian| {
-            let signing = praetorian.signing.as_ref().map(digest_of);
-            let verifying = praetorian.verifying.iter();
-            let verifying = verifying.map(|(secret, until)| (digest_of(secret), *until));
-            (signing, verifying.collect::<Vec<_>>(), praetorian.flask)
-        }),
+        tokens
+            .praetorian
+            .as_ref()
+            .is_some_and(|praetorian| praetorian.signing.is_some()),
     )
+}
+
+/// The secrets of `[compat]`, and until when they count: in words that show none.
+fn secrets(tokens: &crate::token::Settings) -> impl std::fmt::Debug {
+    tokens.praetorian.as_ref().map(|praetorian| {
+        let signing = praetorian.signing.as_ref().map(digest_of);
+        let verifying = praetorian.verifying.iter();
+        let verifying = verifying.map(|(secret, until)| (digest_of(secret), *until));
+        (signing, verifying.collect::<Vec<_>>(), praetorian.flask)
+    })
 }
 
 fn digest_of(secret: &Secret<Vec<u8>>) -> aws_lc_rs::digest::Digest {

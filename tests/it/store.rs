@@ -36,8 +36,8 @@ mod on_sqlite;
 
 use mail::{
     a_mail_is_taken_up_by_one_and_by_another_after_the_lease, a_new_password_by_code_or_token,
-    an_account_waits_for_its_code, mails_are_limited_by_address_and_by_client,
-    who_never_confirms_is_forgotten_and_leaves_nothing,
+    an_account_closed_by_any_hand_is_opened_by_nothing_mailed, an_account_waits_for_its_code,
+    mails_are_limited_by_address_and_by_client, who_never_confirms_is_forgotten_and_leaves_nothing,
 };
 
 const NOW: i64 = 1_800_000_000_000;
@@ -236,6 +236,7 @@ on_both!(
     mails_are_limited_by_address_and_by_client,
     an_account_waits_for_its_code,
     a_new_password_by_code_or_token,
+    an_account_closed_by_any_hand_is_opened_by_nothing_mailed,
     who_never_confirms_is_forgotten_and_leaves_nothing,
     a_ban_is_told_until_it_ends,
     old_sessions_are_forgotten,

@@ -83,9 +83,11 @@ fn unfit(error: &str) -> String {
     match (error.split_once(" field ").map(|(kind, _)| kind), member()) {
         (Some("missing"), Some(name)) => format!("its member {name} is missing"),
         (Some("duplicate"), Some(name)) => format!("its member {name} is there twice: nobody can tell which counts"),
-        (_, _) => "a member is of the wrong type: username, password, email are texts, roles a text or a list of texts, \
+        (_, _) => {
+            "a member is of the wrong type: username, password, email are texts, roles a text or a list of texts, \
             id an integer"
-            .to_owned(),
+                .to_owned()
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::store::ForeignTable;
 pub(super) const LONGEST: usize = 1024 * 1024;
 
 /// As many bytes of a CSV file without the end of a row are no row any more: a quote is not closed.
-const NO_ROW: u64 = 64 * 1024 * 1024;
+const NO_ROW: u64 = 16 * 1024 * 1024;
 
 /// How long the other database may say nothing: sorting a large table takes a while.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -58,22 +58,24 @@ pub(super) enum Source {
 impl Source {
     /// A file, or standard input.
     pub(super) fn file(name: &str, format: Format) -> Result<Self, Failure> {
+        let unreadable_file = |error: io::Error| {
+            let what = format!("{} cannot be read", crate::cli::terminal::shown(name));
+            Failure::run(what, error, "check its name and its rights")
+        };
         let reader: Box<dyn Read + Send> = match name {
             "-" => Box::new(io::stdin()),
-            name => Box::new(File::open(name).map_err(|error| {
-                let what = format!("{} cannot be read", crate::cli::terminal::shown(name));
-                Failure::run(what, error, "check its name and its rights")
-            })?),
+            name => Box::new(File::open(name).map_err(unreadable_file)?),
         };
         let mut reader = BufReader::new(reader);
-        foreign(reader.fill_buf()?, format)?;
+        foreign(reader.fill_buf().map_err(unreadable_file)?, format)?;
         match format {
             Format::Jsonl => Ok(Self::Jsonl {
                 lines: Box::new(reader),
                 line: 0,
             }),
             Format::Csv => {
-                let reader = Bounded::new(Box::new(reader) as Box<dyn Read + Send>);
+                let reader: Box<dyn Read + Send> = Box::new(reader);
+                let reader = Bounded::new(reader);
                 let mut rows = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
                 let columns = Columns::read(rows.byte_headers().map_err(unreadable)?)?;
                 Ok(Self::Csv {
@@ -112,8 +114,15 @@ impl Source {
                 rows.get_mut().begin();
                 let there = rows.read_byte_record(&mut record).map_err(|error| {
                     let line = rows.position().line();
-                    let what = format!("row {row} cannot be read, which begins behind line {}", line.saturating_sub(1));
-                    Failure::run(what, error, "close its quotes: what was taken over is passed by when it is run again")
+                    let what = format!(
+                        "row {row} cannot be read, which begins behind line {}",
+                        line.saturating_sub(1)
+                    );
+                    Failure::run(
+                        what,
+                        error,
+                        "close its quotes: what was taken over is passed by when it is run again",
+                    )
                 })?;
                 Ok(there.then(|| (Place::Row(row.to_string()), columns.account(&record))))
             }

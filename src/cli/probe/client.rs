@@ -11,7 +11,8 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use serde_json::Value;
 use url::Url;
 
-use super::echo::MARK;
+use super::echo::{HEAD_MARK, MARK};
+use super::h2;
 use super::message::{self, Field, Kind, Message};
 use crate::cli::Failure;
 use crate::tls::{self, UpstreamTls};
@@ -25,7 +26,23 @@ pub struct Chain {
     pub authority: String,
     pub secure: bool,
     address: SocketAddr,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<Tls>,
+}
+
+/// For either version of HTTP, and the name that the certificate has to have.
+struct Tls {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+/// The version of HTTP in which a request is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Version {
+    #[default]
+    Http11,
+    Http10,
+    Http2,
 }
 
 /// How the chain is found and believed.
@@ -40,7 +57,12 @@ pub struct Manner<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub method: &'static str,
+    pub version: Version,
     pub target: String,
+    /// Instead of the chain's own, in `Host` or `:authority`.
+    pub authority: Option<String>,
+    /// In `:scheme`, instead of the chain's own.
+    pub scheme: Option<String>,
     pub fields: Vec<Field>,
     /// Sent behind a small chunked body.
     pub trailers: Vec<Field>,
@@ -57,6 +79,8 @@ pub enum Outcome {
     Answered(Message),
     /// The connection was closed without an answer: a refusal too.
     Closed,
+    /// There is no such protocol here.
+    NotSpoken,
     /// Nobody knows: it could not be connected, or no answer came in time.
     Unknown(String),
 }
@@ -94,7 +118,11 @@ impl Chain {
         };
         let address = address(host, port, manner.resolve)?;
         let tls = match secure {
-            true => Some((config(manner)?, server_name(host)?)),
+            true => Some(Tls {
+                http1: config(manner, b"http/1.1")?,
+                http2: config(manner, b"h2")?,
+                name: server_name(host)?,
+            }),
             false => None,
         };
         Ok(Self {
@@ -107,8 +135,12 @@ impl Chain {
 
     /// Sends one request on a connection of its own.
     pub fn send(&self, request: &Request) -> Outcome {
-        match self.exchange(&self.bytes(request)) {
-            Ok(Some(answer)) => match echoed(&answer) {
+        let answer = match request.version {
+            Version::Http2 => self.exchange_http2(request),
+            Version::Http10 | Version::Http11 => self.exchange(&self.bytes(request)),
+        };
+        match answer {
+            Ok(Some(answer)) => match echoed(&answer, request) {
                 Some(echoed) => Outcome::Echoed(echoed),
                 None => Outcome::Answered(answer),
             },
@@ -117,16 +149,25 @@ impl Chain {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
                     Outcome::Closed
                 }
+                // What a read says that has waited for as long as it may.
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                    Outcome::Unknown(format!("no answer within {} s", PATIENCE.as_secs()))
+                }
+                io::ErrorKind::InvalidData if request.version == Version::Http2 => Outcome::NotSpoken,
                 _ => Outcome::Unknown(error.to_string()),
             },
         }
     }
 
     fn bytes(&self, request: &Request) -> Vec<u8> {
-        let mut text = format!("{} {} HTTP/1.1\r\n", request.method, request.target);
+        let version = match request.version {
+            Version::Http10 => "1.0",
+            Version::Http11 | Version::Http2 => "1.1",
+        };
+        let mut text = format!("{} {} HTTP/{version}\r\n", request.method, request.target);
         let mut field = |name: &str, value: &str| text.push_str(&format!("{name}: {value}\r\n"));
         if message::find(&request.fields, "host").is_none() {
-            field("Host", &self.authority);
+            field("Host", request.authority.as_deref().unwrap_or(&self.authority));
         }
         for (name, value) in &request.fields {
             field(name, value);
@@ -151,28 +192,76 @@ impl Chain {
         text.into_bytes()
     }
 
+    fn connect(&self) -> io::Result<Timed> {
+        let until = Instant::now() + PATIENCE;
+        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        Ok(Timed { stream, until })
+    }
+
     fn exchange(&self, bytes: &[u8]) -> io::Result<Option<Message>> {
-        let stream = Timed {
-            stream: TcpStream::connect_timeout(&self.address, PATIENCE)?,
-            until: Instant::now() + PATIENCE,
-        };
+        let stream = self.connect()?;
         match &self.tls {
             None => converse(stream, bytes),
-            Some((config, name)) => {
-                let connection = ClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other)?;
-                converse(StreamOwned::new(connection, stream), bytes)
-            }
+            Some(tls) => converse(StreamOwned::new(connection(&tls.http1, tls)?, stream), bytes),
         }
     }
+
+    /// Without TLS there is nothing to agree on: whoever speaks it there understands its first bytes.
+    fn exchange_http2(&self, request: &Request) -> io::Result<Option<Message>> {
+        let scheme = if self.secure { "https" } else { "http" };
+        let pseudo = [
+            (":method", request.method),
+            (":scheme", request.scheme.as_deref().unwrap_or(scheme)),
+            (":path", &request.target),
+            (":authority", request.authority.as_deref().unwrap_or(&self.authority)),
+        ];
+        let pseudo = pseudo.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let head: Vec<Field> = pseudo.into_iter().chain(request.fields.iter().cloned()).collect();
+        let sent = h2::Sent {
+            head: &head,
+            trailers: &request.trailers,
+        };
+        let mut stream = self.connect()?;
+        let Some(tls) = &self.tls else {
+            return h2::exchange(stream, sent);
+        };
+        let mut connection = connection(&tls.http2, tls)?;
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream)?;
+        }
+        match connection.alpn_protocol() {
+            Some(b"h2") => h2::exchange(StreamOwned::new(connection, stream), sent),
+            Some(_) | None => Err(io::Error::new(io::ErrorKind::InvalidData, "HTTP/2 is not spoken")),
+        }
+    }
+}
+
+fn connection(config: &Arc<ClientConfig>, tls: &Tls) -> io::Result<ClientConnection> {
+    ClientConnection::new(Arc::clone(config), tls.name.clone()).map_err(io::Error::other)
 }
 
 fn converse(mut stream: impl Read + Write, bytes: &[u8]) -> io::Result<Option<Message>> {
     stream.write_all(bytes)?;
     stream.flush()?;
-    message::read(&mut BufReader::new(stream), Kind::Response)
+    let kind = if bytes.starts_with(b"HEAD ") {
+        Kind::HeadOnly
+    } else {
+        Kind::Response
+    };
+    message::read(&mut BufReader::new(stream), kind)
 }
 
-fn echoed(answer: &Message) -> Option<Echoed> {
+fn echoed(answer: &Message, request: &Request) -> Option<Echoed> {
+    if request.method == "HEAD" {
+        // There is no body that could say more.
+        answer.field(HEAD_MARK)?;
+        return Some(Echoed {
+            target: request.target.clone(),
+            fields: Vec::new(),
+            trailers: Vec::new(),
+            answer: answer.fields.clone(),
+        });
+    }
     let echo: Value = serde_json::from_slice(&answer.body).ok()?;
     echo.get(MARK)?;
     let fields = |name: &str| serde_json::from_value::<Vec<Field>>(echo.get(name)?.clone()).ok();
@@ -261,12 +350,12 @@ fn server_name(host: &str) -> Result<ServerName<'static>, Failure> {
         .map_err(|error| Failure::usage(format!("{host}: {error}"), "give a host name or address"))
 }
 
-fn config(manner: &Manner<'_>) -> Result<Arc<ClientConfig>, Failure> {
+fn config(manner: &Manner<'_>, protocol: &[u8]) -> Result<Arc<ClientConfig>, Failure> {
     let settings = UpstreamTls {
         ca: manner.ca.map(std::path::Path::to_owned),
         ..UpstreamTls::default()
     };
-    let made = tls::client_config(&settings, &[b"http/1.1"]);
+    let made = tls::client_config(&settings, &[protocol]);
     let made = made.map_err(|error| Failure::run("TLS cannot be spoken", &error, "give --ca FILE or --insecure"))?;
     if !manner.insecure {
         return Ok(made);

@@ -16,6 +16,9 @@ use crate::cli::{Failure, terminal};
 /// The member by which a probe knows that it was this that answered.
 pub const MARK: &str = "doorward_probe_echo";
 
+/// The field by which it knows so of an answer without a body.
+pub const HEAD_MARK: &str = "doorward-probe-echo";
+
 /// Connections at once; more are closed.
 const MOST: usize = 256;
 
@@ -112,7 +115,7 @@ fn answer(request: &Message, ends: bool) -> Vec<u8> {
     let body = format!("{body}\n");
     let connection = if ends { "close" } else { "keep-alive" };
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n{HEAD_MARK}: 1\r\nContent-Length: {}\r\nConnection: {connection}\r\n\r\n",
         body.len()
     );
     match method {

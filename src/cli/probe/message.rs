@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read as _};
 const LARGEST_HEAD: u64 = 128 << 10;
 
 /// No body is read further.
-const LARGEST_BODY: u64 = 1 << 20;
+pub const LARGEST_BODY: u64 = 1 << 20;
 
 /// A field line: the name as written, and the value.
 pub type Field = (String, String);
@@ -29,6 +29,8 @@ pub enum Kind {
     Request,
     /// To the end of the connection.
     Response,
+    /// The same, to a HEAD: there is no body, whatever the head says of one.
+    HeadOnly,
 }
 
 impl Message {
@@ -56,14 +58,16 @@ pub fn read(stream: &mut impl BufRead, kind: Kind) -> io::Result<Option<Message>
             fields,
             ..Message::default()
         };
-        let interim = kind == Kind::Response
+        let interim = kind != Kind::Request
             && message
                 .first
                 .split(' ')
                 .nth(1)
                 .is_some_and(|code| code.starts_with('1'));
         if !interim {
-            body(stream, &mut message, kind)?;
+            if kind != Kind::HeadOnly {
+                body(stream, &mut message, kind)?;
+            }
             return Ok(Some(message));
         }
     }
@@ -91,7 +95,7 @@ fn body(stream: &mut impl BufRead, message: &mut Message, kind: Kind) -> io::Res
                 .take(length.min(LARGEST_BODY))
                 .read_to_end(&mut message.body)?;
         }
-        (false, None, Kind::Request) => {}
+        (false, None, Kind::Request | Kind::HeadOnly) => {}
         (false, None, Kind::Response) => {
             let ended = stream.by_ref().take(LARGEST_BODY).read_to_end(&mut message.body);
             // Many close TLS without a word.

@@ -3,29 +3,34 @@
 
 mod advice;
 mod attacks;
+mod begin;
 mod client;
 mod echo;
+mod h2;
 mod message;
+mod over_h2;
+mod pace;
 mod paths;
+mod play;
 mod report;
 mod talk;
+mod unchecked;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use url::Url;
 
 use self::advice::Consumer;
-use self::attacks::{Hole, Kind, Play, Stage};
-use self::client::{Chain, Manner, Outcome, Request};
-use self::report::Report;
+use self::client::{Chain, Manner};
+use self::play::Probe;
 use super::{Failure, Places, terminal};
 
-/// The whole play takes no longer; what was not played by then is told.
-const WHOLE: Duration = Duration::from_secs(300);
+/// No more identity headers are tried: each costs many requests.
+const MOST_HEADERS: usize = 16;
 
 /// What may be chosen.
 #[derive(Debug, Args)]
@@ -63,6 +68,9 @@ pub struct Options {
     /// Where a host is, instead of what DNS says; repeatable
     #[arg(long, value_name = "HOST:PORT:ADDRESS")]
     resolve: Vec<String>,
+    /// How many seconds the whole play may take; what was not played by then is told
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    time_limit: u64,
 }
 
 /// Runs it: done when no hole was found.
@@ -89,6 +97,7 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
         public: options.public.as_deref(),
         identity,
         canary: canary()?,
+        patience: Duration::from_secs(options.time_limit),
     };
     let report = probe.run(options.consumer)?;
     terminal::print(&match options.json {
@@ -98,194 +107,6 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
     match report.is_clean() {
         true => Ok(()),
         false => Err(Failure::Told(ExitCode::from(1))),
-    }
-}
-
-struct Probe<'a> {
-    chain: Chain,
-    target: String,
-    token: Option<String>,
-    public: Option<&'a str>,
-    identity: Vec<String>,
-    canary: String,
-}
-
-impl Probe<'_> {
-    fn run(&self, consumer: Option<Consumer>) -> Result<Report, Failure> {
-        let begun = Instant::now();
-        let mut report = Report::default();
-        let (stages, refused) = self.stages(&mut report)?;
-        if !refused {
-            self.tell_open(&stages, &mut report);
-        }
-        let mut plays: Vec<Play> = Vec::new();
-        for stage in &stages {
-            plays.extend(attacks::on_stage(stage, &self.identity, &self.canary));
-        }
-        let real = stages.iter().find(|stage| stage.request.target == self.target);
-        if refused {
-            let Chain { authority, secure, .. } = &self.chain;
-            plays.extend(talk::against(
-                &self.target,
-                self.public,
-                authority,
-                *secure,
-                &self.canary,
-            ));
-        }
-        if refused && let Some(real) = real {
-            self.find_believed(real, &mut report);
-        }
-        for play in &plays {
-            if begun.elapsed() > WHOLE {
-                report.incomplete(format!("{} ({}): the time was over", play.sent, play.place));
-                continue;
-            }
-            let outcome = self.chain.send(&play.request);
-            report.requests += 1;
-            if let Outcome::Unknown(why) = &outcome {
-                report.incomplete(format!("{} ({}): {why}", play.sent, play.place));
-            }
-            if let Some(saw) = attacks::judge(play, &outcome, real.map(|stage| stage.seen.target.as_str())) {
-                attacks::add(&mut report.holes, play, saw);
-            }
-        }
-        report.consumer = consumer.or_else(|| Consumer::guess(&stages.first()?.seen.answer));
-        Ok(report)
-    }
-
-    /// The headers that a check believes although they are the client's: what is let through without is refused with them.
-    fn find_believed(&self, let_through: &Stage, report: &mut Report) {
-        let Chain { authority, secure, .. } = &self.chain;
-        for (play, control) in talk::foreign(let_through, authority, *secure, &self.canary) {
-            report.requests += 1;
-            let refused = match self.chain.send(&play.request) {
-                Outcome::Answered(answer) => answer.first,
-                Outcome::Closed => "no answer".to_owned(),
-                Outcome::Echoed(_) => continue,
-                Outcome::Unknown(why) => {
-                    report.incomplete(format!("{} ({}): {why}", play.sent, play.place));
-                    continue;
-                }
-            };
-            // Some refuse whoever sends the header at all: they believe nothing.
-            report.requests += 1;
-            if let Outcome::Echoed(_) = self.chain.send(&control) {
-                let saw = format!(
-                    "nothing: {refused}, where what names the request's own is let through, so the check believes it"
-                );
-                attacks::add(&mut report.holes, &play, saw);
-            }
-        }
-    }
-
-    /// What is open without a credential is a hole where the operator has a token for it, and where there is none, nobody knows.
-    fn tell_open(&self, stages: &[Stage], report: &mut Report) {
-        if self.token.is_none() {
-            report.incomplete(
-                "the URL needs no credentials, so whether anything is protected was not tried: give a protected URL, and the token of somebody who may pass (--token-file FILE)"
-                    .to_owned(),
-            );
-            return;
-        }
-        let open = stages
-            .iter()
-            .find(|stage| stage.request.target == self.target && stage.request.fields.is_empty());
-        if let Some(open) = open {
-            report.holes.push(Hole {
-                kind: Kind::NoCheck,
-                sent: format!("GET {} ({})", self.target, open.name),
-                saw: format!(
-                    "the request for {}, though nobody showed a credential",
-                    open.seen.target
-                ),
-                also: Vec::new(),
-            });
-            report.note("What talks a check past was not played: there is none. Probe again with it.");
-        }
-    }
-
-    /// Where the backend is reached, and whether the target is refused without credentials.
-    fn stages(&self, report: &mut Report) -> Result<(Vec<Stage>, bool), Failure> {
-        let get = |target: &str, token: Option<&String>| Request {
-            method: "GET",
-            target: target.to_owned(),
-            fields: token
-                .iter()
-                .map(|token| ("Authorization".to_owned(), format!("Bearer {token}")))
-                .collect(),
-            ..Request::default()
-        };
-        let mut stages = Vec::new();
-        let mut enter = |name, request: Request| -> Outcome {
-            report.requests += 1;
-            let outcome = self.chain.send(&request);
-            if let Outcome::Echoed(seen) = &outcome {
-                let seen = seen.clone();
-                stages.push(Stage { name, request, seen });
-            }
-            outcome
-        };
-        if self.token.is_some() {
-            let outcome = enter("with the token", get(&self.target, self.token.as_ref()));
-            unreached(&outcome, true)?;
-        }
-        let outcome = enter("without credentials", get(&self.target, None));
-        let unknown = match &outcome {
-            Outcome::Unknown(why) => Some(format!("the URL without credentials: {why}")),
-            Outcome::Echoed(_) | Outcome::Answered(_) | Outcome::Closed => None,
-        };
-        let refused = !matches!(outcome, Outcome::Echoed(_));
-        if self.token.is_none() {
-            unreached(&outcome, false)?;
-        }
-        if let Some(path) = self.public {
-            let outcome = enter("on the public path", get(path, None));
-            if !matches!(outcome, Outcome::Echoed(_)) {
-                report.note(&format!(
-                    "{path} does not lead to the echo backend without credentials: headers were not tried there."
-                ));
-            }
-        }
-        if let Some(unknown) = unknown {
-            report.incomplete(unknown);
-        }
-        Ok((stages, refused))
-    }
-}
-
-/// Why the play cannot begin.
-fn unreached(outcome: &Outcome, token: bool) -> Result<(), Failure> {
-    let not = |cause: String, hint: &str| Err(Failure::run("the echo backend was not reached", cause, hint));
-    let lead = "run `doorward probe --echo 127.0.0.1:9999` where the chain's upstream is, and lead the chain there for the time of the probe";
-    match outcome {
-        Outcome::Echoed(_) => Ok(()),
-        Outcome::Closed => not(
-            "the connection was closed without an answer".to_owned(),
-            "is it the right scheme and port?",
-        ),
-        Outcome::Unknown(why) => not(
-            why.clone(),
-            "is the URL right? --resolve says where a host is, --ca or --insecure whom to believe",
-        ),
-        Outcome::Answered(answer) => {
-            let status = answer.first.split(' ').nth(1).unwrap_or_default();
-            let cause = format!("the chain answered {}", terminal::shown(&answer.first));
-            match (status, token) {
-                ("401" | "403", true) => not(
-                    cause,
-                    "the token is not let through here: give one that is; `doorward token inspect` says what is wrong with it",
-                ),
-                ("401" | "403", false) => not(cause, "give a token that is let through: --token-file FILE"),
-                (redirect, false) if redirect.starts_with('3') => not(
-                    cause,
-                    "a login page, most likely: give a token that is let through, --token-file FILE",
-                ),
-                ("502" | "503" | "504", _) => not(cause, lead),
-                (good, _) if good.starts_with('2') => not(format!("{cause}, and that is not the echo backend's"), lead),
-                _ => not(cause, lead),
-            }
-        }
     }
 }
 
@@ -310,6 +131,12 @@ fn identity(places: &Places, options: &Options) -> Result<Vec<String>, Failure> 
             .flatten()
             .map(|name| canonical(name.as_str()))
             .collect());
+    }
+    if options.identity_header.len() > MOST_HEADERS {
+        return Err(Failure::usage(
+            format!("more than {MOST_HEADERS} identity headers"),
+            "probe those that the backend believes; the others in another run",
+        ));
     }
     for name in &options.identity_header {
         http::HeaderName::from_bytes(name.as_bytes()).map_err(|_| {

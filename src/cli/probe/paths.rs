@@ -29,6 +29,12 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
         format!("{path}%00"),
         format!("{path}%3fx"),
         format!("{path}%23x"),
+        // What looks like a file that nobody has to be asked for.
+        format!("{path};x.css"),
+        format!("{path}%3bx.css"),
+        format!("{path}%3fx.css"),
+        format!("{path}%23x.css"),
+        format!("{path}%00.css"),
         format!("{path}#x"),
         format!("{scheme}://{host}{path}"),
         format!("{scheme}://{canary}.example{path}"),
@@ -43,6 +49,8 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
         tricks.push(format!("/{first}%2f{rest}"));
         tricks.push(format!("/{first}\\{rest}"));
         tricks.push(format!("/{first}//{rest}"));
+        tricks.push(format!("/{first}/./{rest}"));
+        tricks.push(format!("/{first}/%2e/{rest}"));
     }
     if let Some(public) = public {
         let public = public.trim_end_matches('/');

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::advice::Consumer;
+use super::advice::{Advice, Consumer};
 use super::attacks::Hole;
 use crate::cli::terminal;
 
@@ -14,6 +14,8 @@ pub struct Report {
     pub holes: Vec<Hole>,
     pub consumer: Option<Consumer>,
     pub requests: usize,
+    /// Whether HTTP/2 was played too.
+    pub http2: bool,
     incomplete: Vec<String>,
     notes: Vec<String>,
 }
@@ -45,6 +47,7 @@ impl Report {
             "url": url,
             "consumer": self.consumer.map(Consumer::name),
             "requests": self.requests,
+            "http2": self.http2,
             "complete": self.incomplete.is_empty(),
             "holes": holes,
             "incomplete": self.incomplete,
@@ -54,9 +57,24 @@ impl Report {
 
     fn hole(&self, hole: &Hole) -> Value {
         let (kind, about) = hole.kind.name();
-        let lines = self.consumers().into_iter();
-        let lines: Map<String, Value> = lines
-            .map(|one| (one.name().to_owned(), Value::from(one.line(&hole.kind))))
+        let advice: Vec<_> = self
+            .consumers()
+            .into_iter()
+            .map(|one| (one.name(), one.advice(&hole.kind)))
+            .collect();
+        let close: Map<String, Value> = advice
+            .iter()
+            .map(|(name, advice)| ((*name).to_owned(), Value::from(advice.brief())))
+            .collect();
+        let lines: Map<String, Value> = advice
+            .iter()
+            .map(|(name, advice)| {
+                let steps = advice.steps.iter();
+                let steps: Value = steps
+                    .map(|step| json!({"place": step.place, "line": step.line}))
+                    .collect();
+                ((*name).to_owned(), steps)
+            })
             .collect();
         json!({
             "kind": kind,
@@ -65,13 +83,15 @@ impl Report {
             "saw": hole.saw,
             "also": hole.also,
             "why": hole.kind.why(),
-            "close": lines,
+            "close": close,
+            "lines": lines,
         })
     }
 
     /// For people.
     pub fn text(&self, url: &str) -> String {
-        let mut text = format!("{} requests to {url}", self.requests);
+        let versions = if self.http2 { "HTTP/1.1 and HTTP/2" } else { "HTTP/1.1" };
+        let mut text = format!("{} requests to {url} over {versions}", self.requests);
         if let Some(consumer) = self.consumer {
             write!(text, ", {} in front", consumer.name()).ok();
         }
@@ -86,7 +106,7 @@ impl Report {
             writeln!(text, "  saw:    {}", terminal::shown(&hole.saw)).ok();
             writeln!(text, "  why:    {}", hole.kind.why()).ok();
             for consumer in self.consumers() {
-                writeln!(text, "  close:  {}: {}", consumer.name(), consumer.line(&hole.kind)).ok();
+                close(&mut text, consumer, &consumer.advice(&hole.kind));
             }
             text.push('\n');
         }
@@ -107,4 +127,23 @@ impl Report {
         }
         text
     }
+}
+
+/// Lines as they are typed in, below the place where they go.
+fn close(text: &mut String, consumer: Consumer, advice: &Advice) {
+    let mut place = "";
+    for step in &advice.steps {
+        if step.place != place {
+            writeln!(text, "  close:  {}, in {}:", consumer.name(), step.place).ok();
+            place = step.place;
+        }
+        for line in step.line.lines() {
+            writeln!(text, "            {line}").ok();
+        }
+    }
+    match (advice.steps.is_empty(), advice.note) {
+        (true, note) => writeln!(text, "  close:  {}: {note}", consumer.name()).ok(),
+        (false, "") => None,
+        (false, note) => writeln!(text, "          ({note})").ok(),
+    };
 }

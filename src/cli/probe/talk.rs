@@ -22,6 +22,7 @@ pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, can
             ..Request::default()
         },
         canary: canary.to_owned(),
+        openly: None,
     };
     let origin = format!("{scheme}://{host}");
     let preflight = [("Origin", origin.as_str()), ("Access-Control-Request-Method", "GET")];
@@ -76,6 +77,7 @@ pub fn foreign(let_through: &Stage, host: &str, secure: bool, canary: &str) -> V
             place: let_through.name,
             request: with(name, other),
             canary: canary.to_owned(),
+            openly: None,
         };
         (play, with(name, own))
     };

@@ -220,7 +220,12 @@ async fn enter(form: Form, browser: Browser, services: &Services) -> Result<Head
         None => {
             let accounts = Arc::clone(&services.accounts);
             let job = async move { accounts.end_unheld(session).await };
-            Err(services.office.call(STORE, job).await.map_err(refusal::late_store)?.into())
+            Err(services
+                .office
+                .call(STORE, job)
+                .await
+                .map_err(refusal::late_store)?
+                .into())
         }
     }
 }

@@ -198,11 +198,7 @@ pub(in super::super) struct ForeignRows {
 }
 
 impl ForeignRows {
-    pub(in super::super) async fn open(
-        connector: &Connector,
-        table: &str,
-        silence: Duration,
-    ) -> Result<Self, Error> {
+    pub(in super::super) async fn open(connector: &Connector, table: &str, silence: Duration) -> Result<Self, Error> {
         let line = connector.connect().await.map_err(|failure| failure.error)?;
         let refused = |error: tokio_postgres::Error| Failure::from(error).error;
         let sql = "SELECT attname::text FROM pg_attribute \

@@ -110,7 +110,11 @@ impl Upkeep for Sqlite {
     }
 
     fn email_required(&self) -> Answer<'_, bool> {
-        Box::pin(async move { self.readers.read(|connection| super::users::email_required(connection)).await })
+        Box::pin(async move {
+            self.readers
+                .read(|connection| super::users::email_required(connection))
+                .await
+        })
     }
 
     fn ping(&self) -> Answer<'_, ()> {

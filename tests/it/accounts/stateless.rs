@@ -23,7 +23,9 @@ const FORMAT: &str = "[compat]\nsecret = \"hunter2\"\naccept_until = \"2100-01-0
     [tokens]\nformat = \"praetorian\"\nalgorithm = \"HS256\"\nsecret_file = \"SECRET\"\n";
 
 fn seconds() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
 

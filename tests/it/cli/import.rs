@@ -1,5 +1,7 @@
 //! `doorward user import`: from files and from another database, again and again.
 
+mod odd;
+
 use super::Place;
 use crate::support::postgres::Cluster;
 
@@ -30,7 +32,7 @@ fn json_lines_are_taken_over_and_what_stays_behind_is_told_with_its_line() {
             "note: line 4: carol: it has no password",
             "note: line 4: carol: the role doorward-admin in it has no effect",
             "not taken over: line 5: it is no JSON object",
-            "not taken over: line 6: a member is missing or of the wrong type",
+            "not taken over: line 6: a member is of the wrong type",
             "not taken over: line 7: Alice: the name of user 7 differs from it only in case",
             "not taken over: line 8: dave: its id is another user's here",
             "error: 5 rows were not taken over",

@@ -53,13 +53,19 @@ fn the_letter_goes_to_the_very_address(kind: Kind) {
 fn a_name_is_no_letter_to_a_stranger(kind: Kind) {
     let (world, smtp) = (World::new(kind), Smtp::plain(""));
     let gateway = gateway(&world, &smtp);
-    let name = format!("You won! Fetch it at https://evil.test/now {}", "and read on ".repeat(1_000));
+    let name = format!(
+        "You won! Fetch it at https://evil.test/now {}",
+        "and read on ".repeat(1_000)
+    );
     register(&gateway, name.trim_end(), "stranger@example.org").expect(201);
     register(&gateway, "alice", "alice@example.org").expect(201);
     let mails = [smtp.mail(0), smtp.mail(1)];
     for mail in &mails {
         let body = mail.body();
-        assert!(body.contains("If you did not register at https://client.test, ignore this mail"), "{body}");
+        assert!(
+            body.contains("If you did not register at https://client.test, ignore this mail"),
+            "{body}"
+        );
         assert!(!body.contains("localhost"), "{body}");
     }
     let of = |address: &str| mails.iter().find(|mail| mail.to == address).unwrap();
@@ -67,7 +73,10 @@ fn a_name_is_no_letter_to_a_stranger(kind: Kind) {
     assert!(letter.raw.len() < 5_000, "{} bytes", letter.raw.len());
     let body = letter.body();
     assert!(body.contains("You won! Fetch it at"), "{body}");
-    assert!(!body.contains("evil.test") && body.matches("read on").count() < 6, "{body}");
+    assert!(
+        !body.contains("evil.test") && body.matches("read on").count() < 6,
+        "{body}"
+    );
     assert!(of("alice@example.org").body().contains("Hello alice,\r\n"));
 }
 
@@ -88,8 +97,14 @@ fn a_name_that_is_too_much_like_another_will_not_do(kind: Kind) {
 #[test]
 fn letters_name_the_host_that_they_lead_to() {
     for (config, known) in [
-        ("confirmation_url = 'https://client.test/#/finalize'\nreset_url = 'https://client.test/#/reset'\n", "https://client.test"),
-        ("confirmation_url = 'https://client.test:3000/confirm'\n[tokens]\nissuer = 'https://gate.test'\n", "https://client.test:3000"),
+        (
+            "confirmation_url = 'https://client.test/#/finalize'\nreset_url = 'https://client.test/#/reset'\n",
+            "https://client.test",
+        ),
+        (
+            "confirmation_url = 'https://client.test:3000/confirm'\n[tokens]\nissuer = 'https://gate.test'\n",
+            "https://client.test:3000",
+        ),
         ("[endpoints]\nhosts = ['gate.test']\n", "https://gate.test"),
     ] {
         let (world, smtp) = (World::new(Kind::Sqlite), Smtp::plain(""));
@@ -107,8 +122,14 @@ fn letters_name_the_host_that_they_lead_to() {
 fn an_empty_token_is_told_in_the_words_of_the_library() {
     let world = World::new(Kind::Sqlite);
     let gateway = world.gateway(COMPAT);
-    let text = "failed to decode JWT token -- DecodeError: Invalid header string: Expecting value: line 1 column 1 (char 0)";
+    let text =
+        "failed to decode JWT token -- DecodeError: Invalid header string: Expecting value: line 1 column 1 (char 0)";
     for token in ["..", "...", ".e30.x"] {
-        error(&gateway.get_as("/api/protected", token), 401, "InvalidTokenHeader", text);
+        error(
+            &gateway.get_as("/api/protected", token),
+            401,
+            "InvalidTokenHeader",
+            text,
+        );
     }
 }

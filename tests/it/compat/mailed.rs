@@ -8,13 +8,16 @@ use crate::accounts::browser::form;
 use crate::accounts::world::{Gateway, Kind, PASSWORD, World};
 use crate::mail::{VERIFY, ask_reset, finalize, register};
 use crate::support::client::Response;
+use crate::support::ports::free_port;
 use crate::support::smtp::Smtp;
+use crate::support::until;
 
 on_both!(
     a_new_password_ends_what_was_mailed_before,
     a_token_is_of_the_account_and_not_of_its_number,
     an_account_closed_by_sql_stays_closed,
     an_address_is_verified_by_what_was_mailed_to_it,
+    a_mail_unsent_when_its_account_was_closed_is_not_sent,
     the_pages_take_what_the_mail_leads_to,
     what_was_revoked_is_worth_nothing,
 );
@@ -105,6 +108,30 @@ fn an_account_closed_by_sql_stays_closed(kind: Kind) {
     error(&finalize(&gateway, &registration), 403, "InvalidUserError", REVOKED);
     error(&set_password(&gateway, &reset, NEW), 403, "InvalidUserError", REVOKED);
     assert_eq!(row(&world), "0|1");
+}
+
+fn a_mail_unsent_when_its_account_was_closed_is_not_sent(kind: Kind) {
+    let (world, port) = (World::new(kind), free_port());
+    let mail = format!("[mail]\nurl = 'smtp://127.0.0.1:{port}'\nfrom = 'gate@gateway.test'\nretry = '100ms'\n");
+    let gateway = world.gateway(&format!("{COMPAT}{VERIFY}{mail}"));
+    for name in ["alice", "bob"] {
+        register(&gateway, name, &format!("{name}@example.org")).expect(201);
+    }
+    world.sql("UPDATE users SET is_active = TRUE WHERE username = 'alice'; UPDATE users SET is_active = FALSE");
+    let smtp = Smtp::start(&["--security", "plain", "--port", &port.to_string()]);
+    let dropped = "doorward_mails_total{kind=\"confirmation\",result=\"dropped\"} 1";
+    until(dropped, || {
+        gateway.admin.get("/metrics").text().contains(dropped).then_some(())
+    });
+    // Who still waits is written to, and let in.
+    let mail = smtp.mail(0);
+    assert_eq!(mail.to, "bob@example.org");
+    finalize(&gateway, &mail.code()).expect(200);
+    until("nothing that waits", || {
+        (world.count("SELECT count(*) FROM gateway_outbox WHERE settled_at IS NULL") == 0).then_some(())
+    });
+    assert_eq!(smtp.count(), 1);
+    assert_eq!(world.sql("SELECT username FROM users WHERE is_active"), "bob");
 }
 
 fn an_address_is_verified_by_what_was_mailed_to_it(kind: Kind) {

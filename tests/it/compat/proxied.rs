@@ -1,6 +1,7 @@
 //! A proxy before the gateway that nobody told it of: one line says what to write.
 
 use http::Method;
+use rustix::process::Signal;
 
 use super::told::COMPAT;
 use crate::accounts::world::{Gateway, Kind, World};
@@ -14,6 +15,12 @@ fn told(gateway: &Gateway) -> usize {
     lines.iter().filter(|line| line.contains("untrusted_proxy")).count()
 }
 
+/// Whatever was said before this was said.
+fn stopping(gateway: &Gateway) {
+    gateway.process.signal(Signal::TERM);
+    gateway.process.wait_for_line(|line| line.contains("stopping"));
+}
+
 #[test]
 fn a_proxy_that_is_not_believed_is_named_once_with_what_to_write() {
     for (field, value) in [
@@ -23,7 +30,7 @@ fn a_proxy_that_is_not_believed_is_named_once_with_what_to_write() {
     ] {
         let world = World::new(Kind::Sqlite);
         let gateway = world.gateway(COMPAT);
-        gateway.get("/api/").expect(200);
+        gateway.client.get("/api/").expect(200);
         assert_eq!(told(&gateway), 0, "of who says nothing");
         for _ in 0..5 {
             let answer = ask(&gateway, field, value).expect(308);
@@ -33,8 +40,7 @@ fn a_proxy_that_is_not_believed_is_named_once_with_what_to_write() {
         for part in ["peer=127.0.0.1", r#"trusted_proxies = [\"127.0.0.1\"]"#, "limit"] {
             assert!(line.contains(part), "{part} in {line}");
         }
-        // Everything that was said before this line was said.
-        gateway.stop();
+        stopping(&gateway);
         assert_eq!(told(&gateway), 1, "{field}");
     }
 }
@@ -45,6 +51,6 @@ fn a_proxy_that_is_believed_is_nothing_to_tell() {
     let gateway = world.gateway(&format!("trusted_proxies = ['127.0.0.1']\n{COMPAT}"));
     let answer = ask(&gateway, "x-forwarded-proto", "https").expect(308);
     assert!(answer.header("location").unwrap().starts_with("https://"));
-    gateway.stop();
+    stopping(&gateway);
     assert_eq!(told(&gateway), 0);
 }

@@ -30,7 +30,6 @@ pub const ENVOY: Example = Example {
     asks: true,
     hides_cookie: true,
     passes_dots: false,
-    passes_trailers: false,
     keeps_connections: true,
 };
 

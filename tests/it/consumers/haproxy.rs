@@ -12,7 +12,7 @@ fn command(_: &Path) -> Command {
     command
 }
 
-const IN_FRONT: Example = Example {
+pub const IN_FRONT: Example = Example {
     folder: "haproxy/in-front",
     files: example_files,
     command,
@@ -20,20 +20,17 @@ const IN_FRONT: Example = Example {
     asks: false,
     hides_cookie: true,
     passes_dots: false,
-    passes_trailers: false,
     keeps_connections: true,
 };
 
-const PASS_THROUGH: Example = Example {
+pub const PASS_THROUGH: Example = Example {
     folder: "haproxy/pass-through",
     ..IN_FRONT
 };
 
-const LUA: Example = Example {
+pub const LUA: Example = Example {
     folder: "haproxy/lua",
     asks: true,
-    // HAProxy 2.6 has no means to drop them; the README says so.
-    passes_trailers: true,
     ..IN_FRONT
 };
 

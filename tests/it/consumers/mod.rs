@@ -11,10 +11,12 @@ mod haproxy;
 mod labels;
 mod nginx;
 mod people;
+mod probed;
 mod readme;
 mod received;
 mod shared;
 mod traefik;
+mod typed;
 mod yaml;
 
 use shared::Example;

@@ -21,7 +21,6 @@ pub const NGINX: Example = Example {
     asks: true,
     hides_cookie: true,
     passes_dots: false,
-    passes_trailers: false,
     keeps_connections: true,
 };
 

@@ -53,8 +53,6 @@ pub struct Example {
     pub hides_cookie: bool,
     /// Whether it hands on names with a dot in the place of a hyphen.
     pub passes_dots: bool,
-    /// Whether it hands trailers on, which Doorward does not see.
-    pub passes_trailers: bool,
     /// Whether it keeps its connections to Doorward for the next question.
     pub keeps_connections: bool,
 }
@@ -84,15 +82,20 @@ impl Example {
 
     /// With more of the examples' files behind `doorward.toml`.
     pub fn start_with(self, more: &[&str]) -> Running {
+        self.start_before(None, more)
+    }
+
+    /// With this in the place of the backend.
+    pub fn start_before(self, other: Option<SocketAddr>, more: &[&str]) -> Running {
         for _ in 0..5 {
-            if let Some(running) = self.try_start(more) {
+            if let Some(running) = self.try_start(other, more) {
                 return running;
             }
         }
         panic!("{} found no free ports", self.folder);
     }
 
-    fn try_start(self, more: &[&str]) -> Option<Running> {
+    fn try_start(self, other: Option<SocketAddr>, more: &[&str]) -> Option<Running> {
         let folder = tempfile::tempdir().unwrap();
         // Started as root, nginx' workers are somebody else and still have to get at the folder.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -122,7 +125,11 @@ impl Example {
                 } else {
                     relay.port()
                 };
-                let ports = [(8443, port), (8000, asked), (9001, backend.address().port())];
+                let ports = [
+                    (8443, port),
+                    (8000, asked),
+                    (9001, other.unwrap_or(backend.address()).port()),
+                ];
                 assert!(index == 0 || is_gateways, "{name} would be in the way");
                 fs::write(folder.path().join(name), with_ports(&text, &ports)).unwrap();
             }
@@ -337,7 +344,7 @@ pub fn example_files(name: &str) -> Vec<(String, String)> {
 }
 
 /// Replaces each of these numbers wherever it stands as a whole.
-fn with_ports(text: &str, ports: &[(u16, u16)]) -> String {
+pub fn with_ports(text: &str, ports: &[(u16, u16)]) -> String {
     let mut result = String::new();
     let mut rest = text;
     while let Some(start) = rest.find(|character: char| character.is_ascii_digit()) {

@@ -22,7 +22,6 @@ pub const TRAEFIK: Example = Example {
     // It has no means to.
     hides_cookie: false,
     passes_dots: false,
-    passes_trailers: false,
     keeps_connections: true,
 };
 

@@ -84,7 +84,7 @@ fn nginx_that_believes_the_clients_word_about_the_method() {
 }
 
 /// A gateway that has the protected route on one host alone, and somewhere open on all.
-fn gateway_of_localhost(echo: &Echo) -> (TestGateway, String) {
+pub(super) fn gateway_of_localhost(echo: &Echo) -> (TestGateway, String) {
     let gateway = TestGateway::with(echo)
         .config("trusted_proxies = [\"127.0.0.1\"]\n")
         .route_with("/staff", "hosts = [\"localhost\"]\nroles_any = [\"user\"]")
@@ -200,7 +200,7 @@ fn caddy_wired_well_is_not_talked_past() {
     .map(|name| format!("    request_header -{name}\n"))
     .collect();
     let site = format!(
-        "  route {{\n    @dropped header_regexp Connection (?i)x-\n    respond @dropped 400\n    @trailers header Trailer *\n    respond @trailers 400\n{removed}    forward_auth {} {{\n      uri /auth/caddy\n      copy_headers X-User X-User-Roles\n    }}\n    reverse_proxy {} {{\n      header_up -X-Forwarded-Uri\n      header_up -X-Forwarded-Method\n      header_up -X-Forwarded-Port\n      header_up -X-Forwarded-Prefix\n    }}\n  }}",
+        "  route {{\n    @dropped header_regexp Connection (?i)x-\n    respond @dropped 400\n    @plain not header_regexp Upgrade (?i)^websocket$\n    request_header @plain -Upgrade\n{removed}    forward_auth {} {{\n      uri /auth/caddy\n      copy_headers X-User X-User-Roles\n    }}\n    reverse_proxy {} {{\n      header_up -X-Forwarded-Uri\n      header_up -X-Forwarded-Method\n      header_up -X-Forwarded-Port\n      header_up -X-Forwarded-Prefix\n    }}\n  }}",
         gateway.http_address(),
         echo.address
     );

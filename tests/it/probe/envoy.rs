@@ -81,8 +81,8 @@ fn wired_badly_and_with_the_lines_that_are_printed() {
     assert_eq!(bad.report["consumer"], "Envoy");
     let report = bad.report.to_string();
     for line in [
-        "use_remote_address: true, skip_xff_append: false, xff_num_trusted_hops: 0",
-        "request_headers_to_remove: [x-forwarded-host]",
+        "use_remote_address: true skip_xff_append: false xff_num_trusted_hops: 0",
+        "in request_headers_to_remove of the route_config: x-forwarded-host",
     ] {
         assert!(report.contains(line), "{line}: {report}");
     }

@@ -2,7 +2,11 @@
 
 mod chains;
 mod checked;
+mod closed;
 mod envoy;
+mod limits;
+mod over_h2;
+mod said;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -20,13 +24,13 @@ use crate::support::{reply::Reply, until};
 const TOKEN: &str = "a-good-token";
 
 /// `doorward probe --echo`.
-struct Echo {
+pub struct Echo {
     process: Process,
-    address: SocketAddr,
+    pub address: SocketAddr,
 }
 
 impl Echo {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
         command.args(["probe", "--echo", "127.0.0.1:0"]);
         let process = Process::spawn("echo", command);
@@ -102,6 +106,15 @@ impl Said {
         }
         assert_eq!(self.status, 1);
         self
+    }
+
+    /// Fails where there is a hole of one of these kinds.
+    fn has_none(&self, kinds: &[&str]) {
+        let holes = self.holes();
+        assert!(
+            !holes.iter().any(|(kind, _)| kinds.contains(&kind.as_str())),
+            "{holes:#?}"
+        );
     }
 
     fn clean(&self) {

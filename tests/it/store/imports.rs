@@ -1,9 +1,13 @@
 //! Users of another table.
 
+use std::time::Duration;
+
 use doorward::principal::UserId;
-use doorward::store::{Imported, ImportedUser, name_key};
+use doorward::secret::Secret;
+use doorward::store::{ForeignTable, Imported, ImportedUser, name_key};
 
 use super::{Bench, settings};
+use crate::postgres::Cluster;
 
 fn row(name: &str) -> ImportedUser {
     ImportedUser {
@@ -121,3 +125,29 @@ on_both!(
     users_are_taken_over_as_they_are_and_nothing_is_changed,
     a_row_that_the_table_refuses_takes_no_other_along,
 );
+
+#[tokio::test]
+async fn a_table_that_falls_silent_is_not_waited_for() {
+    let cluster = Cluster::start(&[]);
+    let database = cluster.database();
+    database.psql(
+        "CREATE TABLE users (id serial PRIMARY KEY, username text, password text); \
+         INSERT INTO users (username, password) SELECT repeat('x', 10000), '' FROM generate_series(1, 3000)",
+    );
+    let url = Secret::new(database.url());
+    let second = Duration::from_secs(1);
+    let mut table = ForeignTable::open(&url, None, "users", 10 * second, second)
+        .await
+        .unwrap();
+    assert!(table.next().await.unwrap().is_some());
+    cluster.freeze();
+    let error = loop {
+        match table.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("more than sockets hold"),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("said nothing for 1s"), "{error}");
+    cluster.thaw();
+}

@@ -231,3 +231,47 @@ pub async fn who_never_confirms_is_forgotten_and_leaves_nothing(postgres: bool) 
         "1"
     );
 }
+
+pub async fn an_account_closed_by_any_hand_is_opened_by_nothing_mailed(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let store = &bench.store;
+    let Enrolled::New(alice) = store.enrol(enrolment("alice", "a@b.example"), NOW).await.unwrap() else {
+        panic!("alice is new");
+    };
+    // A clock ahead made it: no cut of tokens reaches it.
+    let late = |user| Proof::Token {
+        user,
+        issued_at: i64::MAX / 1000,
+        mailed: [6; 32],
+        once: None,
+    };
+    bench.sql("UPDATE users SET is_active = TRUE");
+    assert!(!store.is_unconfirmed(alice.id).await.unwrap());
+    bench.sql("UPDATE users SET is_active = FALSE");
+    assert!(!store.is_unconfirmed(alice.id).await.unwrap());
+    assert_eq!(store.confirm(late(alice.id), NOW).await.unwrap(), Redeemed::Closed);
+    // Another statement about a closed account changes nothing of that.
+    bench.sql("UPDATE users SET roles = 'user'");
+    assert_eq!(store.confirm(late(alice.id), NOW).await.unwrap(), Redeemed::Closed);
+    assert_eq!(store.forget_mail(NOW, NOW + 100 * HOUR).await.unwrap(), 0);
+    bench.sql("UPDATE users SET is_active = TRUE");
+    assert!(matches!(
+        store.confirm(late(alice.id), NOW).await.unwrap(),
+        Redeemed::Done(_)
+    ));
+    // NULL is not active either.
+    bench.sql("UPDATE users SET is_active = NULL");
+    assert_eq!(store.confirm(late(alice.id), NOW).await.unwrap(), Redeemed::Closed);
+    // Who waits at another server was never active here.
+    let bob = bench.user("bob").await;
+    bench.sql("DELETE FROM users WHERE username = 'bob'");
+    bench.sql(&format!(
+        "INSERT INTO users (id, username, password, roles, is_active, email) \
+         VALUES ({}, 'bob', 'x', 'user', FALSE, 'c@b.example')",
+        bob.0
+    ));
+    assert!(matches!(
+        store.confirm(late(bob), NOW).await.unwrap(),
+        Redeemed::Done(_)
+    ));
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::told::{COMPAT, HASH, error, error_of};
 use super::with_mail;
-use crate::accounts::world::{Gateway, Kind, PASSWORD, World};
+use crate::accounts::world::{Gateway, Kind, World};
 use crate::mail::{VERIFY, ask_reset, register};
 use crate::support::client::Response;
 use crate::support::smtp::Smtp;
@@ -54,7 +54,7 @@ fn a_name_is_no_letter_to_a_stranger(kind: Kind) {
     let (world, smtp) = (World::new(kind), Smtp::plain(""));
     let gateway = gateway(&world, &smtp);
     let name = format!(
-        "You won! Fetch it at https://evil.test/now {}",
+        "You won! Fetch it at www.evil.test or evil.test/now {}",
         "and read on ".repeat(1_000)
     );
     register(&gateway, name.trim_end(), "stranger@example.org").expect(201);
@@ -105,13 +105,11 @@ fn letters_name_the_host_that_they_lead_to() {
             "confirmation_url = 'https://client.test:3000/confirm'\n[tokens]\nissuer = 'https://gate.test'\n",
             "https://client.test:3000",
         ),
-        ("[endpoints]\nhosts = ['gate.test']\n", "https://gate.test"),
+        ("[tokens]\nissuer = 'https://gate.test'\n", "https://gate.test"),
     ] {
         let (world, smtp) = (World::new(Kind::Sqlite), Smtp::plain(""));
         let gateway = world.gateway(&format!("{VERIFY}{}{config}", smtp.config("smtp", "")));
-        let request = gateway.client.request(http::Method::POST, "/api/registration");
-        let body = json!({ "username": "alice", "password": PASSWORD, "email": "alice@example.org" });
-        request.header("host", "gate.test").json(&body).send().expect(201);
+        register(&gateway, "alice", "alice@example.org").expect(201);
         let body = smtp.mail(0).body();
         assert!(body.contains(&format!("did not register at {known}, ignore")), "{body}");
     }

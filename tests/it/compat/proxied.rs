@@ -37,7 +37,7 @@ fn a_proxy_that_is_not_believed_is_named_once_with_what_to_write() {
             assert!(answer.header("location").unwrap().starts_with("http://"));
         }
         let line = gateway.process.wait_for_line(|line| line.contains("untrusted_proxy"));
-        for part in ["peer=127.0.0.1", r#"trusted_proxies = [\"127.0.0.1\"]"#, "limit"] {
+        for part in ["peer=127.0.0.1", r#"trusted_proxies = ["127.0.0.1"]"#, "limit"] {
             assert!(line.contains(part), "{part} in {line}");
         }
         stopping(&gateway);

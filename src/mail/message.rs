@@ -53,7 +53,8 @@ const LONGEST_NAME: usize = 64;
 fn fit(name: &str) -> String {
     let links = |word: &str| {
         let word = word.to_ascii_lowercase();
-        word.contains(['/', '\\']) || word.contains("www.")
+        let has_path = word.split_once('/').is_some_and(|(host, _)| host.contains('.'));
+        word.contains("://") || word.contains("www.") || has_path
     };
     let mut fit = String::new();
     let mut kept = 0_usize;
@@ -151,7 +152,8 @@ mod tests {
         assert_eq!(fit(&"ü".repeat(20_000)), format!("{}…", "ü".repeat(64)));
         assert_eq!(fit("You won! See https://evil.test/x now"), "You won! See … now");
         assert_eq!(fit("go to WWW.evil.test\nor evil.test/x"), "go to …\nor …");
-        assert_eq!(fit(&"/ ".repeat(40)), format!("{}…", "… ".repeat(32)));
+        assert_eq!(fit(&"a.b/ ".repeat(40)), format!("{}…", "… ".repeat(32)));
+        assert_eq!(fit("<b>either/or</b>"), "<b>either/or</b>");
     }
 
     #[test]

@@ -149,6 +149,7 @@ fn policy(routes: usize) -> Policy {
             session: true,
             basic: false,
         },
+        takes: doorward::admission::Takes::Anything,
         in_questions: false,
     };
     Policy::new(entries, [login], &[]).unwrap()

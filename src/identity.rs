@@ -70,37 +70,43 @@ impl Values {
 
     /// Sets them. The client's own copies were dropped before.
     pub fn set(&self, names: &Settings, headers: &mut HeaderMap) {
-        let pairs = [
-            (&names.user, Some(&self.user)),
-            (&names.id, Some(&self.id)),
-            (&names.roles, Some(&self.roles)),
-            (&names.email, self.email.as_ref()),
-        ];
-        for (name, value) in pairs {
+        for (name, value) in self.under(names) {
             if let (Some(name), Some(value)) = (name, value) {
                 headers.insert(name.clone(), value.clone());
             }
         }
     }
-}
 
-/// Sets every header that has a name, also one that has nothing to say: for whoever puts them in the place of what a client
-/// sent under their names.
-pub fn set_all(values: Option<&Values>, names: &Settings, headers: &mut HeaderMap) {
-    let pairs = [
-        (&names.user, values.map(|values| &values.user)),
-        (&names.id, values.map(|values| &values.id)),
-        (&names.roles, values.map(|values| &values.roles)),
-        (&names.email, values.and_then(|values| values.email.as_ref())),
-    ];
-    for (name, value) in pairs {
-        if let Some(name) = name {
-            headers.insert(name.clone(), value.cloned().unwrap_or(EMPTY));
+    /// Sets those that are there already. There are few, so comparing their names costs less than looking each of them up.
+    pub fn fill(&self, names: &Settings, headers: &mut HeaderMap) {
+        let pairs = self.under(names);
+        for (name, room) in headers {
+            let found = pairs.iter().find(|(own, _)| own.as_ref() == Some(name));
+            if let Some((_, Some(value))) = found {
+                room.clone_from(value);
+            }
         }
+    }
+
+    fn under<'a>(&'a self, names: &'a Settings) -> [(&'a Option<HeaderName>, Option<&'a HeaderValue>); 4] {
+        [
+            (&names.user, Some(&self.user)),
+            (&names.id, Some(&self.id)),
+            (&names.roles, Some(&self.roles)),
+            (&names.email, self.email.as_ref()),
+        ]
     }
 }
 
-const EMPTY: HeaderValue = HeaderValue::from_static("");
+/// Sets every header that has a name, to nothing.
+pub fn set_empty(names: &Settings, headers: &mut HeaderMap) {
+    for name in [&names.user, &names.id, &names.roles, &names.email]
+        .into_iter()
+        .flatten()
+    {
+        headers.insert(name.clone(), HeaderValue::from_static(""));
+    }
+}
 
 /// The text as a field value (RFC 9110 section 5.5), in UTF-8, if a recipient gets exactly it.
 fn exactly(text: &str, what: &'static str) -> Result<HeaderValue, NotRepresentable> {
@@ -153,5 +159,32 @@ mod tests {
             );
         }
         assert_eq!(Values::of(&person("a", &["x,admin"])), Err(NotRepresentable("roles")));
+    }
+
+    #[test]
+    fn what_is_there_is_filled_by_its_name_and_nothing_is_added() {
+        let names = Settings {
+            id: None,
+            ..Settings::default()
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert("x-user-id", HeaderValue::from_static("another's"));
+        set_empty(&names, &mut headers);
+        Values::of(&person("alice", &["user", "admin"]))
+            .unwrap()
+            .fill(&names, &mut headers);
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        let mut found: Vec<_> = headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), text(value)))
+            .collect();
+        found.sort();
+        let expected = [
+            ("x-user", "alice"),
+            ("x-user-email", ""),
+            ("x-user-id", "another's"),
+            ("x-user-roles", "user,admin"),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name, value.to_owned())));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::{Credentials, Policy, Route};
+use super::{Credentials, Policy, Route, Takes};
 use crate::authz::Rule;
 use crate::rate::Limiter;
 use crate::route::{PathPattern, RoutePath};
@@ -72,6 +72,8 @@ pub struct EndpointRule {
     pub rule: Rule,
     /// Which credentials count.
     pub credentials: Credentials,
+    /// What of them it takes.
+    pub takes: Takes,
     /// Whether it is ours also where another proxy asks about it.
     pub in_questions: bool,
 }

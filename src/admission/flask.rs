@@ -41,6 +41,7 @@ impl Refusal {
             | Self::RateLimited { .. }
             | Self::Denied
             | Self::CrossSite
+            | Self::Unfit(_)
             | Self::NotRepresentable(_) => None,
         };
         let problem = Problem::from(self);

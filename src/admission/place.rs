@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::counted::counted;
+use super::own::OwnPlace;
 use super::watch::{Landing, Watch};
-use super::{Credentials, Question, Refusal, RouteEntry};
+use super::{Credentials, Question, Refusal, RouteEntry, Unfit};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::authz::{self, Access, Decision, Facts, Rule};
 use crate::net::Networks;
@@ -23,13 +24,6 @@ pub(super) struct Place {
 pub(super) enum Kind {
     Route(Arc<RouteEntry>),
     Endpoint(OwnPlace),
-}
-
-#[derive(Debug)]
-pub(super) struct OwnPlace {
-    pub(super) index: usize,
-    pub(super) credentials: Credentials,
-    pub(super) path: String,
 }
 
 /// Whether the places of all readings let a request pass.
@@ -127,13 +121,28 @@ impl Place {
         }
         match authz::decide(&self.rule, &principal, &facts) {
             Decision::Allowed if cross_site => Err(Refusal::CrossSite),
-            Decision::Allowed => Ok(proof),
+            Decision::Allowed => match self.takes(proof.as_deref(), watch) {
+                Ok(()) => Ok(proof),
+                Err(unfit) => Err(Refusal::Unfit(unfit)),
+            },
             Decision::NeedsCredentials => Err(Refusal::CredentialsRequired),
             Decision::MissingRole(_) => Err(Refusal::MissingRole),
             Decision::NetworkNotAllowed => Err(Refusal::NetworkNotAllowed),
             Decision::ClientUnknown => Err(Refusal::ClientUnknown),
             Decision::CertificateMissing => Err(Refusal::CertificateRequired),
             Decision::Denied => Err(Refusal::Denied),
+        }
+    }
+
+    /// Whether what was shown is taken here.
+    fn takes<W: Watch>(&self, proof: Option<&Proof>, watch: &mut W) -> Result<(), Unfit> {
+        match &self.kind {
+            Kind::Route(_) => Ok(()),
+            Kind::Endpoint(own) => {
+                let taken = own.takes.check(proof.map(|proof| &*proof.person));
+                watch.takes(own.takes, taken.is_ok());
+                taken
+            }
         }
     }
 
@@ -232,6 +241,7 @@ impl Place {
             | Refusal::BadCredential(_)
             | Refusal::Denied
             | Refusal::CrossSite
+            | Refusal::Unfit(_)
             | Refusal::NotRepresentable(_) => None,
             Refusal::MissingRole
             | Refusal::NetworkNotAllowed

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::place::{Agreement, Kind, OwnPlace, Place};
+use super::own::OwnPlace;
+use super::place::{Agreement, Kind, Place};
 use super::rivals::rivals;
 use super::watch::{Landing, Unwatched, Watch};
 use super::{
@@ -286,6 +287,7 @@ fn own_entry(endpoint: &EndpointRule, hosts: Vec<HostPattern>) -> Entry<Place> {
             kind: Kind::Endpoint(OwnPlace {
                 index: endpoint.index,
                 credentials: endpoint.credentials,
+                takes: endpoint.takes,
                 path: endpoint.path.path().to_string(),
             }),
         },

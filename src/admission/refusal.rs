@@ -1,5 +1,6 @@
 //! Why a request was not admitted, and its one way to a problem.
 
+use super::Unfit;
 use crate::authn::Fault;
 use crate::codes::Code;
 use crate::identity::NotRepresentable;
@@ -41,6 +42,8 @@ pub enum Refusal {
     Denied,
     /// The cookie alone says who it is, and a page of another site may have set the request off.
     CrossSite,
+    /// One of our own URLs does not take what was shown, however good it is.
+    Unfit(Unfit),
     /// No header can carry who this is.
     NotRepresentable(NotRepresentable),
 }
@@ -60,6 +63,7 @@ impl Refusal {
             | Self::RateLimited { .. }
             | Self::Denied
             | Self::CrossSite
+            | Self::Unfit(_)
             | Self::NotRepresentable(_) => true,
         }
     }
@@ -84,6 +88,7 @@ impl Refusal {
             Self::RateLimited { .. } => Code::RateLimited,
             Self::Denied => Code::AccessDenied,
             Self::CrossSite => Code::CrossSiteRequest,
+            Self::Unfit(unfit) => unfit.code(),
             Self::NotRepresentable(_) => Code::IdentityNotRepresentable,
         }
     }
@@ -116,6 +121,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::Denied => problem("This address is closed."),
             Refusal::CrossSite => problem("This request may have been set off by a page of another site."),
+            Refusal::Unfit(unfit) => Problem::from(*unfit),
             Refusal::NotRepresentable(what) => {
                 problem("Your account holds characters that cannot be passed on to the application.").because(what)
             }

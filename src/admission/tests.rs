@@ -64,6 +64,7 @@ fn policy(routes: Vec<Route>) -> Policy {
             session: false,
             basic: false,
         },
+        takes: Takes::Anything,
         in_questions: false,
     };
     Policy::new(entries, [login], &[]).unwrap()

@@ -2,7 +2,7 @@
 //! decides tells what it sees on the way, and where nobody watches, the compiler leaves nothing of it.
 
 use super::place::Agreement;
-use super::{Credentials, Refusal, RouteEntry};
+use super::{Credentials, Refusal, RouteEntry, Takes};
 use crate::authn::Outcome;
 use crate::authz::{Facts, Rule};
 use crate::principal::Principal;
@@ -25,6 +25,8 @@ pub trait Watch {
     fn rule_of_preflight(&mut self, rule: &Rule, facts: &Facts);
     /// Whether nothing says that a page of another site may have set this off.
     fn same_site(&mut self, holds: bool);
+    /// What one of our own URLs takes, and whether that is what was shown.
+    fn takes(&mut self, takes: Takes, holds: bool);
     /// What came of the rule; `None`: it lets the request pass.
     fn passed(&mut self, refusal: Option<&Refusal>);
     /// A reading is looked at; the first one is canonical.
@@ -47,6 +49,7 @@ impl Watch for Unwatched {
     fn rule(&mut self, _: &Rule, _: &Principal, _: &Facts) {}
     fn rule_of_preflight(&mut self, _: &Rule, _: &Facts) {}
     fn same_site(&mut self, _: bool) {}
+    fn takes(&mut self, _: Takes, _: bool) {}
     fn passed(&mut self, _: Option<&Refusal>) {}
     fn reading(&mut self, _: Reading<'_>) {}
     fn falls_to(&mut self, _: Landing<'_>) {}

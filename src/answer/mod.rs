@@ -13,6 +13,10 @@ mod flask;
 /// An answer of the gateway's own: its body is at hand as a whole.
 pub type Answer = Response<Bytes>;
 
+/// Stands beside an answer that tells a problem in a form of its own, such as a page: for the log, which tells the problem.
+#[derive(Clone, Debug)]
+pub struct Told(pub Problem);
+
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// RFC 7617 section 2.1: names and passwords are UTF-8.
@@ -63,6 +67,14 @@ pub fn problem_in(problem: &Problem, dialect: Dialect) -> Answer {
     };
     add_fields(problem, answer.headers_mut());
     answer
+}
+
+/// The status of a problem, in this dialect.
+pub fn status_in(problem: &Problem, dialect: Dialect) -> StatusCode {
+    match dialect {
+        Dialect::Standard => problem.status(),
+        Dialect::Flask => flask::told(problem).status,
+    }
 }
 
 fn document(problem: &Problem) -> Answer {

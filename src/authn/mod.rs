@@ -12,9 +12,9 @@ mod check;
 mod flights;
 mod resolve;
 mod shown;
-mod ticket;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::sync::Arc;
 

@@ -10,6 +10,7 @@ use http_body::Body;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{Error, Profile, Registrant, Registration, Tokens};
+use crate::admission::Unfit;
 use crate::answer::{self, Answer};
 use crate::authn::{self, Proof, Shown};
 use crate::codes::Code;
@@ -225,11 +226,7 @@ fn local(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
     let person = person(proof)?;
     match (&person.issuer, person.user) {
         (Issuer::Local, Some(_)) => Ok(person),
-        (Issuer::Local, None) | (Issuer::External(_), _) => Err(Problem::new(
-            Code::InvalidToken,
-            "Only this gateway's own users have an account here; this token is another issuer's.",
-        )
-        .challenged(Challenge::InvalidToken)),
+        (Issuer::Local, None) | (Issuer::External(_), _) => Err(Problem::from(Unfit::Stranger)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The gateway's own URLs: their table, with the rule of each, and what each does. JSON in, JSON out.
 //!
 //! Whether a request may have a row is decided where all requests are decided, in `admission`, by the row's rule; who gets
-//! here was admitted. A new endpoint is a `Page`, a row in [`Endpoints::new`] and a function.
+//! here was admitted. A new endpoint is a page, a row in [`Endpoints::new`] and a function.
 //!
 //! What needs the store or a hash is handed to the office and awaited: nothing here waits on a worker but for the body of
 //! the request.
@@ -18,6 +18,7 @@ mod pages;
 mod refusal;
 mod settings;
 pub mod status;
+mod table;
 mod views;
 
 #[cfg(test)]
@@ -27,31 +28,27 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use http::HeaderValue;
 use http::header;
 use http::request::Parts;
-use http::{HeaderValue, Method};
-use http_body::Body;
 use hyper::body::Incoming;
 
 use crate::account::{self as accounts, Accounts, Caller};
-use crate::answer::{self, Answer};
-use crate::authn::{Counts, Proof, Resolver};
-use crate::authz::{Access, Rule};
+use crate::answer::Answer;
+use crate::authn::{Proof, Resolver};
 use crate::clock::Clock;
 use crate::codes::Code;
 use crate::keyring::KeyRing;
 use crate::office::Office;
 use crate::principal::{CredentialKind, Person};
 use crate::problem::{Challenge, Problem};
-use crate::route::{Host, MethodSet};
-use crate::session;
+use crate::route::Host;
 use crate::telemetry::Metrics;
 use crate::token::Verifier;
 
-use forward_auth::{Addressed, Dialect};
 pub use pages::{Places, Wanted, lies_below};
 pub use settings::*;
+pub use table::{Endpoints, Row, Served};
 
 /// What the endpoints work with.
 #[derive(Clone, Debug)]
@@ -128,310 +125,4 @@ fn person(proof: Option<&Arc<Proof>>) -> Result<&Arc<Person>, Problem> {
 /// There is nothing of this name, as far as whoever asks may know.
 fn nothing_here(text: &'static str) -> Problem {
     Problem::new(Code::NotFound, text)
-}
-
-/// What counts at our own URLs, where anything does. Basic does not: it is for machines at applications.
-const SHOWN: Counts = Counts {
-    bearer: true,
-    session: true,
-    basic: false,
-};
-
-/// What counts where only machines ask.
-const MACHINES: Counts = Counts {
-    bearer: true,
-    session: false,
-    basic: true,
-};
-
-/// The table.
-#[derive(Debug)]
-pub struct Endpoints {
-    rows: Vec<Row>,
-    dialect: answer::Dialect,
-    api: Option<String>,
-    places: Places,
-}
-
-/// One URL and who may have it.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Its place in the table: what [`Endpoints::serve`] is asked for.
-    pub index: usize,
-    /// The path.
-    pub path: String,
-    /// Whether that is the whole path, or everything below it too.
-    pub exact: bool,
-    /// The methods; GET includes HEAD.
-    pub methods: Vec<Method>,
-    /// Who may have it.
-    pub rule: Rule,
-    /// Which credentials count.
-    pub credentials: Counts,
-    page: Page,
-}
-
-/// What of our own URLs is served, as far as the settings of other parts say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Served {
-    /// Whether `endpoints.hosts` says which hosts they are on.
-    pub only_hosts: bool,
-    /// Whether people may register.
-    pub registers: bool,
-    /// Whether mail is sent.
-    pub sends_mail: bool,
-}
-
-impl Row {
-    /// Whether this is ours where another proxy asks about it. The pages are what it has to send here, or nobody could log
-    /// in; whether it sends anything else is its own affair, unless the operator says which hosts are ours.
-    pub fn is_in_questions(&self, served: Served) -> bool {
-        match self.page {
-            Page::ForPeople(page) => page.is_served(served),
-            Page::ApiWithoutSlash
-            | Page::Api
-            | Page::Login
-            | Page::Refresh
-            | Page::Registration
-            | Page::Protected
-            | Page::Me
-            | Page::Logout
-            | Page::Sessions
-            | Page::Session
-            | Page::Password
-            | Page::Ticket
-            | Page::Keys
-            | Page::Key
-            | Page::Introspect
-            | Page::Revoke
-            | Page::Finalize
-            | Page::Reset
-            | Page::ResetFinalize
-            | Page::Admin
-            | Page::Jwks
-            | Page::Metadata
-            | Page::Options => served.only_hosts,
-        }
-    }
-}
-
-/// What there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Page {
-    ApiWithoutSlash,
-    Api,
-    Login,
-    Refresh,
-    Registration,
-    Protected,
-    Me,
-    Logout,
-    Sessions,
-    Session,
-    Password,
-    Ticket,
-    Keys,
-    Key,
-    Introspect,
-    Revoke,
-    Finalize,
-    Reset,
-    ResetFinalize,
-    Admin,
-    Jwks,
-    Metadata,
-    ForPeople(pages::Page),
-    /// OPTIONS of another row.
-    Options,
-}
-
-impl Endpoints {
-    /// The URLs that the settings switch on; `admin`: who may administer.
-    pub fn new(settings: &Settings, admin: Rule) -> Self {
-        let mut endpoints = Self {
-            rows: Vec::new(),
-            dialect: settings.dialect,
-            api: settings.api.clone(),
-            places: Places::new(settings, &session::Settings::default(), []),
-        };
-        if let Some(api) = &settings.api {
-            endpoints.add_api(api, admin);
-        }
-        if let Some(prefix) = &settings.pages {
-            for (page, path, method, access) in pages::rows() {
-                let path = format!("{prefix}{path}");
-                let row = endpoints.add(Page::ForPeople(page), path, &[method], access);
-                row.credentials = pages::SHOWN;
-            }
-        }
-        if settings.well_known {
-            let path = |name: &str| format!("/.well-known/{name}");
-            endpoints.add(Page::Jwks, path("jwks.json"), &[Method::GET], Access::Public);
-            let metadata = path("oauth-authorization-server");
-            endpoints.add(Page::Metadata, metadata, &[Method::GET], Access::Public);
-        }
-        match settings.dialect {
-            answer::Dialect::Standard => {}
-            answer::Dialect::Flask => endpoints.answer_options(),
-        }
-        endpoints
-    }
-
-    /// Every URL there is but the pages answers OPTIONS, to anybody who may come from there: as Flask does, where whoever asks for
-    /// a login is not asked for one here.
-    fn answer_options(&mut self) {
-        let mut paths: Vec<Row> = Vec::new();
-        let is_page = |row: &&Row| matches!(row.page, Page::ForPeople(_));
-        for row in self.rows.iter().filter(|row| !is_page(row)) {
-            if !paths.iter().any(|other| other.path == row.path) {
-                paths.push(row.clone());
-            }
-        }
-        for row in paths {
-            let options = self.add(Page::Options, row.path, &[Method::OPTIONS], Access::Public);
-            options.exact = row.exact;
-            options.rule.networks = row.rule.networks;
-        }
-    }
-
-    /// What a URL answers to, as `Allow` has it.
-    fn allow(&self, row: &Row) -> String {
-        let same = self.rows.iter().filter(|other| other.path == row.path);
-        let methods = MethodSet::new(same.flat_map(|row| row.methods.iter().cloned()));
-        let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
-        methods.join(", ")
-    }
-
-    fn add_api(&mut self, api: &str, admin: Rule) {
-        use Access::{Authenticated, Public};
-        let get = &[Method::GET][..];
-        let post = &[Method::POST][..];
-        let delete = &[Method::DELETE][..];
-        let both = &[Method::GET, Method::POST][..];
-        for (page, path, methods, access) in [
-            (Page::ApiWithoutSlash, "", get, Public),
-            (Page::Api, "/", get, Public),
-            (Page::Login, "/login", post, Public),
-            (Page::Refresh, "/refresh", post, Public),
-            (Page::Registration, "/registration", post, Public),
-            (Page::Protected, "/protected", get, Authenticated),
-            (Page::Me, "/me", get, Authenticated),
-            (Page::Logout, "/logout", post, Authenticated),
-            (Page::Sessions, "/sessions", get, Authenticated),
-            (Page::Password, "/password", post, Authenticated),
-            (Page::Ticket, "/ticket", post, Authenticated),
-            (Page::Keys, "/keys", both, Authenticated),
-            // The token that is sent is what lets one in.
-            (Page::Revoke, "/revoke", post, Public),
-            // So is the code.
-            (Page::Finalize, "/finalize", get, Public),
-            (Page::Reset, "/reset", post, Public),
-            (Page::ResetFinalize, "/reset_finalize", post, Public),
-        ] {
-            self.add(page, format!("{api}{path}"), methods, access);
-        }
-        // `Optional`, so that who shows nothing is told of both ways to show an API key.
-        let introspect = self.add(Page::Introspect, format!("{api}/introspect"), post, Access::Optional);
-        introspect.credentials = MACHINES;
-        for (page, path) in [(Page::Session, "/sessions/"), (Page::Key, "/keys/")] {
-            self.add(page, format!("{api}{path}"), delete, Authenticated).exact = false;
-        }
-        let methods = &[Method::GET, Method::POST, Method::PATCH, Method::DELETE];
-        let row = self.add(Page::Admin, format!("{api}/admin/"), methods, Authenticated);
-        row.exact = false;
-        row.rule = admin;
-    }
-
-    fn add(&mut self, page: Page, path: String, methods: &[Method], access: Access) -> &mut Row {
-        let row = Row {
-            index: self.rows.len(),
-            path,
-            exact: true,
-            methods: methods.to_vec(),
-            rule: Rule::new(access),
-            credentials: SHOWN,
-            page,
-        };
-        self.rows.push_mut(row)
-    }
-
-    /// Where browsers are sent.
-    #[must_use]
-    pub fn leading(mut self, places: Places) -> Self {
-        self.places = places;
-        self
-    }
-
-    /// Where browsers are sent.
-    pub fn places(&self) -> &Places {
-        &self.places
-    }
-
-    /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does not depend on a credential, and what is decided is about
-    /// another request.
-    pub fn question<'t>(&self, target: &'t str) -> Option<Addressed<'t>> {
-        match self.places.prefix() {
-            "" => None,
-            pages => Dialect::of_target(pages, target),
-        }
-    }
-
-    /// The rows, in the order of their indices.
-    pub fn rules(&self) -> &[Row] {
-        &self.rows
-    }
-
-    /// Serves the row of this index to a request that was admitted to it, with the proof of who it is from.
-    pub async fn serve<B>(
-        &self,
-        index: usize,
-        proof: Option<&Arc<Proof>>,
-        asked: Asked<B>,
-        services: &Services,
-    ) -> Result<Answer, Problem>
-    where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: std::error::Error + 'static,
-    {
-        let Some(row) = self.rows.get(index) else {
-            return Err(Problem::new(Code::Internal, "Something went wrong.").because("no such row of endpoints"));
-        };
-        // What follows the prefix; empty where the row is one URL.
-        let path = asked.parts.uri.path().to_owned();
-        let below = path.strip_prefix(&row.path).unwrap_or_default();
-        let flask = self.dialect == answer::Dialect::Flask;
-        match row.page {
-            Page::ApiWithoutSlash => Ok(status::to_running(&row.path, &asked, self.dialect)),
-            Page::Api => Ok(status::running()),
-            Page::Login if flask => flask::login(asked, services).await,
-            Page::Login => account::login(asked, services).await,
-            Page::Refresh if flask => flask::refresh(asked, services).await,
-            Page::Refresh => account::refresh(asked, services).await,
-            Page::Registration if flask => flask::register(asked, services).await,
-            Page::Registration => account::register(asked, services).await,
-            Page::Protected => account::protected(proof),
-            Page::Me => account::me(proof),
-            Page::Logout => account::logout(proof, asked, services).await,
-            Page::Sessions => own::sessions(proof, services).await,
-            Page::Session => own::end_session(proof, below, asked, services).await,
-            Page::Password => own::password(proof, asked, services).await,
-            Page::Ticket => own::ticket(proof, asked, services).await,
-            Page::Keys if asked.parts.method == Method::POST => own::make_key(proof, asked, services).await,
-            Page::Keys => own::keys(proof, services).await,
-            Page::Key => own::revoke_key(proof, below, asked, services).await,
-            Page::Introspect => oauth::introspect(proof, asked, services).await,
-            Page::Revoke => oauth::revoke(asked, services).await,
-            Page::Finalize if flask => flask::mail::finalize(asked, services).await,
-            Page::Finalize => mail::finalize(asked, services).await,
-            Page::Reset if flask => flask::mail::reset(asked, services).await,
-            Page::Reset => mail::reset(asked, services).await,
-            Page::ResetFinalize if flask => flask::mail::reset_finalize(asked, services).await,
-            Page::ResetFinalize => mail::reset_finalize(asked, services).await,
-            Page::Admin => admin::serve(proof, below, asked, services).await,
-            Page::ForPeople(page) => pages::serve(page, proof, asked, services, &self.places).await,
-            Page::Jwks => status::jwks(&services.keys, services.clock.unix_millis()),
-            Page::Metadata => oauth::metadata(&asked.verifier, self.api.as_deref()),
-            Page::Options => Ok(status::options(&self.allow(row))),
-        }
-    }
 }

@@ -9,12 +9,13 @@ use http_body::Body;
 use serde_json::{Map, Value, json};
 
 use crate::account::{Active, TokenKind};
+use crate::admission::Unfit;
 use crate::answer::{self, Answer};
 use crate::authn::Proof;
 use crate::codes::Code;
 use crate::keyring::JWKS_MAX_AGE;
 use crate::principal::{CredentialKind, Roles};
-use crate::problem::{Challenge, Problem};
+use crate::problem::Problem;
 use crate::token::Verifier;
 
 use super::account::STORE;
@@ -38,8 +39,7 @@ where
         | Some(
             CredentialKind::Bearer | CredentialKind::ExternalBearer | CredentialKind::Session | CredentialKind::Ticket,
         ) => {
-            let text = "Show an API key, as a bearer token or as the password of Basic.";
-            return Err(Problem::new(Code::CredentialsRequired, text).challenged(Challenge::ApiKey));
+            return Err(Problem::from(Unfit::NoApiKey));
         }
     }
     let (accounts, verifier) = (Arc::clone(&services.accounts), Arc::clone(&asked.verifier));

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 
 use crate::account::Error;
+use crate::admission::Unfit;
 use crate::codes::Code;
 use crate::office::CallError;
 use crate::problem::{Challenge, Problem};
@@ -47,13 +48,8 @@ impl From<Error> for Problem {
             Error::WeakPassword(reasons) => with_reasons(Code::WeakPassword, "The password", &reasons),
             Error::InvalidEmail(why) => Self::new(Code::InvalidRequest, why.to_string()),
             Error::InvalidRole(why) => Self::new(Code::InvalidRequest, why.to_string()),
-            Error::NoSession => {
-                Self::new(Code::InvalidToken, "The token belongs to no session.").challenged(Challenge::InvalidToken)
-            }
-            Error::CredentialNotAllowed => Self::new(
-                Code::CredentialNotAllowed,
-                "Log in with a name and a password of this gateway: API keys, tickets and tokens of others may not do this.",
-            ),
+            Error::NoSession => Self::from(Unfit::NoSession),
+            Error::CredentialNotAllowed => Self::from(Unfit::Kind),
             Error::NoSuchSession => Self::new(Code::NotFound, "There is no such session."),
             Error::NoSuchKey => Self::new(Code::NotFound, "There is no such API key."),
             Error::TooManyKeys => Self::new(

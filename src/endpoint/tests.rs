@@ -7,7 +7,8 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{Request, header};
+use bytes::Bytes;
+use http::{Method, Request, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use crate::account::Registration;
 use crate::account::tests::{Bench, PASSWORD, Wish, bench, hashed};
 use crate::answer;
 use crate::authn;
+use crate::authz::Rule;
 use crate::office::OfficeRuntime;
 use crate::principal::{Issuer, Person};
 use crate::throttle::fake::Fake;

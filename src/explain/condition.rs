@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::admission::Credentials;
+use crate::admission::{Credentials, Takes};
 use crate::authn::{Fault, Outcome};
 use crate::authz::{self, Access, Facts, Rule};
 use crate::principal::{CredentialKind, Principal};
@@ -12,7 +12,7 @@ use crate::rate::{self, By};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// The stable name: `credential`, `open`, `network`, `client_certificate`, `credentials`, `roles_any`, `roles_all`,
-    /// `same_site`, `rate_limit`, `preflight`.
+    /// `same_site`, `takes`, `rate_limit`, `preflight`.
     pub condition: &'static str,
     /// Whether it holds; none: nobody can say beforehand.
     pub holds: Option<bool>,
@@ -131,6 +131,12 @@ impl Condition {
             false => "a page of another site may have set this off, and a cookie says who it is",
         };
         Self::plain("same_site", Some(holds), detail.to_owned())
+    }
+
+    /// What one of our own URLs takes; none: whatever counts.
+    pub(super) fn takes(takes: Takes, holds: bool) -> Option<Self> {
+        let told = takes.told()?;
+        Some(Self::plain("takes", Some(holds), told.to_owned()))
     }
 
     /// A limit, of which nothing is known beforehand.

@@ -2,7 +2,9 @@
 //! and as JSON for machines. No IO, no clock: who explains brings everything along.
 
 mod address;
+mod again;
 mod condition;
+mod decision;
 mod recorded;
 mod replay;
 mod test;
@@ -13,10 +15,14 @@ use serde::Serialize;
 
 pub use address::{Address, InvalidAddress};
 pub use condition::{Condition, RoleHeld};
+pub use decision::Decision;
 pub use recorded::{Recorded, Unreadable};
-pub use replay::{Changes, Moved, Settled};
+pub use replay::{Changes, Ground, Home, Moved, Settled};
 pub use test::{Expect, Failed, PolicyTest, made_up, shows};
-pub use trace::{Decision, Fall, Place, Reading, Rival, Trace, Who};
+pub use trace::{Fall, Place, Reading, Rival, Trace, Who};
+
+/// What logs and figures call our own URLs, as they name routes.
+const GATEWAY: &str = "(gateway)";
 
 /// Everything there is to say about one request.
 #[derive(Clone, Debug, Serialize)]
@@ -30,6 +36,9 @@ pub struct Explanation {
     pub trace: Option<Trace>,
     /// What the backend gets.
     pub forwarding: Option<Forwarding>,
+    /// What the gateway itself answers, as far as that is known before anybody has asked; none: what a backend answers, or
+    /// one of our own URLs that has to look something up.
+    pub answer: Option<Answered>,
     /// Where a browser is sent instead of being told.
     pub browser: Option<String>,
     /// What consumers of forward-auth are answered.
@@ -79,6 +88,15 @@ pub struct Field {
     pub name: String,
     /// The value; none: it is a secret.
     pub value: Option<String>,
+}
+
+/// An answer of the gateway's own.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answered {
+    /// The status.
+    pub status: u16,
+    /// The fields that say something about this request; those of every answer are left out.
+    pub fields: Vec<Field>,
 }
 
 /// The answer to one consumer of forward-auth.

@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 
+use http::StatusCode;
 use serde_json::Value;
 
+use super::GATEWAY;
+use crate::codes::Code;
 use crate::principal::{CredentialKind, Roles};
 
 /// One line of a log.
@@ -29,6 +32,8 @@ pub struct Recorded {
     pub decision: String,
     /// The stable code, or `ok`.
     pub reason: String,
+    /// The status of the answer.
+    pub status: Option<u64>,
 }
 
 /// Why a line is no record of a decision.
@@ -80,7 +85,7 @@ impl Recorded {
             let id = text(&document, "user.id").unwrap_or_default();
             (name.to_owned(), id.to_owned(), roles(&document))
         });
-        Ok(Self {
+        let recorded = Self {
             is_question: text(&document, "event.action") == Some("forward_auth"),
             method: wanted("http.request.method")?.to_owned(),
             host: text(&document, "url.domain")
@@ -93,7 +98,38 @@ impl Recorded {
             route: wanted("doorward.route")?.to_owned(),
             decision: decision.to_owned(),
             reason: text(&document, "doorward.reason").unwrap_or("ok").to_owned(),
-        })
+            status: field(&document, "http.response.status_code").and_then(Value::as_u64),
+        };
+        Ok(recorded.in_todays_words())
+    }
+
+    /// The first release said less well what our own URLs did: that it had let in whom they turned away, and that it had
+    /// refused whom it led home. Its logs are read as if they said it rightly.
+    fn in_todays_words(mut self) -> Self {
+        let code = Code::ALL.iter().find(|code| code.as_str() == self.reason);
+        let shut = [
+            StatusCode::UNAUTHORIZED,
+            StatusCode::FORBIDDEN,
+            StatusCode::TOO_MANY_REQUESTS,
+        ];
+        let is_led = self.status.is_some_and(|status| (300..400).contains(&status));
+        match (self.decision.as_str(), code) {
+            ("permit", Some(code)) if self.route == GATEWAY && shut.contains(&code.status()) => {
+                "refuse".clone_into(&mut self.decision);
+            }
+            ("refuse", Some(Code::NotFound)) if self.path == "/" && is_led => {
+                "permit".clone_into(&mut self.decision);
+                "ok".clone_into(&mut self.reason);
+                GATEWAY.clone_into(&mut self.route);
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether one of our own URLs had the last word.
+    pub fn is_ours(&self) -> bool {
+        self.route == GATEWAY
     }
 }
 

@@ -1,25 +1,20 @@
 //! Recorded decisions, made again by another policy: what would change.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::sync::Arc;
 
-use http::Method;
 use serde::Serialize;
 
-use super::test::made_up;
-use super::{Decision, Place, Recorded, Trace, Unreadable};
-use crate::admission::{Credentials, Policy, Question};
-use crate::authn::{Fault, Outcome, Proof};
+use super::again::{Again, World, again};
+use super::{Recorded, Unreadable};
+use crate::admission::Policy;
 use crate::codes::Code;
-use crate::principal::{CredentialKind, Person};
-use crate::route::{Host, Target};
+use crate::route::Host;
 
 /// Different changes that are kept apart; what is more is counted together.
 const GROUPS: usize = 1000;
 
 /// The refusals that rules and targets alone bring about; all others depend on the moment or on more of the request.
-const BY_RULES: [Code; 14] = [
+const BY_RULES: [Code; 15] = [
     Code::InvalidTarget,
     Code::AmbiguousTarget,
     Code::CredentialsRequired,
@@ -31,10 +26,48 @@ const BY_RULES: [Code; 14] = [
     Code::AccessDenied,
     Code::IdentityNotRepresentable,
     Code::CrossSiteRequest,
+    Code::CredentialNotAllowed,
     Code::NotFound,
     Code::MethodNotAllowed,
     Code::TargetTooLong,
 ];
+
+/// The refusals that one of our own URLs may bring about by itself, with nothing of it in the log.
+const BY_OUR_OWN: [Code; 4] = [
+    Code::CredentialsRequired,
+    Code::InvalidToken,
+    Code::CredentialNotAllowed,
+    Code::CrossSiteRequest,
+];
+
+/// Where somebody is led who asks for nothing in particular, and no route is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere.
+    Nowhere,
+    /// To the pages.
+    Pages,
+    /// Browsers to the pages, nobody else.
+    PagesForBrowsers,
+}
+
+/// What decides again.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Where `/` leads on a host.
+    pub home: &'a dyn Fn(Option<&Host<'_>>) -> Home,
+}
+
+impl std::fmt::Debug for Ground<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Ground")
+            .field("policy", self.policy)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What was decided, or would be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -86,9 +119,9 @@ impl Changes {
     }
 
     /// Reads a line of a log and decides again.
-    pub fn line(&mut self, policy: &Policy, line: &str, number: u64) {
+    pub fn line(&mut self, ground: &Ground<'_>, line: &str, number: u64) {
         match Recorded::parse(line) {
-            Ok(recorded) => self.decide(policy, &recorded),
+            Ok(recorded) => self.decide(ground, &recorded),
             Err(why) => self.cannot_read(why, number),
         }
     }
@@ -114,7 +147,7 @@ impl Changes {
         all
     }
 
-    fn decide(&mut self, policy: &Policy, recorded: &Recorded) {
+    fn decide(&mut self, ground: &Ground<'_>, recorded: &Recorded) {
         if let Some(why) = depends_on_more(recorded) {
             *self.passed_over.entry(why).or_insert(0) += 1;
             return;
@@ -128,13 +161,13 @@ impl Changes {
                 _ => recorded.reason.clone(),
             },
         };
-        let again = again(policy, recorded, World::told_by(recorded));
+        let again = again(ground, recorded, World::told_by(recorded));
         if old == again.settled {
             self.replayed += 1;
             self.unchanged += 1;
             return;
         }
-        if let Some(why) = untold(policy, recorded, &old, &again) {
+        if let Some(why) = untold(ground, recorded, &old, &again) {
             *self.passed_over.entry(why).or_insert(0) += 1;
             return;
         }
@@ -181,7 +214,7 @@ fn depends_on_more(recorded: &Recorded) -> Option<&'static str> {
 
 /// Why a decision that comes out differently may be as it was: what made the difference need not be in the log. None: it is
 /// the policy that has changed.
-fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> Option<&'static str> {
+fn untold(ground: &Ground<'_>, recorded: &Recorded, old: &Settled, new: &Again) -> Option<&'static str> {
     let reason = Code::ALL.iter().find(|code| code.as_str() == old.reason);
     let refused = old.decision == "refuse";
     if recorded.method == "CONNECT" {
@@ -198,6 +231,10 @@ fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> O
             return Some("a shadow route let it pass as nobody, and whose it was is not in the log");
         }
         Some(_) | None => {}
+    }
+    let is_said = reason.is_some_and(|reason| BY_OUR_OWN.contains(reason));
+    if refused && is_said && recorded.is_ours() && new.own_url && new.settled.decision == "permit" {
+        return Some("one of the gateway's own URLs refused it, and what for is not in the log");
     }
     if recorded.is_question && new.own_url {
         return Some("another proxy asked about one of the gateway's own URLs");
@@ -225,135 +262,5 @@ fn untold(policy: &Policy, recorded: &Recorded, old: &Settled, new: &Again) -> O
     ];
     others
         .into_iter()
-        .find_map(|(world, why)| (again(policy, recorded, world).settled == *old).then_some(why))
-}
-
-/// What a log leaves open.
-#[derive(Clone, Copy, Debug)]
-struct World {
-    client: Option<IpAddr>,
-    certificate: Option<bool>,
-    cross_site: bool,
-}
-
-impl World {
-    /// What is most likely by what the log tells.
-    fn told_by(recorded: &Recorded) -> Self {
-        let was = |code: Code| recorded.reason == code.as_str();
-        let unknown = was(Code::ClientUnknown);
-        Self {
-            // A proxy's address stands in the log for one that is not known.
-            client: recorded.client.filter(|_| !unknown),
-            // The handshake was with the proxy that asked.
-            certificate: (!recorded.is_question && !unknown).then(|| !was(Code::ClientCertificateRequired)),
-            cross_site: was(Code::CrossSiteRequest),
-        }
-    }
-}
-
-/// A decision made again.
-struct Again {
-    settled: Settled,
-    /// Whether a place that asks who it is was told that it is nobody, although the log does not say so.
-    guessed: bool,
-    /// Whether it falls to one of the gateway's own URLs.
-    own_url: bool,
-}
-
-/// What this policy decides about it.
-fn again(policy: &Policy, recorded: &Recorded, world: World) -> Again {
-    let refused = |code: Code| Again {
-        settled: Settled {
-            decision: "refuse".to_owned(),
-            route: "(none)".to_owned(),
-            reason: code.as_str().to_owned(),
-        },
-        guessed: false,
-        own_url: false,
-    };
-    let Ok(method) = Method::from_bytes(recorded.method.as_bytes()) else {
-        return refused(Code::MethodNotAllowed);
-    };
-    let never = [Method::CONNECT, Method::TRACE];
-    if never
-        .iter()
-        .any(|one| method.as_str().eq_ignore_ascii_case(one.as_str()))
-    {
-        return refused(Code::MethodNotAllowed);
-    }
-    let host = match recorded.host.as_deref().map(bracketed) {
-        None => None,
-        Some(host) => match Host::parse(&host) {
-            Ok(host) => Some(host.into_owned()),
-            Err(code) => return refused(code),
-        },
-    };
-    let target = match Target::parse(&recorded.path) {
-        Ok(target) => target,
-        Err(code) => return refused(code),
-    };
-    let question = Question {
-        host: host.as_ref(),
-        target: &target,
-        method: &method,
-        preflight: false,
-        client: world.client,
-        cross_site: world.cross_site,
-        certificate: world.certificate,
-        at: None,
-        forward_auth: false,
-        again: false,
-    };
-    let mut guessed = false;
-    let (trace, decided, _) = Trace::of(policy, &question, |counts| {
-        let outcome = shown(recorded, counts);
-        guessed |= matches!(outcome, Outcome::Anonymous) && recorded.reason != Code::CredentialsRequired.as_str();
-        outcome
-    });
-    let decision = Decision::of(&decided);
-    Again {
-        settled: Settled {
-            decision: decision.decision.to_owned(),
-            route: trace.place_name().to_owned(),
-            reason: decision.reason.to_owned(),
-        },
-        guessed,
-        own_url: matches!(trace.place, Place::Endpoint { .. }),
-    }
-}
-
-/// An IPv6 address may be logged without its brackets.
-fn bracketed(host: &str) -> String {
-    match host.parse::<std::net::Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => host.to_owned(),
-    }
-}
-
-/// What was shown then, where these kinds count now.
-fn shown(recorded: &Recorded, counts: Credentials) -> Outcome {
-    let Some((name, id, roles)) = &recorded.user else {
-        let any = counts.bearer || counts.session || counts.basic;
-        let bad = recorded.reason == Code::InvalidToken.as_str() && any;
-        return if bad {
-            Outcome::Bad(Fault::Invalid("recorded"))
-        } else {
-            Outcome::Anonymous
-        };
-    };
-    let credential = recorded.credential.unwrap_or(CredentialKind::Bearer);
-    let counted = match credential {
-        CredentialKind::Bearer | CredentialKind::ExternalBearer => counts.bearer,
-        CredentialKind::Session => counts.session,
-        CredentialKind::ApiKey => counts.bearer || counts.basic,
-        CredentialKind::Ticket => counts.bearer || counts.session || counts.basic,
-    };
-    if !counted {
-        return Outcome::Anonymous;
-    }
-    Outcome::Known(Arc::new(Proof::of(Arc::new(Person {
-        subject: id.clone(),
-        credential,
-        ..made_up(name, roles.clone())
-    }))))
+        .find_map(|(world, why)| (again(ground, recorded, world).settled == *old).then_some(why))
 }

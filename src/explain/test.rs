@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::{Decision, Trace, text};
-use crate::admission::{Credentials, Permit, Policy, Question, Refusal};
+use crate::admission::{Credentials, Permit, Policy, Question, Refusal, Unfit};
 use crate::authn::{Fault, Outcome, Proof};
 use crate::principal::{CredentialKind, Issuer, Person, Roles};
 use crate::route::{Host, Target};
@@ -81,7 +81,9 @@ impl Expect {
         let Err(refusal) = decided else { return Self::Allow };
         match refusal {
             Refusal::NotFound => Self::NotFound,
-            Refusal::CredentialsRequired => Self::Challenge,
+            Refusal::CredentialsRequired | Refusal::Unfit(Unfit::Stranger | Unfit::NoSession | Unfit::NoApiKey) => {
+                Self::Challenge
+            }
             Refusal::BadCredential(fault) => match fault {
                 Fault::Malformed | Fault::Invalid(_) | Fault::Ended => Self::Challenge,
                 Fault::Praetorian(fault) if fault.status() == 401 => Self::Challenge,
@@ -101,6 +103,7 @@ impl Expect {
             | Refusal::RateLimited { .. }
             | Refusal::Denied
             | Refusal::CrossSite
+            | Refusal::Unfit(Unfit::Kind)
             | Refusal::NotRepresentable(_) => Self::Forbid,
         }
     }

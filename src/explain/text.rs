@@ -41,6 +41,12 @@ impl Explanation {
         if let Some(forwarding) = &self.forwarding {
             text.push_str(&sent_on(forwarding));
         }
+        if let Some(answer) = self.answer.as_ref().filter(|answer| !answer.fields.is_empty()) {
+            writeln!(text, "\nanswer\n  {}", answer.status).ok();
+            for field in &answer.fields {
+                writeln!(text, "    {}", field_told(field)).ok();
+            }
+        }
         if let Some(location) = &self.browser {
             writeln!(text, "\na browser is sent to {}", shown(location)).ok();
         }

@@ -4,12 +4,11 @@ use serde::Serialize;
 
 use super::Condition;
 use crate::admission::{
-    Agreement, Beaten, Credentials, Destination, Landing, Permit, Policy, Question, Refusal, RouteEntry, Watch,
+    Agreement, Beaten, Credentials, Landing, Permit, Policy, Question, Refusal, RouteEntry, Takes, Watch,
 };
 use crate::authn::Outcome;
 use crate::authz::{Facts, Rule};
 use crate::principal::{Issuer, Principal};
-use crate::problem::Problem;
 use crate::rate;
 use crate::route::{self, HostTier};
 
@@ -118,23 +117,6 @@ pub struct Fall {
     pub refuses: Option<&'static str>,
 }
 
-/// What became of a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Decision {
-    /// `permit`, `refuse`, or `would_refuse` where a shadow route lets it pass.
-    pub decision: &'static str,
-    /// The stable code, `ok` where there is nothing to say.
-    pub reason: &'static str,
-    /// The status of the refusal.
-    pub status: Option<u16>,
-    /// What the client is told.
-    pub detail: Option<String>,
-    /// What only the log is told.
-    pub cause: Option<String>,
-    /// Where a permitted request goes: `upstream`, `gateway`, `preflight`.
-    pub goes_to: Option<&'static str>,
-}
-
 impl Trace {
     /// Decides by this policy, and takes down how.
     pub fn of(
@@ -154,74 +136,8 @@ impl Trace {
     pub fn place_name(&self) -> &str {
         match &self.place {
             Place::Route { name, .. } => name,
-            Place::Endpoint { .. } => "(gateway)",
+            Place::Endpoint { .. } => super::GATEWAY,
             Place::OtherMethods | Place::Nowhere => "(none)",
-        }
-    }
-}
-
-impl Decision {
-    /// Of what admission says.
-    pub fn of(decided: &Result<Permit, Refusal>) -> Self {
-        match decided {
-            Err(refusal) => Self::refused(&Problem::from(refusal.clone())),
-            Ok(permit) => {
-                let goes_to = match permit.destination() {
-                    Destination::Route(_) => "upstream",
-                    Destination::Endpoint(_) => "gateway",
-                    Destination::Preflight => "preflight",
-                };
-                let lifted = permit.would_refuse().map(|refusal| Problem::from(refusal.clone()));
-                match lifted {
-                    None => Self {
-                        decision: "permit",
-                        reason: "ok",
-                        status: None,
-                        detail: None,
-                        cause: None,
-                        goes_to: Some(goes_to),
-                    },
-                    Some(problem) => Self {
-                        decision: "would_refuse",
-                        goes_to: Some(goes_to),
-                        ..Self::refused(&problem)
-                    },
-                }
-            }
-        }
-    }
-
-    /// Of a request about which nothing was decided yet.
-    pub fn of_nothing() -> Self {
-        Self {
-            decision: "refuse",
-            reason: "ok",
-            status: None,
-            detail: None,
-            cause: None,
-            goes_to: None,
-        }
-    }
-
-    /// Of a request in the clear that is sent to https.
-    pub fn led_to_https(status: u16) -> Self {
-        Self {
-            reason: "https_required",
-            status: Some(status),
-            detail: Some("This listener only leads to https.".to_owned()),
-            ..Self::of_nothing()
-        }
-    }
-
-    /// Of a refusal.
-    pub fn refused(problem: &Problem) -> Self {
-        Self {
-            decision: "refuse",
-            reason: problem.code.as_str(),
-            status: Some(problem.status().as_u16()),
-            detail: Some(problem.detail.clone().into_owned()),
-            cause: problem.cause.clone(),
-            goes_to: None,
         }
     }
 }
@@ -318,6 +234,12 @@ impl Watch for Trace {
     fn same_site(&mut self, holds: bool) {
         if !self.among_readings {
             self.conditions.push(Condition::same_site(holds));
+        }
+    }
+
+    fn takes(&mut self, takes: Takes, holds: bool) {
+        if !self.among_readings {
+            self.conditions.extend(Condition::takes(takes, holds));
         }
     }
 

@@ -7,11 +7,12 @@ use http::request::Parts;
 use super::complaints::Complaint;
 use super::credentials::Asked;
 use super::{Gateway, Record, Snapshot};
-use crate::admission::Refusal;
+use crate::admission::{Refusal, RouteEntry};
 use crate::answer::Dialect;
 use crate::authn::{Fault, Shown};
 use crate::authz::Rule;
 use crate::endpoint::Wanted;
+use crate::principal::Person;
 use crate::problem::{Challenge, Problem};
 
 /// To that server's library an Authorization field without a bearer token is a broken one, whatever it may be to others.
@@ -25,13 +26,34 @@ fn shown_at_all(refusal: Refusal, shown: &Shown<'_>) -> Refusal {
 }
 
 /// The rule of what was asked for: a route's, or that of our own URLs that ask for a role, which is one and the same.
-fn rule<'a>(asked: &'a Asked<'_>, record: &'a Record) -> Option<&'a Rule> {
-    match &record.route {
+fn rule<'a>(snapshot: &'a Snapshot, route: Option<&'a RouteEntry>) -> Option<&'a Rule> {
+    match route {
         Some(entry) => Some(&entry.route.rule),
         None => {
-            let mut rules = asked.snapshot.endpoints.rules().iter().map(|row| &row.rule);
+            let mut rules = snapshot.endpoints.rules().iter().map(|row| &row.rule);
             rules.find(|rule| rule.asks_for_roles())
         }
+    }
+}
+
+/// A refusal in the words of this configuration, with the challenges of the route that refuses; `person`: who asked.
+pub(super) fn worded(
+    refusal: Refusal,
+    snapshot: &Snapshot,
+    shown: &Shown<'_>,
+    route: Option<&RouteEntry>,
+    person: Option<&Person>,
+) -> Problem {
+    let problem = match snapshot.dialect {
+        Dialect::Standard => Problem::from(refusal),
+        Dialect::Flask => shown_at_all(refusal, shown).in_flask(rule(snapshot, route), person),
+    };
+    let basic = route.is_some_and(|entry| entry.route.credentials.basic);
+    // Many clients send Basic only when it is asked for (RFC 7617 section 2).
+    let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
+    match basic && wants_credentials {
+        true => problem.offering_basic(),
+        false => problem,
     }
 }
 
@@ -39,18 +61,8 @@ impl Gateway {
     /// The problem of a refusal, with the way a browser goes and the challenges of the route.
     pub(super) fn problem(&self, refusal: Refusal, asked: &Asked<'_>, record: &Record) -> Problem {
         let leads_to = self.leads_to(&refusal, asked, record);
-        let problem = match asked.snapshot.dialect {
-            Dialect::Standard => Problem::from(refusal),
-            Dialect::Flask => shown_at_all(refusal, &asked.shown)
-                .in_flask(rule(asked, record), record.proof.as_ref().map(|proof| &*proof.person)),
-        };
-        let basic = record.route.as_ref().is_some_and(|entry| entry.route.credentials.basic);
-        // Many clients send Basic only when it is asked for (RFC 7617 section 2).
-        let wants_credentials = matches!(problem.challenge, Some(Challenge::Bearer | Challenge::InvalidToken));
-        let problem = match basic && wants_credentials {
-            true => problem.offering_basic(),
-            false => problem,
-        };
+        let person = record.proof.as_ref().map(|proof| &*proof.person);
+        let problem = worded(refusal, asked.snapshot, &asked.shown, record.route.as_deref(), person);
         match leads_to {
             Some(location) => problem.leading_to(location),
             None => problem,
@@ -132,6 +144,7 @@ impl Way<'_> {
             | Refusal::RateLimited { .. }
             | Refusal::Denied
             | Refusal::CrossSite
+            | Refusal::Unfit(_)
             | Refusal::NotRepresentable(_) => None,
         }
     }
@@ -161,7 +174,7 @@ fn counts_session(record: &Record) -> bool {
 
 /// Whether somebody looks at a page: Fetch Metadata says so; where it says nothing, what is accepted does. The User-Agent is
 /// not asked, for it says anything.
-fn is_browser(parts: &Parts) -> bool {
+pub(super) fn is_browser(parts: &Parts) -> bool {
     match parts.headers.get("sec-fetch-mode") {
         Some(mode) => mode == "navigate",
         None => accepts_html(&parts.headers) && !is_by_script(&parts.headers),

@@ -199,6 +199,11 @@ fn is_trace(trace: &HeaderValue) -> bool {
     }
 }
 
+/// What the log says where that answer is not a refusal already.
+pub(super) fn led_to_https() -> Problem {
+    Problem::new(Code::HttpsRequired, "This listener only leads to https.")
+}
+
 /// The answer of a `redirect` listener: pages move to https, anything that may carry a secret or change something does not
 /// (a client that sent it in the clear once would do so again).
 pub(super) fn redirect(

@@ -20,8 +20,8 @@ const PLACES: usize = 84;
 pub(super) enum Complaint<'a> {
     /// Who asks is not one of the trusted proxies.
     Stranger(Dialect),
-    /// The question does not say what it asks about; and what it may be instead.
-    Miswired(Dialect, Fault, Option<&'a str>),
+    /// The question does not say what it asks about; below this prefix others are asked like that.
+    Miswired(Dialect, Fault, &'a str, &'static [Dialect]),
     /// The question is addressed to what is next to the endpoint, which is below this prefix.
     Misaddressed(Dialect, &'a str, &'a str),
     /// Whoever has to log in is sent to a page that lets nobody in who has not.
@@ -29,16 +29,25 @@ pub(super) enum Complaint<'a> {
 }
 
 /// What to do about a question that does not say what it asks about.
-struct Hint<'a>(&'a str, FaultKind, Option<&'a str>);
+struct Hint<'a>(Dialect, &'a Fault, &'a str, &'static [Dialect]);
 
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(advice, kind, likely) = self;
-        match (likely, kind) {
-            (Some(likely), _) => formatter.write_str(likely),
-            (None, FaultKind::Missing | FaultKind::Repeated) => formatter.write_str(advice),
+        let Self(dialect, fault, pages, likely) = self;
+        let advice = dialect.advice(fault);
+        match (likely, fault.kind) {
+            ([first, rest @ ..], _) => {
+                write!(formatter, "the question is one as {}", first.as_str())?;
+                rest.iter()
+                    .try_for_each(|one| write!(formatter, " or {}", one.as_str()))?;
+                write!(formatter, " asks it: ask {}", first.address(pages))?;
+                rest.iter()
+                    .try_for_each(|one| write!(formatter, " or {}", one.address(pages)))?;
+                formatter.write_str(" instead")
+            }
+            ([], FaultKind::Missing | FaultKind::Repeated) => formatter.write_str(advice),
             // A proxy hands on what a client has sent, be it never so odd.
-            (None, FaultKind::Malformed) => write!(
+            ([], FaultKind::Malformed) => write!(
                 formatter,
                 "a client may have sent this, and nothing is to be changed if ordinary requests pass; if none does, {advice}"
             ),
@@ -79,13 +88,13 @@ impl Complaints {
                 hint = "if this is a proxy of yours, add its address to trusted_proxies",
                 "a forward-auth question came from a peer that is not in trusted_proxies"
             ),
-            Complaint::Miswired(dialect, fault, likely) => tracing::warn!(
+            Complaint::Miswired(dialect, fault, pages, likely) => tracing::warn!(
                 reason = "invalid_question",
                 dialect = dialect.as_str(),
                 %peer,
                 unsaid,
                 fault = %fault,
-                hint = %Hint(dialect.advice(fault), fault.kind, *likely),
+                hint = %Hint(*dialect, fault, pages, likely),
                 "a forward-auth question does not say what it asks about"
             ),
             Complaint::Misaddressed(dialect, pages, path) => tracing::warn!(
@@ -94,7 +103,7 @@ impl Complaints {
                 %peer,
                 unsaid,
                 ?path,
-                hint = %format_args!("ask {pages}/{}{}, to the letter", dialect.as_str(), if dialect.is_prefix() { "/…" } else { "" }),
+                hint = %format_args!("ask {}, to the letter", dialect.address(pages)),
                 "a forward-auth question is addressed to no endpoint"
             ),
             Complaint::LoginLoop => tracing::warn!(
@@ -159,7 +168,7 @@ fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
         Complaint::Stranger(_) => 48 + usize::from(last(peer) % 15),
         Complaint::LoginLoop => 63,
         Complaint::Misaddressed(one, ..) => 64 + dialect(one),
-        Complaint::Miswired(one, fault, _) => {
+        Complaint::Miswired(one, fault, ..) => {
             let kind = match fault.kind {
                 FaultKind::Missing => 0,
                 FaultKind::Repeated => 1,
@@ -167,7 +176,8 @@ fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
             };
             let field = match fault.field.bytes().last() {
                 Some(b'd') => 0,
-                Some(b'L' | b'i') => 1,
+                // The last is the path behind an endpoint's.
+                Some(b'L' | b'i' | b's') => 1,
                 Some(b'o') => 2,
                 Some(_) | None => 3,
             };
@@ -201,11 +211,19 @@ mod tests {
             "X-Forwarded-Host",
             "X-Forwarded-Uri",
         ];
+        let envoys = ["Host", "the path behind the endpoint's"].map(|field| {
+            let fault = Fault {
+                field,
+                kind: FaultKind::Malformed,
+            };
+            place(&Complaint::Miswired(Dialect::Envoy, fault, "/auth", &[]), peer)
+        });
+        assert_ne!(envoys[0], envoys[1]);
         for dialect in [Dialect::Nginx, Dialect::Traefik, Dialect::Caddy, Dialect::Envoy] {
             for kind in [FaultKind::Missing, FaultKind::Repeated, FaultKind::Malformed] {
                 for field in fields {
                     let fault = Fault { field, kind };
-                    assert!(places.insert(place(&Complaint::Miswired(dialect, fault, None), peer)));
+                    assert!(places.insert(place(&Complaint::Miswired(dialect, fault, "/auth", &[]), peer)));
                 }
             }
         }

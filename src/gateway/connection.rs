@@ -289,6 +289,11 @@ impl Connection {
         self.state.wire.get().map_or(&[], |wire| wire.refused_line())
     }
 
+    /// The target of that request, as far as it was read.
+    pub(super) fn refused_target(&self) -> &str {
+        self.state.wire.get().map_or("", |wire| wire.refused_target())
+    }
+
     /// A rule of HTTP/1 that the client broke, in place of whose request this one stands.
     pub fn take_violation(&self) -> Option<Violation> {
         self.state.wire.get()?.take_violation()

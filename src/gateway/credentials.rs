@@ -56,7 +56,12 @@ impl Gateway {
         let permit = decision.map_err(|refusal| {
             // What was refused at a place that is no route's was refused at one of our own URLs.
             record.endpoint = record.route.is_none() && refusal.has_place();
-            self.problem(refusal, asked, record)
+            let is_nowhere = refusal == Refusal::NotFound;
+            let problem = self.problem(refusal, asked, record);
+            if is_nowhere && problem.leads_to.is_some() {
+                record.leads_home();
+            }
+            problem
         })?;
         if let Some(proof) = permit.proof()
             && proof.person.credential == CredentialKind::Session

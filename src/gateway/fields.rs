@@ -35,11 +35,19 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), Problem> {
     if !headers.get_all(header::CONTENT_LENGTH).iter().all(is_length) {
         return refuse(Code::InvalidFraming, "Content-Length is not a number.");
     }
-    // RFC 9110 section 10.1.1 defines this one; another might ask for what nobody here has understood.
-    if !headers.get_all(header::EXPECT).iter().all(is_continue) {
-        return refuse(Code::InvalidRequest, "The only expectation met here is 100-continue.");
-    }
     Ok(())
+}
+
+/// Refuses every expectation but the one that is defined (RFC 9110 section 10.1.1): another might mean that the request must not be
+/// acted upon unless understood. What a client expects of its own request says nothing about a question of the proxy before it.
+pub(super) fn check_expectation(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get_all(header::EXPECT).iter().all(is_continue) {
+        true => Ok(()),
+        false => Err(Problem::new(
+            Code::InvalidRequest,
+            "The only expectation met here is 100-continue.",
+        )),
+    }
 }
 
 fn has_blank_edge(value: &HeaderValue) -> bool {

@@ -1,7 +1,7 @@
 //! The way of a question: another proxy asks whether a request of its own may pass. What is decided about is the original
 //! request, by the same function and from the same memory as every other; of the question itself nothing counts but who asks.
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
 
@@ -52,15 +52,11 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         // Until it is known which route it is about, it counts as one of our own URLs.
+        let Some(length) = length else {
+            return Err(self.misaddressed(snapshot, dialect, parts.uri.path(), connection, record));
+        };
         (record.endpoint, record.decided) = (true, true);
         self.only_from_proxies(snapshot, dialect, connection)?;
-        let Some(length) = length else {
-            let path = parts.uri.path();
-            let complaint = Complaint::Misaddressed(dialect, snapshot.endpoints.places().prefix(), path);
-            self.complaints
-                .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
-            return Err(forward_auth::addressed_wrongly());
-        };
         if connection.is_http2() {
             fields::check(&parts.headers)?;
         }
@@ -70,7 +66,10 @@ impl Gateway {
         }
         let parts = &*parts;
         let sifted = snapshot.reserved.look(&parts.headers, true);
-        record.id = Self::request_id(&sifted, connection);
+        if snapshot.access_log {
+            // Nobody but the log is told: whoever asks sends the request on itself.
+            record.id = Self::request_id(&sifted, connection);
+        }
         let client = client::walk(&sifted.forwarded.client, &snapshot.trusted_proxies);
         record.client = client.map(|client| (client, connection.is_secure()));
         let authority = address::authority(parts)?;
@@ -86,7 +85,8 @@ impl Gateway {
             headers: &parts.headers,
         };
         let original = dialect.read(&head).map_err(|fault| {
-            let complaint = Complaint::Miswired(dialect, fault, dialect.likely(&parts.headers));
+            let pages = snapshot.endpoints.places().prefix();
+            let complaint = Complaint::Miswired(dialect, fault, pages, dialect.likely(&parts.headers));
             self.complaints
                 .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
             fault.problem()
@@ -103,10 +103,58 @@ impl Gateway {
         let values = permit.proof().map(|proof| proof.values.as_ref()).transpose();
         let values = values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?;
         let decision = Decision::Allowed {
-            names: &snapshot.identity,
+            pass: &snapshot.pass,
             values,
         };
         Ok(Body::whole(forward_auth::answer(dialect, &decision)))
+    }
+
+    /// A question whose address means an endpoint to some reader and is not its own to the letter. No route answers it: whoever
+    /// asks would take that for the decision.
+    pub(super) fn misaddressed(
+        &self,
+        snapshot: &Snapshot,
+        dialect: Dialect,
+        path: &str,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Problem {
+        record.question = Some(Question { dialect, reads: true });
+        (record.endpoint, record.decided) = (true, true);
+        if let Err(problem) = self.only_from_proxies(snapshot, dialect, connection) {
+            return problem;
+        }
+        let complaint = Complaint::Misaddressed(dialect, snapshot.endpoints.places().prefix(), path);
+        self.complaints
+            .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
+        forward_auth::addressed_wrongly()
+    }
+
+    /// Takes note of a question that broke a rule of HTTP/1: what is answered is the violation, in the dialect of who asks. Some
+    /// proxies let a request pass where the answer is 5xx, and its method, for one, is their client's to choose.
+    pub(super) fn question_refused(
+        &self,
+        snapshot: &Snapshot,
+        connection: &Connection,
+        record: &mut Record,
+    ) -> Result<(), Problem> {
+        let target = connection.refused_target();
+        let absolute = http::Uri::try_from(target).ok().filter(|_| !target.starts_with('/'));
+        let target = absolute
+            .as_ref()
+            .and_then(http::Uri::path_and_query)
+            .map_or(target, http::uri::PathAndQuery::as_str);
+        let Some(addressed) = snapshot.endpoints.question(target) else {
+            return Ok(());
+        };
+        if connection.protocol() == Protocol::Redirect {
+            return Ok(());
+        }
+        let dialect = addressed.dialect;
+        record.question = Some(Question { dialect, reads: true });
+        (record.endpoint, record.decided) = (true, true);
+        self.only_from_proxies(snapshot, dialect, connection)
+            .map_err(Problem::closing)
     }
 
     /// Only who may say where a client comes from may say what it asks for.
@@ -136,8 +184,10 @@ impl Gateway {
             ));
         }
         let target = address::read_original(&original.method, original.target)?;
-        if snapshot.endpoints.question(original.target).is_some() {
+        let is_ours = snapshot.endpoints.question(original.target).is_some();
+        if is_ours || snapshot.endpoints.resembles_question(&target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
+            record.endpoint = false;
             return Err(Problem::from(Refusal::NotFound));
         }
         let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);
@@ -196,23 +246,26 @@ impl Record {
         if let Some((_, secure)) = &mut self.client {
             *secure = original.secure.unwrap_or(true);
         }
-        let path = original.target.split('?').next().unwrap_or_default();
+        let path = || original.target.split('?').next().unwrap_or_default();
         self.original = Some(record::Asked {
             method: original.method.clone(),
             secure: original.secure,
             // Only what the log will ask for is kept.
-            at: logged.then(|| (original.authority.to_owned(), path.to_owned())),
+            at: logged.then(|| (original.authority.to_owned(), path().to_owned())),
         });
     }
 }
 
 /// Whether the original request opens a WebSocket. Proxies take `Upgrade` out before they ask; what stays are fields that no
 /// script can set or leave out (RFC 6455 section 4.1, Fetch Metadata).
-fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
-    let mode = |mode: &HeaderValue| mode.as_bytes() == b"websocket";
-    original.method == Method::GET
-        && (sifted.upgrade.is_some()
-            || parts.headers.contains_key(header::SEC_WEBSOCKET_KEY)
-            || parts.headers.contains_key(header::SEC_WEBSOCKET_VERSION)
-            || parts.headers.get_all("sec-fetch-mode").iter().any(mode))
+pub(super) fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted: &Sifted) -> bool {
+    // Most questions have few fields, so one walk over them costs less than looking three names up.
+    let tells = |(name, value): (&HeaderName, &HeaderValue)| {
+        *name == header::SEC_WEBSOCKET_KEY
+            || *name == header::SEC_WEBSOCKET_VERSION
+            || (*name == FETCH_MODE && value.as_bytes() == b"websocket")
+    };
+    original.method == Method::GET && (sifted.upgrade.is_some() || parts.headers.iter().any(tells))
 }
+
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

@@ -127,9 +127,10 @@ impl Gateway {
             rest::mark(&mut response, go_on, connection);
         }
         // A login or logout has just set its own: a renewed one must not undo that.
-        let sets_its_own =
-            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE);
-        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own) {
+        let sets_its_own = |response: &Response<Body>| {
+            matches!(response.body(), Body::Whole(_)) && response.headers().contains_key(header::SET_COOKIE)
+        };
+        if let Some(cookie) = record.cookie.take().filter(|_| !sets_its_own(&response)) {
             browsers::add_cookie(response.headers_mut(), cookie);
         }
         let seen = Seen {
@@ -154,12 +155,14 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
             record.is_stand_in = true;
+            self.question_refused(snapshot, connection, record)?;
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
         if let Some(found) = forward_auth::found(snapshot, parts, connection, record) {
             return self.question(snapshot, parts, found, connection, record).await;
         }
+        fields::check_expectation(&parts.headers).map_err(Problem::closing)?;
         let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {
             return Err(never_served(snapshot, parts));
@@ -181,11 +184,16 @@ impl Gateway {
         let authority = address::authority(parts)?;
         let host = authority.as_ref().map(address::host).transpose()?;
         if connection.protocol() == Protocol::Redirect {
-            return client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted).map(Body::whole);
+            let led = client::redirect(parts, host.as_ref(), connection.redirect_port(), &sifted)?;
+            record.told = Some(Box::new(client::led_to_https()));
+            return Ok(Body::whole(led));
         }
         let certificate = self.certificate(connection);
         direction::check(&snapshot.policy, connection, host.as_ref(), certificate)?;
         let target = address::target(&parts.method, &parts.uri)?;
+        if let Some(dialect) = snapshot.endpoints.resembles_question(&target) {
+            return Err(self.misaddressed(snapshot, dialect, target.path(), connection, record));
+        }
         let is_extended = extended.is_some();
         let upgrade = extended.or_else(|| upgrade::asked(parts, &sifted, message.body.as_ref()));
         let bodiless = message.body.as_ref().is_none_or(http_body::Body::is_end_stream);
@@ -239,9 +247,12 @@ impl Gateway {
                 };
                 // Boxed, for it is large, and no forwarded request has to make room for it.
                 let serving = snapshot.endpoints.serve(*index, permit.proof(), asked, &self.services);
-                Box::pin(serving).await.map(Body::whole)
+                let mut served = Box::pin(serving).await;
+                record.served(&mut served);
+                served.map(Body::whole)
             }
             Destination::Route(entry) => {
+                record.forwarded = true;
                 let body = message.take_body()?;
                 let parts = &mut message.parts;
                 let stream = parts.extensions.remove::<OnUpgrade>();

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderValue, Method, Response};
+use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::forward_auth::Question;
 use super::{Body, Connection, Gateway, RequestId, Snapshot, client};
 use crate::admission::RouteEntry;
+use crate::answer::{Answer, Told};
 use crate::authn::Proof;
 use crate::codes::Code;
 use crate::problem::Problem;
@@ -26,6 +27,12 @@ pub(super) struct Record {
     pub(super) preflight: Option<Method>,
     pub(super) decided: bool,
     pub(super) permitted: bool,
+    /// Whether it was sent on, or would have been had the upstream answered.
+    pub(super) forwarded: bool,
+    /// What an answer of ours says that is no problem document.
+    pub(super) told: Option<Box<Problem>>,
+    /// Whether a browser was led home: nothing else was there, and that is an answer of ours as good as any.
+    pub(super) led_home: bool,
     /// What a shadow route would have refused it for.
     pub(super) would_refuse: Option<Code>,
     pub(super) proof: Option<Arc<Proof>>,
@@ -62,6 +69,9 @@ impl Record {
             preflight: None,
             decided: false,
             permitted: false,
+            forwarded: false,
+            told: None,
+            led_home: false,
             would_refuse: None,
             proof: None,
             client: None,
@@ -71,6 +81,35 @@ impl Record {
             question: None,
             original: None,
         }
+    }
+}
+
+impl Record {
+    /// One of our own URLs has served a request that was admitted to it. Where it did not let in whoever asked (a wrong
+    /// password, a spent token, a form of another site), that is a refusal, as if its rule had said so; whatever else is
+    /// wrong, it was a request that it let in.
+    pub(super) fn served(&mut self, served: &mut Result<Answer, Problem>) {
+        let lets_in = |problem: &Problem| {
+            let shut = [
+                StatusCode::UNAUTHORIZED,
+                StatusCode::FORBIDDEN,
+                StatusCode::TOO_MANY_REQUESTS,
+            ];
+            !shut.contains(&problem.status())
+        };
+        self.permitted = match served {
+            Err(problem) => lets_in(problem),
+            Ok(answer) => {
+                let told = answer.extensions_mut().remove();
+                self.told = told.map(|Told(problem)| Box::new(problem));
+                self.told.as_deref().is_none_or(lets_in)
+            }
+        };
+    }
+
+    /// Nothing is there, and a browser is led home.
+    pub(super) fn leads_home(&mut self) {
+        (self.endpoint, self.permitted, self.led_home) = (true, true, true);
     }
 }
 
@@ -97,6 +136,7 @@ impl Gateway {
         connection: &Connection,
     ) {
         let index = connection.worker().index();
+        let problem = problem.filter(|_| !record.led_home).or(record.told.as_deref());
         let series = match &record.route {
             Some(entry) => &entry.series,
             None if record.endpoint => &snapshot.endpoint_series,
@@ -125,11 +165,7 @@ impl Gateway {
         let (client, secure) = record
             .client
             .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
-        // Whoever asks sends it on itself.
-        let upstream = record
-            .route
-            .as_ref()
-            .filter(|_| record.permitted && record.question.is_none());
+        let upstream = record.route.as_ref().filter(|_| record.forwarded);
         let original = record.original.as_ref();
         let at = original.and_then(|original| original.at.as_ref());
         let refused = record

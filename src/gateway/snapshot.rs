@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::admission::Policy;
 use crate::answer::{Dialect, cors};
 use crate::endpoint::Endpoints;
+use crate::endpoint::forward_auth::Pass;
 use crate::headers::Reserved;
 use crate::identity;
 use crate::net::Networks;
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub policy: Policy,
     /// Our own URLs.
     pub endpoints: Endpoints,
+    /// What another proxy is answered whose request may pass.
+    pub pass: Pass,
     /// Where requests are forwarded to.
     pub upstreams: Upstreams,
     /// Issuers, audiences, algorithms.

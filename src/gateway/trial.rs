@@ -2,36 +2,33 @@
 //! is the explanation.
 
 mod consumers;
+mod question;
+mod sent;
+mod shown;
+mod told;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri};
 
-use super::browsers::Way;
-use super::client::ConnectionValues;
-use super::{
-    Client, Gateway, Record, RequestId, Snapshot, address, client, credentials, fields, is_never_served, refused,
-};
-use crate::admission::{Credentials, Destination, Permit, Question, RouteEntry};
-use crate::authn::{Fault, Outcome, Proof};
+use super::browsers::{self, Way};
+use super::{Client, Snapshot, address, client, credentials, fields, is_never_served, refused};
+use crate::admission::{Destination, Permit, Question, Refusal, RouteEntry};
+use crate::answer;
+use crate::authn::{self, Fault, Proof};
 use crate::codes::Code;
-use crate::endpoint::Wanted;
-use crate::explain::{self, Address, Asked, Decision, Explanation, Field, Forwarding, Trace};
-use crate::headers::Sifted;
+use crate::endpoint::forward_auth::Addressed;
+use crate::endpoint::{self, Wanted};
+use crate::explain::{Address, Asked, Decision, Explanation, Trace};
 use crate::principal::{CredentialKind, Person};
 use crate::problem::Problem;
-use crate::proxy::{self, Outgoing};
-use crate::route::{Host, Target};
-use crate::session;
-
-/// What stands in place of values that are made anew for each request.
-const ANEW: &str = "(made for each request)";
+use crate::proxy::Upgrade;
+use crate::route::Target;
+use crate::session::CookieName;
+use shown::Shown;
 
 /// What is tried.
 #[derive(Debug)]
@@ -52,6 +49,8 @@ pub struct Trial {
     pub redirects: Option<u16>,
     /// What is shown.
     pub shows: Shows,
+    /// The browsers' cookie.
+    pub cookie: CookieName,
 }
 
 /// What a tried request shows.
@@ -81,6 +80,7 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
         decision: Decision::of_nothing(),
         trace: None,
         forwarding: None,
+        answer: None,
         browser: None,
         forward_auth: Vec::new(),
         notes: Vec::new(),
@@ -91,6 +91,10 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
     }
     if let Err(problem) = follow(snapshot, trial, host, &mut explanation) {
         explanation.decision = Decision::refused(&problem);
+        explanation.decision.status = Some(answer::status_in(&problem, snapshot.dialect).as_u16());
+        if explanation.answer.is_none() {
+            explanation.answer = Some(told::refused(snapshot, trial, &problem));
+        }
         // A question about a host that is none says nothing that could be decided.
         let says = ![Code::InvalidHost, Code::UntrustedProxy].contains(&problem.code);
         if explanation.forward_auth.is_empty() && says {
@@ -100,11 +104,13 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
     explanation
 }
 
-/// The steps of [`Gateway::follow`], in its order.
-fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Explanation) -> Result<(), Problem> {
+/// The steps of [`Gateway::follow`](super::Gateway), in its order.
+fn follow(snapshot: &Snapshot, trial: &Trial, named: &str, explanation: &mut Explanation) -> Result<(), Problem> {
     let redirects = trial.redirects.filter(|_| !trial.address.secure);
-    if redirects.is_none() && snapshot.endpoints.question(&trial.address.target).is_some() {
-        return question(snapshot, trial, explanation);
+    if redirects.is_none()
+        && let Some(addressed) = snapshot.endpoints.question(&trial.address.target)
+    {
+        return question::follow(snapshot, trial, named, addressed, explanation);
     }
     if is_never_served(&trial.method) {
         return Err(refused(
@@ -112,12 +118,14 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
             "The gateway does not serve this method.",
         ));
     }
-    let mut parts = parts(trial, host)?;
+    let mut parts = parts(trial, named)?;
     // There, a credential need not be good to make a difference.
     if let (Some(_), Some((name, value))) = (redirects, trial.shows.field(None, snapshot.verifier.issuer())) {
         parts.headers.insert(name, value);
     }
     fields::check(&parts.headers)?;
+    let bodiless = is_bodiless(&parts.headers);
+    fields::check_expectation(&parts.headers)?;
     let is_proxy = snapshot.trusted_proxies.contain(trial.client);
     let sifted = snapshot.reserved.sift(&mut parts.headers, is_proxy);
     let client = Client::behind(
@@ -135,92 +143,171 @@ fn follow(snapshot: &Snapshot, trial: &Trial, host: &str, explanation: &mut Expl
         let location = answer.headers().get(header::LOCATION);
         explanation.decision = Decision::led_to_https(answer.status().as_u16());
         explanation.browser = location.and_then(|location| location.to_str().ok()).map(str::to_owned);
+        explanation.answer = Some(told::answered(snapshot, trial, answer));
         return Ok(());
     }
     let target = address::target(&parts.method, &parts.uri)?;
-    let preflight = sifted
-        .upgrade
-        .is_none()
+    if let Some(dialect) = snapshot.endpoints.resembles_question(&target) {
+        let addressed = Addressed { dialect, rest: None };
+        return question::follow(snapshot, trial, named, addressed, explanation);
+    }
+    let preflight = (sifted.upgrade.is_none() && bodiless)
         .then(|| super::asked_by_preflight(&parts.method, &parts.headers))
         .flatten();
-    let harms = credentials::may_harm(&parts.method, sifted.upgrade.is_some());
-    let named = authority.as_ref().and_then(|authority| authority.to_str().ok());
+    let upgrade = sifted.upgrade.as_ref().filter(|_| bodiless).and_then(Upgrade::asked);
+    let harms = credentials::may_harm(&parts.method, upgrade.is_some());
+    let own = authority.as_ref().and_then(|authority| authority.to_str().ok());
     let question = Question {
         host: host.as_ref(),
         target: &target,
         method: preflight.as_ref().unwrap_or(&parts.method),
         preflight: preflight.is_some(),
         client: Some(client.address),
-        cross_site: harms && credentials::is_cross_site(&parts, named, Some(client.secure), &snapshot.cors),
+        cross_site: harms && credentials::is_cross_site(&parts, own, Some(client.secure), &snapshot.cors),
         certificate: Some(trial.certificate),
         at: None,
         forward_auth: false,
         again: false,
     };
-    let (trace, decided, entry) = Trace::of(&snapshot.policy, &question, |counts| trial.shows.where_counts(counts));
+    let mut shown = Shown::of(trial, &parts.headers, target.query());
+    explanation.notes.extend(shown.notes());
+    let (trace, decided, entry) = Trace::of(&snapshot.policy, &question, |counts| shown.where_counts(counts));
     explanation.trace = Some(trace);
-    explanation.decision = Decision::of(&decided);
-    let way = Way {
-        leads: preflight.is_none() && (parts.method == Method::GET || parts.method == Method::HEAD),
-        // Whoever explains says where a browser goes.
-        browser: true,
-        session: entry.is_some_and(|entry| entry.route.credentials.session),
-        is_question: false,
-        wanted: Wanted {
-            host: host.as_ref(),
-            secure: client.secure,
-            path: target.path(),
-            query: target.query(),
-        },
+    let seen = Seen {
+        parts: &parts,
+        question: &question,
+        secure: client.secure,
+        entry: entry.as_deref(),
+        known: shown.known.as_ref(),
     };
+    explanation.decision = seen.decision(snapshot, &decided);
     match &decided {
-        Err(refusal) => {
-            let location = way.after(refusal, snapshot);
-            explanation.browser = location.and_then(|location| location.to_str().ok().map(str::to_owned));
-        }
-        Ok(permit) => {
-            if let Destination::Route(entry) = permit.destination() {
-                let forwarding = forwarding(snapshot, trial, permit, entry, preflight.is_some())?;
+        Err(refusal) => seen.refused(snapshot, trial, refusal, explanation),
+        Ok(permit) => match permit.destination() {
+            Destination::Route(entry) => {
+                let how = (preflight.is_some(), upgrade.as_ref());
+                let forwarding = sent::forwarding(snapshot, trial, permit, entry, how)?;
                 explanation.forwarding = Some(forwarding);
             }
-        }
+            Destination::Endpoint(index) => seen.served(snapshot, trial, *index, permit, explanation),
+            Destination::Preflight => {
+                let answer = super::preflight(snapshot, &parts);
+                explanation.answer = Some(told::answered(snapshot, trial, answer));
+            }
+        },
     }
-    explanation.forward_auth = consumers::answers(snapshot, &question, trial, &way);
+    explanation.forward_auth = consumers::answers(snapshot, trial, &seen);
     Ok(())
 }
 
-/// What becomes of another proxy's question: it depends on who asks, and on what it asks about.
-fn question(snapshot: &Snapshot, trial: &Trial, explanation: &mut Explanation) -> Result<(), Problem> {
-    if !snapshot.trusted_proxies.contain(trial.client) {
-        let note = "this is a forward-auth question: only trusted_proxies may ask";
-        explanation.notes.push(note.to_owned());
-        let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
-        return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
+/// A tried request, where it is known who it is from.
+struct Seen<'a> {
+    parts: &'a Parts,
+    question: &'a Question<'a>,
+    /// Whether it came by https, as far as something trustworthy tells.
+    secure: bool,
+    /// The route that it falls to.
+    entry: Option<&'a RouteEntry>,
+    known: Option<&'a Arc<Proof>>,
+}
+
+impl Seen<'_> {
+    fn worded(&self, snapshot: &Snapshot, refusal: Refusal) -> Problem {
+        let person = self.known.map(|proof| &*proof.person);
+        browsers::worded(refusal, snapshot, &authn::Shown::Nothing, self.entry, person)
     }
-    let note = "this is a forward-auth question of a trusted proxy: the answer is the decision about the request that it asks \
-        about, and explaining that request tells it";
-    explanation.notes.push(note.to_owned());
-    explanation.decision = Decision {
-        decision: "permit",
-        goes_to: Some("gateway"),
-        ..Decision::of_nothing()
-    };
-    Ok(())
+
+    /// The decision, with the status that a refusal has in this configuration's words.
+    fn decision(&self, snapshot: &Snapshot, decided: &Result<Permit, Refusal>) -> Decision {
+        Decision::worded(decided, |refusal| {
+            let problem = self.worded(snapshot, refusal);
+            Decision {
+                status: Some(answer::status_in(&problem, snapshot.dialect).as_u16()),
+                ..Decision::refused(&problem)
+            }
+        })
+    }
+
+    /// Where a refusal sends somebody, who looks at a page or does not.
+    fn way(&self, browser: bool) -> Way<'_> {
+        let method = &self.parts.method;
+        Way {
+            leads: !self.question.preflight && (method == Method::GET || method == Method::HEAD),
+            browser,
+            session: browser && self.entry.is_some_and(|entry| entry.route.credentials.session),
+            is_question: false,
+            wanted: self.wanted(),
+        }
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            host: self.question.host,
+            secure: self.secure,
+            path: self.question.target.path(),
+            query: self.question.target.query(),
+        }
+    }
+
+    /// What a refusal is answered with: whom it leads home was not refused at all.
+    fn refused(&self, snapshot: &Snapshot, trial: &Trial, refusal: &Refusal, explanation: &mut Explanation) {
+        let text = |location: HeaderValue| location.to_str().ok().map(str::to_owned);
+        explanation.browser = self.way(true).after(refusal, snapshot).and_then(text);
+        let problem = self.worded(snapshot, refusal.clone());
+        let problem = match self.way(browsers::is_browser(self.parts)).after(refusal, snapshot) {
+            Some(location) => problem.leading_to(location),
+            None => problem,
+        };
+        if *refusal == Refusal::NotFound && problem.leads_to.is_some() {
+            explanation.decision = Decision::permitted("gateway");
+        }
+        explanation.answer = Some(told::refused(snapshot, trial, &problem));
+    }
+
+    /// What one of our own URLs answers, where that is known beforehand.
+    fn served(&self, snapshot: &Snapshot, trial: &Trial, index: usize, permit: &Permit, explanation: &mut Explanation) {
+        let mut parts = Request::new(()).into_parts().0;
+        parts.method.clone_from(&self.parts.method);
+        parts.uri.clone_from(&self.parts.uri);
+        let asked = endpoint::Asked {
+            parts,
+            body: (),
+            client: trial.client,
+            secure: self.secure,
+            host: self.question.host.map(|host| host.clone().into_owned()),
+            cross_site: false,
+            body_within: snapshot.body_within,
+            verifier: Arc::clone(&snapshot.verifier),
+        };
+        let led = snapshot.endpoints.leads(index, permit.proof().is_some(), &asked);
+        explanation.answer = led.map(|answer| told::answered(snapshot, trial, answer));
+        let location = explanation.answer.as_ref().and_then(|answer| {
+            let mut fields = answer.fields.iter();
+            fields.find(|field| field.name == "Location")?.value.clone()
+        });
+        explanation.browser = location;
+    }
+}
+
+/// Whether a request with these fields has no body. Where they do not say, it has none.
+fn is_bodiless(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH);
+    !headers.contains_key(header::TRANSFER_ENCODING)
+        && length.is_none_or(|length| length.as_bytes().iter().all(|digit| *digit == b'0'))
 }
 
 fn parts(trial: &Trial, host: &str) -> Result<Parts, Problem> {
     // What no URI can hold would not come past the scanner: the target says why.
     let text = &trial.address.target;
-    let wrong = |code| {
-        Problem::new(
-            code,
-            "The request target holds something that is never right: a dot segment, a control character, a backslash, a bad escape.",
-        )
-    };
     if text != "*" {
         Target::parse(text).map_err(wrong)?;
     }
-    let uri = Uri::try_from(text.as_str()).map_err(|_| wrong(Code::InvalidTarget))?;
+    head(trial, host)
+}
+
+/// The head, whatever its target says.
+fn head(trial: &Trial, host: &str) -> Result<Parts, Problem> {
+    let uri = Uri::try_from(trial.address.target.as_str()).map_err(|_| wrong(Code::InvalidTarget))?;
     let host = HeaderValue::from_str(host).map_err(|_| Problem::new(Code::InvalidHost, "The host is malformed."))?;
     let (mut parts, ()) = Request::new(()).into_parts();
     parts.method = trial.method.clone();
@@ -230,177 +317,9 @@ fn parts(trial: &Trial, host: &str) -> Result<Parts, Problem> {
     Ok(parts)
 }
 
-impl Shows {
-    fn where_counts(&self, counts: Credentials) -> Outcome {
-        let of = |person: &Person, credential| {
-            let person = Person {
-                credential,
-                ..person.clone()
-            };
-            Outcome::Known(Arc::new(Proof::of(Arc::new(person))))
-        };
-        match self {
-            Self::Nothing => Outcome::Anonymous,
-            Self::Bad(_, fault) if counts.bearer => Outcome::Bad(*fault),
-            Self::Token(_, person) if counts.bearer => of(person, person.credential),
-            Self::Bad(..) | Self::Token(..) => Outcome::Anonymous,
-            Self::Person(person, None) => explain::shows(Some(person), counts),
-            Self::Person(person, Some(kind)) => {
-                let counted = match kind {
-                    CredentialKind::Bearer | CredentialKind::ExternalBearer => counts.bearer,
-                    CredentialKind::Session => counts.session,
-                    CredentialKind::ApiKey => counts.bearer || counts.basic,
-                    CredentialKind::Ticket => counts.bearer || counts.session || counts.basic,
-                };
-                match counted {
-                    true => of(person, *kind),
-                    false => Outcome::Anonymous,
-                }
-            }
-        }
-    }
-
-    /// The field that a client shows this in, with a value of the right form.
-    fn field(&self, proof: Option<&Arc<Proof>>, issuer: &str) -> Option<(HeaderName, HeaderValue)> {
-        let authorization = |value: &str| Some((header::AUTHORIZATION, HeaderValue::from_str(value).ok()?));
-        let token = || authorization(&some_token(issuer));
-        match self {
-            Self::Nothing => None,
-            Self::Token(token, _) | Self::Bad(token, _) => authorization(&format!("Bearer {token}")),
-            Self::Person(person, kind) => match proof.map(|proof| proof.person.credential).or(*kind) {
-                None => token().filter(|_| person.credential == CredentialKind::Bearer),
-                Some(CredentialKind::Bearer | CredentialKind::ExternalBearer) => token(),
-                Some(CredentialKind::ApiKey) => authorization("Bearer dwk_some_key"),
-                Some(CredentialKind::Session) => {
-                    let cookie = format!("{}=some.session", session::OWN.first().copied().unwrap_or_default());
-                    Some((header::COOKIE, HeaderValue::try_from(cookie).ok()?))
-                }
-                Some(CredentialKind::Ticket) => None,
-            },
-        }
-    }
-}
-
-/// What stands in place of a token that nobody gave: it says that it is ours, as that one would.
-fn some_token(issuer: &str) -> String {
-    let claims = serde_json::json!({ "iss": issuer }).to_string();
-    let [head, claims] = [r#"{"alg":"none"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-    format!("Bearer {head}.{claims}.AAAA")
-}
-
-/// What a backend gets, written by those who write it for every request.
-fn forwarding(
-    snapshot: &Snapshot,
-    trial: &Trial,
-    permit: &Permit,
-    entry: &Arc<RouteEntry>,
-    preflight: bool,
-) -> Result<Forwarding, Problem> {
-    let name = entry.route.upstream.clone().unwrap_or_default();
-    let upstream = snapshot.upstreams.get(&name);
-    let host = trial.address.host.as_deref().unwrap_or(&trial.default_host);
-    let mut parts = parts(trial, host)?;
-    if let Some((name, value)) = trial.shows.field(permit.proof(), snapshot.verifier.issuer()) {
-        parts.headers.insert(name, value);
-    }
-    let sent = parts.headers.clone();
-    let is_proxy = snapshot.trusted_proxies.contain(trial.client);
-    let sifted: Sifted = snapshot.reserved.sift(&mut parts.headers, is_proxy);
-    let secure = trial.address.secure;
-    let client = Client::behind(
-        trial.client,
-        is_proxy,
-        secure,
-        &sifted.forwarded,
-        &snapshot.trusted_proxies,
-    );
-    let authority = address::authority(&parts)?;
-    let port = authority
-        .as_ref()
-        .and_then(|host| Host::parse(host.to_str().ok()?).ok()?.port());
-    let port = port.unwrap_or(if secure { 443 } else { 80 });
-    let own = ConnectionValues {
-        address: value(&trial.client.to_canonical().to_string()),
-        port: HeaderValue::from(port),
-    };
-    let mut record = Record::begun(Instant::now());
-    record.preflight = preflight.then(|| trial.method.clone());
-    let kept_id = sifted.forwarded.request_id.clone();
-    record.id = RequestId {
-        id: Some(kept_id.unwrap_or_else(|| value(ANEW))),
-        trace: Some(value(ANEW)),
-    };
-    let outgoing: Outgoing<'_, ()> = Gateway::outgoing(
-        snapshot,
-        &mut parts,
-        (),
-        sifted,
-        authority,
-        (&own, &client),
-        permit,
-        &mut record,
-    );
-    let (head, _) = proxy::write_head(permit, entry, outgoing, None).map_err(Problem::from)?;
-    let mut told = Forwarding {
-        upstream: name,
-        servers: upstream.map_or(Vec::new(), |upstream| {
-            let servers = &upstream.settings().servers;
-            servers.iter().map(ToString::to_string).collect()
-        }),
-        target: head.uri.to_string(),
-        stripped: Vec::new(),
-        added: Vec::new(),
-        kept: Vec::new(),
-        reserved: snapshot.reserved.names().iter().map(|name| titled(name)).collect(),
-    };
-    for name in sent.keys() {
-        let before: Vec<_> = sent.get_all(name).iter().collect();
-        let after: Vec<_> = head.headers.get_all(name).iter().collect();
-        let list = if before == after {
-            &mut told.kept
-        } else {
-            &mut told.stripped
-        };
-        list.extend(before.iter().map(|value| field(name, value)));
-    }
-    for name in head.headers.keys() {
-        let before: Vec<_> = sent.get_all(name).iter().collect();
-        let after: Vec<_> = head.headers.get_all(name).iter().collect();
-        if before != after {
-            told.added.extend(after.iter().map(|value| field(name, value)));
-        }
-    }
-    for list in [&mut told.stripped, &mut told.added, &mut told.kept] {
-        list.sort_by(|one, other| one.name.cmp(&other.name));
-    }
-    Ok(told)
-}
-
-fn value(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
-}
-
-/// A field as it may be shown.
-fn field(name: &HeaderName, value: &HeaderValue) -> Field {
-    let secret = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION].contains(name);
-    Field {
-        name: titled(name.as_str()),
-        value: (!secret).then(|| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-    }
-}
-
-/// A name as people write it.
-fn titled(name: &str) -> String {
-    let mut begins = true;
-    name.chars()
-        .map(|character| {
-            let written = if begins {
-                character.to_ascii_uppercase()
-            } else {
-                character
-            };
-            begins = character == '-';
-            written
-        })
-        .collect()
+fn wrong(code: Code) -> Problem {
+    Problem::new(
+        code,
+        "The request target holds something that is never right: a dot segment, a control character, a backslash, a bad escape.",
+    )
 }

@@ -62,7 +62,7 @@ impl Upgrade {
     }
 
     /// Writes it into the request to the upstream (RFC 9110 section 7.8, RFC 6455 section 4.1).
-    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+    pub fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, self.protocol.clone());
         headers.remove(HTTP2_SETTINGS);

@@ -61,6 +61,13 @@ impl RoutePath {
         })
     }
 
+    /// Whether the path of any form of this reading begins with this path, at a segment border.
+    pub(super) fn holds_somehow_in(&self, reading: Reading<'_>) -> bool {
+        self.forms
+            .iter()
+            .any(|(forms, text)| !forms.and(reading.forms).is_empty() && is_prefix(without_slash(text), reading.path))
+    }
+
     /// Each text this path is compared as, with the forms in which it is.
     pub(super) fn forms(&self) -> impl Iterator<Item = (Forms, &[u8])> {
         self.forms.iter().map(|(forms, text)| (*forms, text.as_slice()))

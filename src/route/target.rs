@@ -101,6 +101,11 @@ impl<'a> Target<'a> {
             .chain(self.readings.iter().flat_map(|readings| readings.iter()))
     }
 
+    /// Whether some reading of the path lies at or below this one, in one of the forms in which both are compared.
+    pub fn may_lie_below(&self, path: &RoutePath) -> bool {
+        self.readings().any(|reading| path.holds_somehow_in(reading))
+    }
+
     /// What is left of the path, as received, when a prefix is taken off its front: empty or beginning with `/`. `None`
     /// if the path does not begin with it. Whether the prefix holds in the other readings is for
     /// [`RoutePath::holds_in`] to say.

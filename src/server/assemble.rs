@@ -15,6 +15,7 @@ use crate::authn::{self, ApiKeys, Authenticator, Resolver};
 use crate::authz::Rule;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::endpoint::forward_auth::Pass;
 use crate::endpoint::{self, Endpoints, Places, Served, Services};
 use crate::gateway::Snapshot;
 use crate::headers::Reserved;
@@ -272,6 +273,7 @@ pub fn snapshot_from(config: &Config, standing: &Standing<'_>, old: Option<&Snap
         trusted_proxies: config.trusted_proxies.clone(),
         reserved: Arc::new(Reserved::new(names.into_iter().flatten())),
         identity: identity.clone(),
+        pass: Pass::new(identity),
         cors: config.cors.clone(),
         dialect: config.endpoints.dialect,
         policy,
@@ -313,6 +315,7 @@ pub(super) fn policy(
             path: pattern(row)?,
             methods: row.methods.to_vec(),
             credentials: row.credentials,
+            takes: row.takes,
             in_questions: row.is_in_questions(served),
             rule: Rule {
                 client_auth: config.tls.client_auth,

@@ -14,9 +14,9 @@ pub fn failures(config: &Config, policy: &Policy) -> Vec<StartError> {
     let tried = config
         .policy_tests
         .iter()
-        .map(|test| match endpoints.question(&test.target) {
-            Some(_) => test.run_as_question(),
-            None => test.run(policy),
+        .map(|test| match endpoints.takes_for_question(&test.target) {
+            true => test.run_as_question(),
+            false => test.run(policy),
         });
     tried
         .filter_map(Result::err)

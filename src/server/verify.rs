@@ -5,7 +5,7 @@ use http::Method;
 use super::{StartError, assemble, promise};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::endpoint::{Endpoints, Row};
+use crate::endpoint::Endpoints;
 use crate::keyring::{self, KeyRing};
 use crate::route::{Entry, Host, HostPattern, Match, MethodSet, PathPattern, Table};
 use crate::store;
@@ -16,6 +16,16 @@ use crate::upstream::Upstreams;
 
 /// A certificate that ends within this many seconds is worth a warning: 14 days.
 const SOON: i64 = 14 * 86_400;
+
+/// The methods by which a route is looked for, where a URL has them all.
+const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -64,7 +74,7 @@ pub fn verify(config: &Config, clock: &Clock) -> Findings {
     let endpoints = Endpoints::new(&config.endpoints, config.admin.rule());
     match assemble::policy(config, &endpoints, &Metrics::new(1), None) {
         Ok(policy) => {
-            findings.lost = lost(config, endpoints.rules());
+            findings.lost = lost(config, &own_urls(&endpoints));
             findings.problems.extend(promise::failures(config, &policy));
         }
         Err(error) => findings.problems.push(error),
@@ -137,8 +147,35 @@ fn tokens(config: &Config, findings: &mut Findings) {
     }
 }
 
+/// One of the gateway's own URLs, as far as a route may lose it.
+struct OwnUrl {
+    path: String,
+    exact: bool,
+    /// None: any.
+    methods: Option<Vec<Method>>,
+    /// Whether it is there whatever `endpoints.hosts` says.
+    every_host: bool,
+}
+
+/// All there are, with the places for questions of other proxies: those are no rows, for no rule of a row decides there.
+fn own_urls(endpoints: &Endpoints) -> Vec<OwnUrl> {
+    let rows = endpoints.rules().iter().map(|row| OwnUrl {
+        path: row.path.clone(),
+        exact: row.exact,
+        methods: Some(row.methods.clone()),
+        every_host: false,
+    });
+    let questions = endpoints.question_places().into_iter().map(|(path, exact)| OwnUrl {
+        path,
+        exact,
+        methods: None,
+        every_host: true,
+    });
+    rows.chain(questions).collect()
+}
+
 /// Which of the gateway's own URLs each route would have got, host by host.
-fn lost(config: &Config, rows: &[Row]) -> Vec<Lost> {
+fn lost(config: &Config, rows: &[OwnUrl]) -> Vec<Lost> {
     let Some(table) = routes_alone(config) else {
         return Vec::new();
     };
@@ -154,26 +191,29 @@ fn lost(config: &Config, rows: &[Row]) -> Vec<Lost> {
         .collect()
 }
 
-fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[Row]) -> Vec<Lost> {
+fn lost_on(name: Option<&str>, config: &Config, table: &Table<usize>, rows: &[OwnUrl]) -> Vec<Lost> {
     // A wildcard stands for the hosts that only it matches.
     let example = name.map(|name| name.replacen('*', "any", 1));
     let host = example.as_deref().and_then(|name| Host::parse(name).ok());
     let ours = &config.endpoints.hosts;
     let is_ours = |host: &Host<'_>| ours.iter().any(|own| own == host.name());
-    if !ours.is_empty() && !host.as_ref().is_some_and(is_ours) {
-        return Vec::new();
-    }
+    let has_all = ours.is_empty() || host.as_ref().is_some_and(is_ours);
     let mut lost: Vec<Lost> = Vec::new();
-    for row in rows {
-        let methods = row.methods.iter().map(Method::as_str).collect::<Vec<_>>().join(" ");
-        let url = format!("{methods} {}{}", row.path, if row.exact { "" } else { "*" });
-        let found =
-            row.methods
-                .iter()
-                .find_map(|method| match table.find(host.as_ref(), method, row.path.as_bytes()) {
-                    Match::Found(index) => config.routes.get(*index),
-                    Match::MethodNotAllowed(_) | Match::NotFound => None,
-                });
+    for row in rows.iter().filter(|row| has_all || row.every_host) {
+        let methods = row.methods.as_deref().unwrap_or(&[]);
+        let named = match methods {
+            [] => "*".to_owned(),
+            some => some.iter().map(Method::as_str).collect::<Vec<_>>().join(" "),
+        };
+        let url = format!("{named} {}{}", row.path, if row.exact { "" } else { "*" });
+        // A route that has any method there loses it.
+        let asked = if methods.is_empty() { &METHODS[..] } else { methods };
+        let found = asked
+            .iter()
+            .find_map(|method| match table.find(host.as_ref(), method, row.path.as_bytes()) {
+                Match::Found(index) => config.routes.get(*index),
+                Match::MethodNotAllowed(_) | Match::NotFound => None,
+            });
         let Some(route) = found else { continue };
         match lost.iter_mut().find(|lost| lost.route == route.name) {
             Some(lost) => lost.urls.push(url),

@@ -176,6 +176,13 @@ impl fmt::Display for Peer {
     }
 }
 
+impl Server {
+    /// What Host is where a request does not say: without the port where it is the scheme's (RFC 9110 section 4.2.3).
+    pub fn host(&self) -> String {
+        authority(self).to_string()
+    }
+}
+
 /// Without the port where it is the scheme's (RFC 9110 section 4.2.3).
 fn authority(server: &Server) -> Authority {
     let localhost = Authority::from_static("localhost");

@@ -47,7 +47,6 @@ impl Facts {
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(),
-            6 if name.eq_ignore_ascii_case(b"expect") => expectation(value),
             7 if name.eq_ignore_ascii_case(b"upgrade") => {
                 self.upgrade = true;
                 Ok(())
@@ -139,18 +138,6 @@ impl Facts {
             upgrade: self.upgrade && self.connection_upgrade && !self.http10,
         })
     }
-}
-
-/// RFC 9110 section 10.1.1 defines this one expectation. Another might mean that the request must not be acted upon unless
-/// understood; so it is refused.
-fn expectation(value: &[u8]) -> Result<(), Violation> {
-    if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
-        return Ok(());
-    }
-    Err(Violation::new(
-        Code::InvalidRequest,
-        "the only expectation met here is 100-continue",
-    ))
 }
 
 /// The members of a comma-separated list, empty ones too.

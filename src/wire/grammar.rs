@@ -59,9 +59,18 @@ pub(super) fn run(bytes: &[u8], class: u8) -> usize {
 }
 
 /// How many bytes at the start of `bytes` may stand in a field value without a closer look (RFC 9110 section 5.5): space,
-/// visible ASCII, obs-text. It stops at every control character, HTAB and DEL included. Eight bytes at a time.
+/// visible ASCII, obs-text. It stops at every control character, HTAB and DEL included. Sixteen bytes at a time, which the
+/// compiler compares at once, and where one of them stops it, eight.
 #[inline]
 pub(super) fn value_run(bytes: &[u8]) -> usize {
+    let stops = |chunk: &[u8; 16]| chunk.iter().fold(false, |found, byte| found | byte.is_ascii_control());
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let passed = 16 * chunks.iter().take_while(|chunk| !stops(chunk)).count();
+    passed + short_value_run(bytes.get(passed..).unwrap_or_default())
+}
+
+#[inline]
+fn short_value_run(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const TOPS: u64 = 0x8080_8080_8080_8080;
     let (words, tail) = bytes.as_chunks::<8>();

@@ -131,7 +131,8 @@ impl<S> Guarded<S> {
             }
             Outcome::Refused(violation) => {
                 if !self.open {
-                    self.state.keep_line(self.held.withheld());
+                    self.state
+                        .keep_line(self.held.withheld(), self.scanner.refused_target());
                 }
                 self.state.refuse(violation, !self.open);
                 if self.open {
@@ -258,6 +259,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // What is one piece takes the system call for one piece, which is cheaper.
+        if let [whole] = bufs {
+            return self.poll_write(cx, whole);
+        }
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
         this.state.count_sent(&written);

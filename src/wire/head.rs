@@ -1,5 +1,7 @@
 //! A request's head: the request line (RFC 9112 section 3) and the way through its fields.
 
+use std::ops::Range;
+
 use http::Uri;
 
 use super::fields::{BARE_CR, BARE_LF, FieldLines, Next};
@@ -26,6 +28,10 @@ pub(super) struct HeadScan {
     /// Where the element of the request line that is being read starts.
     start: usize,
     part: Part,
+    /// What is wrong with the method; told when it is known what it was for: other proxies ask with their clients' methods, and
+    /// have to be answered in words that they understand.
+    unserved: Option<Violation>,
+    target: Range<usize>,
     blank_lines: u8,
     fields: FieldLines,
     facts: Facts,
@@ -49,6 +55,8 @@ impl HeadScan {
             at: 0,
             start: 0,
             part: Part::Blank,
+            unserved: None,
+            target: 0..0,
             blank_lines: 0,
             fields: FieldLines::starting(0),
             facts: Facts::default(),
@@ -58,6 +66,14 @@ impl HeadScan {
     /// Whether nothing has come yet but empty lines.
     pub(super) fn is_idle(&self) -> bool {
         self.part == Part::Blank
+    }
+
+    /// Where in the head its target stands, as far as it was read.
+    pub(super) fn target_span(&self) -> Range<usize> {
+        match self.part {
+            Part::Path | Part::Query | Part::OtherTarget => self.start..self.at,
+            Part::Blank | Part::Method | Part::TargetStart | Part::Version | Part::Fields => self.target.clone(),
+        }
     }
 
     /// Looks at `shown`, the head so far; `None`: more bytes are needed.
@@ -79,10 +95,12 @@ impl HeadScan {
             let advanced = match self.part {
                 Part::Blank => self.blank(window)?,
                 Part::Method => self.method(window)?,
-                Part::TargetStart => self.target_start(window)?,
-                Part::Path => self.target(window, PATH)?,
-                Part::Query => self.target(window, QUERY)?,
-                Part::OtherTarget => self.target(window, VISIBLE)?,
+                Part::TargetStart => self.target_start(window).map_err(|violation| self.first(violation))?,
+                Part::Path => self.target(window, PATH).map_err(|violation| self.first(violation))?,
+                Part::Query => self.target(window, QUERY).map_err(|violation| self.first(violation))?,
+                Part::OtherTarget => self
+                    .target(window, VISIBLE)
+                    .map_err(|violation| self.first(violation))?,
                 Part::Version => self.version(window)?,
                 Part::Fields => return Ok(true),
             };
@@ -119,30 +137,24 @@ impl HeadScan {
 
     fn method(&mut self, window: &[u8]) -> Result<bool, Violation> {
         self.at += grammar::run(window.get(self.at..).unwrap_or_default(), TOKEN);
-        if self.at - self.start > METHOD_BYTES {
-            return Err(Violation::new(Code::NotImplemented, "the method is not known"));
-        }
         match window.get(self.at) {
             None => Ok(false),
             Some(b' ') => {
-                match window.get(self.start..self.at).unwrap_or_default() {
-                    b"" => return Err(Violation::new(Code::InvalidRequest, BAD_METHOD)),
-                    // A gateway opens no tunnels to where a client says (RFC 9110 section 9.3.6).
-                    b"CONNECT" => return Err(Violation::new(Code::MethodNotAllowed, "CONNECT is not served here")),
-                    b"OPTIONS" => self.facts.options = true,
-                    // Reserved, so that HTTP/1 never sees it but from a client that takes us for HTTP/2 (RFC 9113 section 3.4).
-                    b"PRI" => {
-                        return Err(Violation::new(
-                            Code::InvalidRequest,
-                            "this connection speaks HTTP/1, not HTTP/2",
-                        ));
-                    }
-                    _ => {}
+                let method = window.get(self.start..self.at).unwrap_or_default();
+                if method.is_empty() {
+                    return Err(Violation::new(Code::InvalidRequest, BAD_METHOD));
                 }
+                self.facts.options = method == b"OPTIONS";
+                self.unserved = unserved(method);
                 self.enter(Part::TargetStart, 1)
             }
             Some(_) => Err(Violation::new(Code::InvalidRequest, BAD_METHOD)),
         }
+    }
+
+    /// The violation that came first: the method's, where that is none we serve.
+    fn first(&self, violation: Violation) -> Violation {
+        self.unserved.unwrap_or(violation)
     }
 
     fn target_start(&mut self, window: &[u8]) -> Result<bool, Violation> {
@@ -172,7 +184,9 @@ impl HeadScan {
                     if self.part == Part::OtherTarget {
                         other_target(window.get(self.start..self.at).unwrap_or_default(), self.facts.options)?;
                     }
-                    return self.enter(Part::Version, 1);
+                    self.target = self.start..self.at;
+                    let advanced = self.enter(Part::Version, 1);
+                    return self.unserved.map_or(advanced, Err);
                 }
                 // HTTP/0.9 had no version.
                 Some(b'\r' | b'\n') => return Err(Violation::new(Code::InvalidRequest, BAD_LINE)),
@@ -216,6 +230,21 @@ impl HeadScan {
         self.at += skip;
         self.start = self.at;
         Ok(true)
+    }
+}
+
+/// What is wrong with a method, if anything is.
+fn unserved(method: &[u8]) -> Option<Violation> {
+    match method {
+        // A gateway opens no tunnels to where a client says (RFC 9110 section 9.3.6).
+        b"CONNECT" => Some(Violation::new(Code::MethodNotAllowed, "CONNECT is not served here")),
+        // Reserved, so that HTTP/1 never sees it but from a client that takes us for HTTP/2 (RFC 9113 section 3.4).
+        b"PRI" => Some(Violation::new(
+            Code::InvalidRequest,
+            "this connection speaks HTTP/1, not HTTP/2",
+        )),
+        _ if method.len() > METHOD_BYTES => Some(Violation::new(Code::NotImplemented, "the method is not known")),
+        _ => None,
     }
 }
 

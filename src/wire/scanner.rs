@@ -1,5 +1,7 @@
 //! The scanner: bytes in, verdict out. It does no IO, keeps no bytes, and says the same however the bytes are cut.
 
+use std::ops::Range;
+
 use super::chunked::ChunkScan;
 use super::framing::Body;
 use super::head::HeadScan;
@@ -13,6 +15,7 @@ pub struct Scanner {
     settings: Settings,
     part: Part,
     upgrade: bool,
+    refused_target: Range<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +58,13 @@ impl Scanner {
             settings,
             part: Part::Head(HeadScan::new()),
             upgrade: false,
+            refused_target: 0..0,
         }
+    }
+
+    /// Where in a head that was refused its target stands, as far as it was read.
+    pub fn refused_target(&self) -> Range<usize> {
+        self.refused_target.clone()
     }
 
     /// Whether a message is under way, and which part of it.
@@ -92,7 +101,10 @@ impl Scanner {
                         ..body
                     }
                 }
-                Err(violation) => self.refuse(0, violation),
+                Err(violation) => {
+                    self.refused_target = head.target_span();
+                    self.refuse(0, violation)
+                }
             },
             Part::Length(_) | Part::Chunked(_) => self.scan_body(shown),
             Part::Refused(violation) => Step {

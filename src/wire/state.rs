@@ -1,5 +1,6 @@
 //! What the scanner knows about a connection, for those who do not hold the stream: the service and the registry of deadlines.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -82,6 +83,7 @@ pub struct WireState {
     sent: AtomicU64,
     violation: OnceLock<Violation>,
     line: OnceLock<Box<[u8]>>,
+    target: OnceLock<Box<[u8]>>,
     to_answer: AtomicBool,
     decision: AtomicU8,
     look: AtomicBool,
@@ -89,7 +91,7 @@ pub struct WireState {
     waker: Mutex<Option<Waker>>,
 }
 
-/// So much of a request line is remembered of a head that breaks a rule.
+/// So much of a request line, and of the target in it, is remembered of a head that breaks a rule.
 const LINE_TOLD: usize = 2048;
 
 const NONE: u8 = 0;
@@ -178,6 +180,13 @@ impl WireState {
         self.line.get().map_or(&[], |line| line)
     }
 
+    /// The target of a head that broke a rule, as far as it was read and can be told: for what such an answer looks like, and
+    /// for nothing else.
+    pub fn refused_target(&self) -> &str {
+        let target = self.target.get().map_or(&[][..], |target| target);
+        std::str::from_utf8(target).unwrap_or_default()
+    }
+
     /// The rule that was broken on this connection, in a head or in a body; there can be one only.
     pub fn violation(&self) -> Option<Violation> {
         self.violation.get().copied()
@@ -255,7 +264,9 @@ impl WireState {
     }
 
     /// Remembers the head that is refused, to be told.
-    pub(super) fn keep_line(&self, head: &[u8]) {
+    pub(super) fn keep_line(&self, head: &[u8], target: Range<usize>) {
+        let target = head.get(target).unwrap_or_default();
+        let _ = self.target.set(target.get(..LINE_TOLD).unwrap_or(target).into());
         let head = head.get(..LINE_TOLD).unwrap_or(head);
         let line = head
             .split(|byte| matches!(byte, b'\r' | b'\n'))

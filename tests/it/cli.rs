@@ -147,8 +147,13 @@ fn check_tells_what_routes_lose_and_tries_the_files() {
         said.contains("The configuration is good: 2 listeners, 1 upstream, 2 routes, 0 warnings."),
         "{said}"
     );
-    // Our own URLs are on another host than any route names, and routes for every host are not told for one nobody names.
-    assert!(!said.contains("would have got"), "{said}");
+    // Our own URLs are on another host than any route names, and routes for every host are not told for one nobody names;
+    // the places for questions of other proxies are on every host.
+    let questions = "on every other host, the gateway itself answers what route \"all\" (/) would have got:\n  \
+        * /auth/nginx\n  * /auth/traefik\n  * /auth/caddy\n  * /auth/envoy/*\n";
+    assert!(said.contains(questions), "{said}");
+    assert_eq!(said.matches("would have got").count(), 2, "{said}");
+    assert!(!said.contains("/api/login"), "{said}");
     fs::write(
         place.path("every-host.toml"),
         "[endpoints]\nhosts = []\n[[routes]]\nname = \"all\"\npath = \"/\"\nupstream = \"app\"\n",
@@ -164,7 +169,9 @@ fn check_tells_what_routes_lose_and_tries_the_files() {
         ])
         .done();
     assert!(
-        said.contains("route \"all\" (/) would have got:") && said.contains("\n  POST /api/login\n"),
+        said.contains("route \"all\" (/) would have got:")
+            && said.contains("\n  POST /api/login\n")
+            && said.contains("\n  * /auth/caddy\n"),
         "{said}"
     );
 

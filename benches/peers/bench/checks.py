@@ -5,6 +5,7 @@ import time
 
 from . import tools
 from .material import ALGORITHMS, SUBJECT, damaged
+from .servers import QUESTION
 
 
 def ask(server, path, token=None, headers=None):
@@ -62,7 +63,7 @@ def question(server, url, token=None, method="GET", more=None):
     fields = {"X-Original-Method": method, "X-Original-URL": url, "X-Forwarded-For": "127.0.0.9", **(more or {})}
     if token:
         fields["Authorization"] = f"Bearer {token}"
-    connection.request("GET", "/auth/nginx", headers=fields)
+    connection.request("GET", QUESTION, headers=fields)
     answer = connection.getresponse()
     answer.read()
     connection.close()

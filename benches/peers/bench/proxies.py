@@ -11,7 +11,7 @@ import json
 
 from . import tools
 from .material import AUDIENCE, ROLE, issuer
-from .servers import Server, free_port
+from .servers import QUESTION, Server, free_port
 
 
 class Haproxy(Server):
@@ -124,7 +124,7 @@ http {{
     }}
     server {{
         listen 127.0.0.1:{self.plain_port} backlog=2048;
-        location = /static {{ return 204; }}
+        location = {QUESTION} {{ return 204; }}
     }}
 }}
 """

@@ -10,6 +10,9 @@ import time
 
 from . import tools
 
+# Where nginx' forward-auth questions go.
+QUESTION = "/auth/nginx"
+
 
 def free_port():
     with socket.socket() as probe:

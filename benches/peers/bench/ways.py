@@ -14,6 +14,7 @@ import sys
 import time
 
 from . import checks, load, measure, pace, points, tools
+from .servers import QUESTION
 
 IDLE = 2000
 FEW = 50
@@ -78,26 +79,37 @@ def paced(bench, proxy, point, seconds):
 
 
 def static(bench, proxy, point, seconds):
-    """nginx answers 204 by itself, without TLS, as an endpoint inside would be asked."""
-    port = proxy.plain_port
-    return measure.cost(proxy, lambda: bench.load.run(proxy, point, seconds, port=port, path="/static"))
+    """nginx answers 204 by itself, without TLS: the very question that a gateway is asked, or as little as a request can be."""
+    if point.token != "none":
+        point = asking(point, proxy)
+    return measure.cost(proxy, lambda: bench.load.run(proxy, point, seconds, port=proxy.plain_port, path=QUESTION))
 
 
 def forward_auth(bench, proxy, point, seconds):
     """nginx' question about a request with a known token, asked without TLS."""
     asked = bench.own(proxy, asked=True)
-    fields = (
-        "X-Original-Method: GET", f"X-Original-URL: https://localhost:{asked.port}/es256/1k", "X-Forwarded-For: 127.0.0.9",
-    )
-    url = f"https://localhost:{asked.port}/es256/1k"
-    status = checks.question(asked, url, bench.load.token(point))[0]
+    fields = question(asked.port)
+    status = checks.question(asked, fields["X-Original-URL"], bench.load.token(point))[0]
     if status == 404:
         raise Absent("not in this version: GET /auth/nginx is answered 404")
     if status not in (200, 204):
         tools.fail(f"forward-auth: a known token is answered {status}")
-    point = points.Point(point.name, point.kind, token=point.token, headers=fields)
-    run = lambda: bench.load.run(asked, point, seconds, port=asked.plain_port, path="/auth/nginx")
+    point = asking(point, asked)
+    run = lambda: bench.load.run(asked, point, seconds, port=asked.plain_port, path=QUESTION)
     return measure.cost(asked, run)
+
+
+def asking(point, server):
+    """The point with the fields of a question."""
+    headers = tuple(f"{name}: {value}" for name, value in question(server.port).items())
+    return points.Point(point.name, point.kind, token=point.token, headers=headers)
+
+
+def question(port):
+    """The fields of nginx' question about a request that came to this port."""
+    return {
+        "X-Original-Method": "GET", "X-Original-URL": f"https://localhost:{port}/es256/1k", "X-Forwarded-For": "127.0.0.9",
+    }
 
 
 def memory(bench, proxy, _point, _seconds):

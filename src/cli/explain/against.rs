@@ -8,25 +8,36 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use crate::admission::Policy;
+use crate::answer::Dialect;
 use crate::cli::{Failure, terminal};
-use crate::explain::{Changes, Settled, Unreadable};
+use crate::explain::{Changes, Ground, Home, Settled, Unreadable};
+use crate::gateway::Snapshot;
+use crate::route::Host;
 
 /// The longest line that is read: ten times what the longest request leaves behind.
 const LONGEST: u64 = 1 << 20;
 
 /// Runs it: 0 nothing would change, 1 something would.
-pub fn run(policy: &Policy, file: &Path, examples: usize, json: bool) -> Result<ExitCode, Failure> {
+pub fn run(snapshot: &Snapshot, file: &Path, examples: usize, json: bool) -> Result<ExitCode, Failure> {
     let mut changes = Changes::new(examples);
+    let home = |host: Option<&Host<'_>>| match (snapshot.endpoints.places().home_for(host), snapshot.dialect) {
+        (None, _) => Home::Nowhere,
+        (Some(_), Dialect::Standard) => Home::Pages,
+        (Some(_), Dialect::Flask) => Home::PagesForBrowsers,
+    };
+    let ground = Ground {
+        policy: &snapshot.policy,
+        home: &home,
+    };
     let unreadable = |error: io::Error| {
         let what = format!("{} cannot be read", file.display());
         Failure::run(what, error, "give a log that was written with log.format = \"json\"")
     };
     if file.as_os_str() == "-" {
-        replay(policy, &mut io::stdin().lock(), &mut changes).map_err(unreadable)?;
+        replay(&ground, &mut io::stdin().lock(), &mut changes).map_err(unreadable)?;
     } else {
         let file = File::open(file).map_err(unreadable)?;
-        replay(policy, &mut BufReader::new(file), &mut changes).map_err(unreadable)?;
+        replay(&ground, &mut BufReader::new(file), &mut changes).map_err(unreadable)?;
     }
     let text = match json {
         true => terminal::json(&document(&changes))?,
@@ -54,7 +65,7 @@ pub fn run(policy: &Policy, file: &Path, examples: usize, json: bool) -> Result<
     })
 }
 
-fn replay(policy: &Policy, log: &mut impl BufRead, changes: &mut Changes) -> io::Result<()> {
+fn replay(ground: &Ground<'_>, log: &mut impl BufRead, changes: &mut Changes) -> io::Result<()> {
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
@@ -69,7 +80,7 @@ fn replay(policy: &Policy, log: &mut impl BufRead, changes: &mut Changes) -> io:
         }
         match std::str::from_utf8(&line).map(str::trim) {
             Ok("") => {}
-            Ok(text) => changes.line(policy, text, number),
+            Ok(text) => changes.line(ground, text, number),
             Err(_) => changes.cannot_read(Unreadable::NotJson, number),
         }
     }

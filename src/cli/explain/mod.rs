@@ -19,6 +19,7 @@ use crate::gateway::{self, Shows, Trial};
 use crate::office::OfficeRuntime;
 use crate::principal::{CredentialKind, Person, Roles, UserId};
 use crate::server;
+use crate::session::CookieName;
 use crate::token::Error;
 
 /// The client where none is named: an address of documentation (RFC 5737), which is in nobody's network.
@@ -76,6 +77,7 @@ enum Kind {
     Bearer,
     Session,
     ApiKey,
+    Ticket,
 }
 
 /// Runs it.
@@ -84,10 +86,11 @@ pub fn run(places: &Places, options: &Options) -> Result<ExitCode, Failure> {
     let office = OfficeRuntime::start()?;
     let snapshot = server::trial_snapshot(&config, office.office()).map_err(|error| Failure::Unusable(vec![error]))?;
     if let Some(file) = &options.against {
-        return against::run(&snapshot.policy, file, options.examples, options.json);
+        return against::run(&snapshot, file, options.examples, options.json);
     }
     let mut notes = Vec::new();
     let mut trial = described(options)?;
+    trial.cookie = CookieName::new(config.cookies.domain.clone());
     trial.redirects = redirects(&config.listeners);
     trial.shows = office.block_on(shows(&config, options, &mut notes))?;
     let mut explanation = gateway::explain(&snapshot, &trial);
@@ -128,6 +131,7 @@ fn described(options: &Options) -> Result<Trial, Failure> {
         certificate: options.client_certificate,
         redirects: None,
         shows: Shows::Nothing,
+        cookie: CookieName::default(),
     })
 }
 
@@ -170,6 +174,7 @@ async fn shows(config: &Config, options: &Options, notes: &mut Vec<String>) -> R
         Kind::Bearer => CredentialKind::Bearer,
         Kind::Session => CredentialKind::Session,
         Kind::ApiKey => CredentialKind::ApiKey,
+        Kind::Ticket => CredentialKind::Ticket,
     });
     if let Some(name) = &options.user {
         return Ok(Shows::Person(Box::new(user(config, name).await?), kind));

@@ -8,6 +8,7 @@ use crate::config::key::KeyPath;
 use crate::config::report::{Fault, Report, quoted};
 use crate::endpoint::Settings;
 use crate::endpoint::forward_auth::Dialect;
+use crate::route::Target;
 
 /// Where a route is.
 pub struct Placed {
@@ -27,8 +28,15 @@ pub struct Placed {
 pub fn with_endpoints(routes: &[Placed], settings: &Settings, report: &mut Report<'_>) {
     let own = own(settings);
     let asks = |route: &Placed| {
-        let addressed = Dialect::of_target(settings.pages.as_deref()?, &route.path)?;
-        Some(addressed.dialect)
+        let pages = settings.pages.as_deref()?;
+        let sent = as_sent(&route.path);
+        let to_the_letter = Dialect::of_target(pages, &route.path).map(|addressed| addressed.dialect);
+        to_the_letter.or_else(|| {
+            let target = Target::parse(&sent).ok()?;
+            let mut addresses = Dialect::addresses(pages).into_iter();
+            let found = addresses.find(|(_, address)| target.may_lie_below(address));
+            found.map(|(dialect, _)| dialect)
+        })
     };
     for route in routes {
         let covers = |own: &&Own| match own.prefix {
@@ -60,6 +68,18 @@ pub fn with_endpoints(routes: &[Placed], settings: &Settings, report: &mut Repor
             )));
         }
     }
+}
+
+/// A path as a client sends it.
+fn as_sent(path: &str) -> String {
+    let mut sent = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        match byte.is_ascii_graphic() {
+            true => sent.push(char::from(byte)),
+            false => sent.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    sent
 }
 
 /// Whether some host is matched by a route with these hosts and is one of ours; empty lists match every host.

@@ -16,16 +16,23 @@ pub const REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const ZERO: HeaderValue = HeaderValue::from_static("0");
-/// Room for four identity headers and those of every answer, made once.
-const FIELDS: usize = 6;
+
+/// The answer that lets a request pass, made once for a configuration and copied for each question. It has every identity
+/// header, also one that says nothing: who asks puts it in the place of what the client has sent under this name, and would
+/// let that through otherwise.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    names: identity::Settings,
+    headers: HeaderMap,
+}
 
 /// What was decided about the original request.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision<'a> {
     /// It may pass.
     Allowed {
-        /// The names of the identity headers.
-        names: &'a identity::Settings,
+        /// What all such answers have in common.
+        pass: &'a Pass,
         /// Who it is from; `None`: nobody in particular.
         values: Option<&'a identity::Values>,
     },
@@ -41,22 +48,33 @@ pub enum Decision<'a> {
 /// The answer to a question.
 pub fn answer(dialect: Dialect, decision: &Decision<'_>) -> Answer {
     match *decision {
-        Decision::Allowed { names, values } => allowed(names, values),
+        Decision::Allowed { pass, values } => pass.answer(values),
         Decision::Refused { problem, reads } => refused(dialect, problem, reads),
     }
 }
 
-/// Every identity header, also one that says nothing: who asks puts it in the place of what the client has sent under this
-/// name, and would let that through otherwise.
-fn allowed(names: &identity::Settings, values: Option<&identity::Values>) -> Answer {
-    let mut response = Response::new(Bytes::new());
-    let headers = response.headers_mut();
-    headers.reserve(FIELDS);
-    identity::set_all(values, names, headers);
-    headers.insert(header::CACHE_CONTROL, NO_STORE);
-    // Also in answer to HEAD, where none would be written by itself.
-    headers.insert(header::CONTENT_LENGTH, ZERO);
-    response
+impl Pass {
+    /// With identity headers of these names.
+    pub fn new(names: &identity::Settings) -> Self {
+        let mut headers = HeaderMap::new();
+        identity::set_empty(names, &mut headers);
+        headers.insert(header::CACHE_CONTROL, NO_STORE);
+        // Also in answer to HEAD, where none would be written by itself.
+        headers.insert(header::CONTENT_LENGTH, ZERO);
+        Self {
+            names: names.clone(),
+            headers,
+        }
+    }
+
+    fn answer(&self, values: Option<&identity::Values>) -> Answer {
+        let mut response = Response::new(Bytes::new());
+        *response.headers_mut() = self.headers.clone();
+        if let Some(values) = values {
+            values.fill(&self.names, response.headers_mut());
+        }
+        response
+    }
 }
 
 fn refused(dialect: Dialect, problem: &Problem, reads: bool) -> Answer {

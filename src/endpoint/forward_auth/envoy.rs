@@ -12,7 +12,8 @@ pub(super) fn read<'a>(head: &Head<'a>) -> Result<Original<'a>, Fault> {
     let told = told.transpose()?;
     let host = head.authority.map(Host::parse).transpose();
     if !head.rest.starts_with('/') {
-        return Err(malformed("the path behind the endpoint's"));
+        // Every path begins with a slash, whatever a client sends.
+        return Err(fault("the path behind the endpoint's", FaultKind::Missing));
     }
     Ok(Original {
         method: head.method.clone(),

@@ -10,6 +10,7 @@ mod caddy;
 mod envoy;
 mod fields;
 mod nginx;
+mod recognised;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -19,9 +20,9 @@ use http::{HeaderMap, Method};
 
 use crate::codes::Code;
 use crate::problem::Problem;
-use crate::route::Host;
+use crate::route::{Host, RoutePath};
 
-pub use answer::{Decision, REASON, answer};
+pub use answer::{Decision, Pass, REASON, answer};
 pub use fields::{Fault, FaultKind};
 pub use settings::{InvalidLogin, Login, Settings};
 
@@ -99,6 +100,13 @@ impl Dialect {
         }
     }
 
+    /// Where each is asked, below this prefix of the pages.
+    pub fn addresses(pages: &str) -> Vec<(Self, RoutePath)> {
+        let address = |dialect: Self| format!("{pages}/{}", dialect.as_str()).parse().ok();
+        let all = Self::ALL.into_iter();
+        all.filter_map(|dialect| Some((dialect, address(dialect)?))).collect()
+    }
+
     /// The endpoint that a target is addressed to, below this prefix of the pages. Whatever is at or below an endpoint's
     /// name there is a question, though maybe one that is addressed wrongly: it must never be taken for a request of its own,
     /// whose answer would be taken for the question's.
@@ -144,21 +152,36 @@ impl Dialect {
         }
     }
 
-    /// Another program's endpoint that a question like this one may have been meant for.
-    pub fn likely(self, headers: &HeaderMap) -> Option<&'static str> {
+    /// Other programs whose questions are like this one.
+    pub fn likely(self, headers: &HeaderMap) -> &'static [Self] {
         let holds = |name: &http::HeaderName| headers.contains_key(name);
         match self {
-            Self::Nginx => (holds(&fields::URI) && holds(&fields::HOST) && !holds(&fields::ORIGINAL_URL))
-                .then_some("the question looks like one of Traefik's or Caddy's: ask /traefik or /caddy instead"),
-            Self::Traefik | Self::Caddy => (holds(&fields::ORIGINAL_URL) && !holds(&fields::URI))
-                .then_some("the question looks like one of nginx's: ask /nginx instead"),
-            Self::Envoy => None,
+            Self::Nginx if holds(&fields::URI) && holds(&fields::HOST) && !holds(&fields::ORIGINAL_URL) => {
+                &[Self::Traefik, Self::Caddy]
+            }
+            Self::Traefik | Self::Caddy if holds(&fields::ORIGINAL_URL) && !holds(&fields::URI) => &[Self::Nginx],
+            Self::Nginx | Self::Traefik | Self::Caddy | Self::Envoy => &[],
         }
+    }
+
+    /// Where its program asks, below this prefix of the pages.
+    pub fn address(self, pages: &str) -> String {
+        let rest = if self.is_prefix() { "/…" } else { "" };
+        format!("{pages}/{}{rest}", self.as_str())
     }
 }
 
 /// What stands below a prefix, whatever the letters' case and however many slashes there are.
 fn below<'a>(prefix: &str, target: &'a str) -> Option<&'a str> {
+    // Nearly every request is for something else, and its first letter says so.
+    let first = |text: &str| {
+        text.bytes()
+            .find(|byte| *byte != b'/')
+            .map(|byte| byte.to_ascii_lowercase())
+    };
+    if first(prefix).is_some_and(|wanted| first(target) != Some(wanted)) {
+        return None;
+    }
     let mut segments = prefix.split('/').filter(|segment| !segment.is_empty());
     let rest = segments.try_fold(target, |rest, segment| {
         let rest = rest.strip_prefix('/')?.trim_start_matches('/');

@@ -163,8 +163,8 @@ fn envoy_asks_with_the_request_itself() {
     assert_eq!(Dialect::Envoy.read(&head(None, "/a")).unwrap().host, None);
     for (authority, rest, fault) in [
         (Some("a@b"), "/a", "Host is malformed"),
-        (Some("a"), "", "the path behind the endpoint's is malformed"),
-        (Some("a"), "?x", "the path behind the endpoint's is malformed"),
+        (Some("a"), "", "the path behind the endpoint's is missing"),
+        (Some("a"), "?x", "the path behind the endpoint's is missing"),
     ] {
         assert_eq!(
             Dialect::Envoy.read(&head(authority, rest)).unwrap_err().to_string(),
@@ -278,7 +278,7 @@ fn every_identity_header_that_has_a_name_is_sent() {
         let answer = answer(
             dialect,
             &Decision::Allowed {
-                names: &names,
+                pass: &Pass::new(&names),
                 values: None,
             },
         );

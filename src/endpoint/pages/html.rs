@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Told};
 use crate::codes::Code;
 use crate::problem::Problem;
 
@@ -70,6 +70,7 @@ pub(super) fn page(template: &impl Template, landing: Option<&Landing>) -> Resul
 /// A page in place of a problem document: its status and headers, told to people.
 pub(super) fn told(problem: &Problem, template: &impl Template, landing: Option<&Landing>) -> Result<Answer, Problem> {
     let mut answer = answer::problem(problem);
+    answer.extensions_mut().insert(Told(problem.clone()));
     *answer.body_mut() = render(template)?;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HTML);

@@ -104,10 +104,9 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error + 'static,
 {
-    // A host that is only this machine's is not bound to https for years, whatever listens on its other ports.
-    let keeps_secure = asked.secure && !is_local(asked.host.as_ref());
+    let keeps_secure = keeps_secure(&asked);
     let mut answer = match page {
-        Page::HomeWithoutSlash => go(StatusCode::PERMANENT_REDIRECT, &places.page(""))?,
+        Page::HomeWithoutSlash => to_home(places)?,
         Page::Home => home(proof, places)?,
         Page::LoginForm => login_form(&asked, services, places)?,
         Page::Login => login(asked, services, places).await?,
@@ -121,6 +120,36 @@ where
         html::keep_secure(&mut answer);
     }
     Ok(answer)
+}
+
+/// A host that is only this machine's is not bound to https for years, whatever listens on its other ports.
+fn keeps_secure<B>(asked: &Asked<B>) -> bool {
+    asked.secure && !is_local(asked.host.as_ref())
+}
+
+/// The answer of a page that only leads to another, whatever the store knows.
+pub(super) fn leads<B>(page: Page, is_known: bool, asked: &Asked<B>, places: &Places) -> Option<Answer> {
+    let led = match page {
+        Page::HomeWithoutSlash => to_home(places),
+        Page::Home if !is_known => home(None, places),
+        Page::Home
+        | Page::LoginForm
+        | Page::Login
+        | Page::LogoutForm
+        | Page::Logout
+        | Page::Show(_)
+        | Page::Send(_)
+        | Page::Style => return None,
+    };
+    let mut answer = led.ok()?;
+    if keeps_secure(asked) {
+        html::keep_secure(&mut answer);
+    }
+    Some(answer)
+}
+
+fn to_home(places: &Places) -> Result<Answer, Problem> {
+    go(StatusCode::PERMANENT_REDIRECT, &places.page(""))
 }
 
 fn home(proof: Option<&Arc<Proof>>, places: &Places) -> Result<Answer, Problem> {

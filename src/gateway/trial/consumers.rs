@@ -1,63 +1,75 @@
 //! What another proxy is answered that asks about the tried request: the same policy, asked as forward-auth asks it.
 
-use http::Method;
-use http::header::{self, HeaderName};
+use std::sync::Arc;
 
-use super::{Trial, field};
+use http::Method;
+
+use super::shown::Shown;
+use super::{Seen, Trial, told};
 use crate::admission::{Question, Refusal};
+use crate::authn::Proof;
 use crate::endpoint::forward_auth::{self, Decision, Dialect};
 use crate::explain;
 use crate::gateway::Snapshot;
 use crate::gateway::browsers::Way;
 use crate::problem::Problem;
 
-/// The answer in each dialect; none where forward-auth is switched off.
-pub(super) fn answers(
-    snapshot: &Snapshot,
-    question: &Question<'_>,
-    trial: &Trial,
-    way: &Way<'_>,
-) -> Vec<explain::Dialect> {
-    let places = snapshot.endpoints.places();
-    if places.prefix().is_empty() {
+/// The answer in each dialect, as a browser would be answered; none where forward-auth is switched off.
+pub(super) fn answers(snapshot: &Snapshot, trial: &Trial, seen: &Seen<'_>) -> Vec<explain::Dialect> {
+    if snapshot.endpoints.places().prefix().is_empty() {
         return Vec::new();
     }
     let question = Question {
         // The handshake was with whoever asks.
         certificate: None,
         forward_auth: true,
-        ..*question
+        ..*seen.question
     };
-    let decided = match snapshot.endpoints.question(&trial.address.target) {
-        Some(_) => Err(Refusal::NotFound),
-        None => {
-            snapshot
-                .policy
-                .admit(&question, |counts| trial.shows.where_counts(counts))
-                .0
-        }
+    let mut shown = Shown::of(trial, &seen.parts.headers, question.target.query());
+    // Behind the proxy that asks, nothing is served at our own place for its questions.
+    let is_ours = snapshot.endpoints.question(&trial.address.target).is_some()
+        || snapshot.endpoints.resembles_question(question.target).is_some();
+    let (decided, entry) = match is_ours {
+        true => (Err(Refusal::NotFound), None),
+        false => snapshot.policy.admit(&question, |counts| shown.where_counts(counts)),
     };
-    let way = Way {
-        leads: !question.preflight,
-        is_question: true,
-        wanted: way.wanted,
-        ..*way
+    let seen = Seen {
+        question: &question,
+        entry: entry.as_deref(),
+        known: shown.known.as_ref(),
+        ..*seen
     };
-    let problem = decided.as_ref().err().map(|refusal| {
-        let problem = Problem::from(refusal.clone());
-        match way.after(refusal, snapshot) {
-            Some(location) => problem.leading_to(location),
-            None => problem,
-        }
-    });
-    let proof = decided.as_ref().ok().and_then(|permit| permit.proof());
-    match &problem {
-        Some(problem) => refusals(snapshot, trial, problem),
-        None => told(&Decision::Allowed {
-            names: &snapshot.identity,
-            values: proof.and_then(|proof| proof.values.as_ref().ok()),
-        }),
+    let permit = match decided {
+        Ok(permit) => permit,
+        Err(refusal) => return refusals(snapshot, trial, &problem(snapshot, &seen, &refusal, true)),
+    };
+    match allowed(snapshot, permit.proof()) {
+        Ok(decision) => in_all(&decision),
+        Err(problem) => refusals(snapshot, trial, &problem),
     }
+}
+
+/// The problem of a refusal, with the way of somebody who looks at a page, or does not.
+pub(super) fn problem(snapshot: &Snapshot, seen: &Seen<'_>, refusal: &Refusal, browser: bool) -> Problem {
+    let way = Way {
+        leads: !seen.question.preflight,
+        is_question: true,
+        ..seen.way(browser)
+    };
+    let problem = seen.worded(snapshot, refusal.clone());
+    match way.after(refusal, snapshot) {
+        Some(location) => problem.leading_to(location),
+        None => problem,
+    }
+}
+
+/// What is said of somebody who may pass, if headers can carry who it is.
+pub(super) fn allowed<'a>(snapshot: &'a Snapshot, proof: Option<&'a Arc<Proof>>) -> Result<Decision<'a>, Problem> {
+    let values = proof.map(|proof| proof.values.as_ref()).transpose();
+    Ok(Decision::Allowed {
+        pass: &snapshot.pass,
+        values: values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?,
+    })
 }
 
 /// The answers to a request that has this problem.
@@ -65,29 +77,22 @@ pub(super) fn refusals(snapshot: &Snapshot, trial: &Trial, problem: &Problem) ->
     if snapshot.endpoints.places().prefix().is_empty() {
         return Vec::new();
     }
-    told(&Decision::Refused {
+    in_all(&Decision::Refused {
         problem,
         reads: trial.method == Method::GET || trial.method == Method::HEAD,
     })
 }
 
-fn told(decision: &Decision<'_>) -> Vec<explain::Dialect> {
-    const EVERYWHERE: [HeaderName; 4] = [
-        header::CACHE_CONTROL,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::X_CONTENT_TYPE_OPTIONS,
-    ];
-    Dialect::ALL
-        .into_iter()
-        .map(|dialect| {
-            let answer = forward_auth::answer(dialect, decision);
-            let fields = answer.headers().iter().filter(|(name, _)| !EVERYWHERE.contains(name));
-            explain::Dialect {
-                name: dialect.as_str(),
-                status: answer.status().as_u16(),
-                fields: fields.map(|(name, value)| field(name, value)).collect(),
-            }
-        })
-        .collect()
+fn in_all(decision: &Decision<'_>) -> Vec<explain::Dialect> {
+    Dialect::ALL.map(|dialect| answer(dialect, decision)).to_vec()
+}
+
+/// The answer in one dialect.
+pub(super) fn answer(dialect: Dialect, decision: &Decision<'_>) -> explain::Dialect {
+    let answer = forward_auth::answer(dialect, decision);
+    explain::Dialect {
+        name: dialect.as_str(),
+        status: answer.status().as_u16(),
+        fields: told::fields(&answer),
+    }
 }

@@ -1,5 +1,5 @@
 //! Threads that own the connections. SQLite blocks, so none of it happens on the runtime: a call is a job in a bounded
-//! queue and an answer in a channel. A caller that goes away does not take its job back.
+//! queue and an answer in a channel. A caller that goes away does not take back a job that was begun.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -18,6 +18,9 @@ use super::super::Error;
 const CALL: Duration = Duration::from_millis(1900);
 /// How long another process may hold the file before a call is given up.
 const BUSY: Duration = Duration::from_millis(1500);
+/// The same once a call was given up for that, until one succeeds: who holds the file for so long may hold it for hours, and
+/// every caller would wait for nothing.
+const BUSY_AGAIN: Duration = Duration::from_millis(50);
 /// The same for a migration, which other replicas may be at.
 const BUSY_MIGRATING: Duration = Duration::from_secs(60);
 /// Jobs that wait, at most.
@@ -32,7 +35,64 @@ enum Role {
     Read,
 }
 
-type Job = Box<dyn FnOnce(Result<&mut Connection, Error>) + Send>;
+/// What a thread is to do.
+struct Job {
+    /// When it was asked for.
+    since: Instant,
+    /// Whether it waits, however long the file is held.
+    patient: bool,
+    run: Run,
+}
+
+type Run = Box<dyn FnOnce(Result<&mut Connection, Error>) -> Found + Send>;
+
+/// What a job found out about the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// It is to be had.
+    Free,
+    /// Another process holds it.
+    Held,
+    /// Nothing: the job was not begun, or failed for another reason.
+    Nothing,
+}
+
+impl Found {
+    fn by<T>(outcome: &Result<T, Error>) -> Self {
+        match outcome {
+            Ok(_) => Self::Free,
+            Err(Error::Unavailable(why)) if why == HELD => Self::Held,
+            Err(_) => Self::Nothing,
+        }
+    }
+}
+
+/// Why a call fails whose file is held.
+const HELD: &str = "another process holds the database's file";
+
+fn held() -> Error {
+    Error::Unavailable(HELD.to_owned())
+}
+
+/// When last somebody waited for the file in vain; `None`: it was to be had since. What is asked for while one waits in vain
+/// has waited as long, and does not begin anew: else callers would queue up, each for as long as all before it together.
+#[derive(Default)]
+struct Vain(Mutex<Option<Instant>>);
+
+impl Vain {
+    fn last(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, found: Found) {
+        let last = match found {
+            Found::Free => None,
+            Found::Held => Some(Instant::now()),
+            Found::Nothing => return,
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
 
 /// One or more threads that take jobs from one queue, each with a connection of its own.
 pub(super) struct Engine(mpsc::Sender<Job>);
@@ -50,13 +110,13 @@ impl Engine {
 
     fn start(path: &Path, role: Role, count: usize, name: &str) -> Result<Self, Error> {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        let receiver = Arc::new(Mutex::new(receiver));
+        let (receiver, vain) = (Arc::new(Mutex::new(receiver)), Arc::new(Vain::default()));
         for _ in 0..count {
-            let (path, receiver) = (path.to_owned(), Arc::clone(&receiver));
+            let (path, receiver, vain) = (path.to_owned(), Arc::clone(&receiver), Arc::clone(&vain));
             thread::Builder::new()
                 .name(name.to_owned())
                 .stack_size(STACK)
-                .spawn(move || work(&path, role, &receiver))
+                .spawn(move || work(&path, role, &receiver, &vain))
                 .map_err(|error| Error::Unavailable(format!("no thread for the store: {error}")))?;
         }
         Ok(Self(sender))
@@ -67,7 +127,7 @@ impl Engine {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let reading = self.run(move |connection| {
+        let reading = self.run(false, move |connection| {
             let transaction = connection.transaction()?;
             let value = job(&transaction)?;
             transaction.finish()?;
@@ -81,7 +141,7 @@ impl Engine {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        within(CALL, self.run(move |connection| write(connection, job))).await
+        within(CALL, self.run(false, move |connection| write(connection, job))).await
     }
 
     /// Like [`Engine::write`], for as long as it takes.
@@ -89,24 +149,35 @@ impl Engine {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let writing = self.run(move |connection| {
+        let writing = self.run(true, move |connection| {
             connection.busy_timeout(BUSY_MIGRATING)?;
-            let outcome = write(connection, job);
-            connection.busy_timeout(BUSY)?;
-            outcome
+            write(connection, job)
         });
         writing.await
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        patient: bool,
         job: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let run = move |connection: Result<&mut Connection, Error>| {
+            // Who was told that it failed must not find it done later.
+            if answer.is_closed() {
+                return Found::Nothing;
+            }
+            let outcome = connection.and_then(job);
+            let found = Found::by(&outcome);
             // Nobody may be waiting any more; the work was done all the same.
-            let _ = answer.send(connection.and_then(job));
-        });
+            let _ = answer.send(outcome);
+            found
+        };
+        let job = Job {
+            since: Instant::now(),
+            patient,
+            run: Box::new(run),
+        };
         let gone = || Error::Unavailable("the store's thread has ended".to_owned());
         self.0.send(job).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
@@ -129,33 +200,36 @@ fn write<T>(connection: &mut Connection, job: impl FnOnce(&Transaction<'_>) -> R
 }
 
 /// A thread's life: take a job, see that there is a connection, do the job; until the queue is gone.
-fn work(path: &Path, role: Role, jobs: &Mutex<mpsc::Receiver<Job>>) {
+fn work(path: &Path, role: Role, jobs: &Mutex<mpsc::Receiver<Job>>, vain: &Vain) {
     let mut connection = None;
     loop {
         // A thread that waits holds the lock; the others wait for the lock.
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-        let Some(job) = job else { return };
-        if connection.is_none() {
-            match open(path, role) {
-                Ok(opened) => connection = Some(opened),
-                Err(error) => {
-                    job(Err(error));
-                    continue;
-                }
-            }
+        let Some(Job { since, patient, run }) = job else { return };
+        let last = vain.last();
+        if !patient && last.is_some_and(|last| since <= last) {
+            run(Err(held()));
+            continue;
         }
-        if let Some(connection) = &mut connection {
-            job(Ok(connection));
-        }
+        let patience = if last.is_some() { BUSY_AGAIN } else { BUSY };
+        let ready = match connection.as_mut() {
+            Some(opened) => Ok(opened),
+            None => open(path, role, patience).map(|opened| connection.insert(opened)),
+        };
+        let ready = ready.and_then(|opened| {
+            opened.busy_timeout(patience)?;
+            Ok(opened)
+        });
+        vain.note(run(ready));
     }
 }
 
 /// Opens the file, made if need be: for its owner's eyes only, as it holds hashes and signing keys.
-fn open(path: &Path, role: Role) -> Result<Connection, Error> {
+fn open(path: &Path, role: Role, patience: Duration) -> Result<Connection, Error> {
     create(path).map_err(|error| Error::Unavailable(format!("cannot open {}: {error}", path.display())))?;
     let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY)?;
-    set_wal(&connection)?;
+    connection.busy_timeout(patience)?;
+    set_wal(&connection, patience)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", "ON")?;
     if role == Role::Read {
@@ -180,8 +254,8 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 /// Several that open a new file at once may find it locked, and SQLite does not wait here by itself.
-fn set_wal(connection: &Connection) -> Result<(), Error> {
-    let deadline = Instant::now() + BUSY;
+fn set_wal(connection: &Connection, patience: Duration) -> Result<(), Error> {
+    let deadline = Instant::now() + patience;
     loop {
         match connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0)) {
             Ok(mode) if mode == "wal" => return Ok(()),
@@ -208,9 +282,9 @@ impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         let text = error.to_string();
         match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy) => held(),
             Some(
-                ErrorCode::DatabaseBusy
-                | ErrorCode::DatabaseLocked
+                ErrorCode::DatabaseLocked
                 | ErrorCode::CannotOpen
                 | ErrorCode::SystemIoFailure
                 | ErrorCode::DiskFull

@@ -2,6 +2,7 @@
 
 use crate::codes::Code::{self, *};
 use crate::wire::fuzz::{Framed, frame, fuzz_scan};
+use crate::wire::scanner::{Outcome, Scanner};
 use crate::wire::settings::{
     BLANK_LINES, EXTENSION_BYTES, FIELD_LINES, METHOD_BYTES, NAME_BYTES, TARGET_BYTES, TRAILER_LINES,
 };
@@ -186,9 +187,33 @@ fn field_lines() {
         refused(head(lines), InvalidFraming);
     }
     refused("GET / HTTP/1.1\r\n Host: a\r\n\r\n", InvalidFraming);
-    refused(head("Expect: 200-ok\r\n"), InvalidRequest);
-    refused(head("Expect: 100-continue, x\r\n"), InvalidRequest);
-    refused(head("Expect:\r\n"), InvalidRequest);
+    // Whose expectation it is, and so whether it counts, is for the service to say.
+    accepted(head("Expect: 200-ok\r\n"), 1);
+}
+
+/// The method's fault comes first, and is told when the target is known: what it was for decides how it is answered.
+#[test]
+fn a_method_that_is_not_served_is_told_with_its_target() {
+    let long = format!("{} /a?b HTTP/1.1\r\n", "M".repeat(METHOD_BYTES + 1));
+    for (line, code, target) in [
+        ("CONNECT a:443 HTTP/1.1\r\n", MethodNotAllowed, "a:443"),
+        ("CONNECT /a/b?c HTTP/1.1\r\n", MethodNotAllowed, "/a/b?c"),
+        ("CONNECT /a#b HTTP/1.1\r\n", MethodNotAllowed, "/a"),
+        ("CONNECT  HTTP/1.1\r\n", MethodNotAllowed, ""),
+        ("PRI /a HTTP/2.0\r\n", InvalidRequest, "/a"),
+        ("GET /a\tb HTTP/1.1\r\n", InvalidTarget, "/a"),
+        ("GET /a/b HTTP/1.1\r\nA : b\r\n", InvalidFraming, "/a/b"),
+        (&long, NotImplemented, "/a?b"),
+    ] {
+        refused(line, code);
+        let mut scanner = Scanner::new(crate::wire::Settings::default());
+        let outcome = scanner.scan(line.as_bytes()).outcome;
+        assert!(matches!(outcome, Outcome::Refused(_)), "{line:?}: {outcome:?}");
+        assert_eq!(&line[scanner.refused_target()], target, "{line:?}");
+    }
+    for open in ["CONNECT", "CONNECT ", "CONNECT a:443"] {
+        unfinished(open, 0);
+    }
 }
 
 #[test]
@@ -397,7 +422,11 @@ fn bounds() {
     refused(format!("GET /?{}", "a".repeat(TARGET_BYTES)), TargetTooLong);
 
     accepted(request_line(&format!("{} / HTTP/1.1", "M".repeat(METHOD_BYTES))), 1);
-    refused("M".repeat(METHOD_BYTES + 1), NotImplemented);
+    let method = |bytes: usize| request_line(&format!("{} / HTTP/1.1", "M".repeat(bytes)));
+    refused(method(METHOD_BYTES + 1), NotImplemented);
+    refused(method(60_000), NotImplemented);
+    refused("M".repeat(65_536), HeadersTooLarge);
+    unfinished("M".repeat(60_000), 0);
 
     accepted(head(&format!("{}: b\r\n", "N".repeat(NAME_BYTES))), 1);
     refused(head(&"N".repeat(NAME_BYTES + 1)), HeadersTooLarge);

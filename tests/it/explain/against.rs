@@ -15,7 +15,7 @@ use crate::support::until;
 use crate::support::upstream::Upstream;
 
 /// The gateway of this place, ready.
-fn serve(place: &Place, admin: u16) -> Process {
+pub(super) fn serve(place: &Place, admin: u16) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
     command
         .args(["serve", "--config", "doorward.toml"])
@@ -36,7 +36,7 @@ fn serve(place: &Place, admin: u16) -> Process {
 }
 
 /// Its log, when it has told of so many requests: each worker hands over its lines in its own time.
-fn told(process: &Process, count: usize) -> String {
+pub(super) fn told(process: &Process, count: usize) -> String {
     let accesses = |lines: &[String]| lines.iter().filter(|line| line.contains("\"doorward.access\"")).count();
     until("a line for each request", || {
         (accesses(&process.lines()) == count).then_some(())

@@ -4,6 +4,7 @@ mod against;
 mod policy_tests;
 mod shadow;
 mod snapshots;
+mod told;
 
 use std::fs;
 use std::path::PathBuf;

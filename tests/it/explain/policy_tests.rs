@@ -49,6 +49,7 @@ fn every_word_says_what_comes_of_a_request() {
         ("GET /api/me", ANYBODY, "challenge"),
         ("POST /api/login", ANYBODY, "allow"),
         ("GET /auth/nginx", ANYBODY, "forbid"),
+        ("GET /auth/%6eginx", ANYBODY, "forbid"),
         ("GET /api/admin/users", "roles = [\"user\"]", "forbid"),
     ]
     .iter()
@@ -57,7 +58,7 @@ fn every_word_says_what_comes_of_a_request() {
     let place = Place::with(&(house("http://127.0.0.1:9") + &tests.concat()));
     let ended = place.run(&["check"]);
     assert_eq!(ended.status, 0, "{ended:?}");
-    assert!(ended.out.contains("policy tests: 19 passed\n"), "{ended:?}");
+    assert!(ended.out.contains("policy tests: 20 passed\n"), "{ended:?}");
     assert!(
         ended
             .err

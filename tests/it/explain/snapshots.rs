@@ -258,9 +258,35 @@ fn a_forward_auth_question_is_only_for_proxies() {
                 .contains("only trusted_proxies may ask"),
             "{stranger}"
         );
+        assert_eq!(stranger["answer"]["status"], 403, "{stranger}");
         let proxy = explained(&place, &[&url, "--client", "10.0.0.1"]);
-        assert_eq!(proxy["decision"]["goes_to"], "gateway", "{proxy}");
+        // Envoy's alone says by its own path what it is about.
+        let (decision, reason) = match target.starts_with("envoy") {
+            true => ("refuse", "credentials_required"),
+            false => ("refuse", "invalid_question"),
+        };
+        assert_eq!(
+            (&proxy["decision"]["decision"], &proxy["decision"]["reason"]),
+            (&decision.into(), &reason.into()),
+            "{proxy}"
+        );
     }
+    let about = [
+        "https://shop.example.com/auth/nginx",
+        "--client",
+        "10.0.0.1",
+        "--header",
+        "X-Original-Method: GET",
+        "--header",
+        "X-Original-URL: https://shop.example.com/orders/7",
+    ];
+    let nobody = explained(&place, &about);
+    assert_eq!(nobody["decision"]["status"], 401, "{nobody}");
+    assert_eq!(nobody["place"]["name"], "orders", "{nobody}");
+    let ann = explained(&place, &[&about[..], &["--roles", "user"]].concat());
+    assert_eq!(ann["answer"]["status"], 200, "{ann}");
+    assert_eq!(ann["decision"]["goes_to"], "gateway", "{ann}");
+    assert_eq!(ann["forward_auth"].as_array().unwrap().len(), 1, "{ann}");
 }
 
 #[test]

@@ -65,3 +65,104 @@ fn a_check_names_the_gateways_urls_with_one_slash() {
         "{text}"
     );
 }
+
+/// Every consumer, every header that it needs, missing and repeated: each is refused, and one line says what to add where,
+/// however many questions come.
+#[test]
+fn each_fault_of_each_consumer_is_told_once_with_its_line() {
+    const TRAEFIK: [(&str, &str); 4] = [
+        (
+            "X-Forwarded-Method",
+            "add `http-request set-header X-Forwarded-Method %[method]`",
+        ),
+        (
+            "X-Forwarded-Proto",
+            "add `http-request set-header X-Forwarded-Proto https`",
+        ),
+        (
+            "X-Forwarded-Host",
+            "add `http-request set-header X-Forwarded-Host %[req.hdr(Host)]`",
+        ),
+        (
+            "X-Forwarded-Uri",
+            "add `http-request set-header X-Forwarded-Uri %[pathq]`",
+        ),
+    ];
+    const CADDY: [(&str, &str); 4] = [
+        ("X-Forwarded-Method", "add `header_up X-Forwarded-Method {method}`"),
+        ("X-Forwarded-Proto", "take out the line `header_up -X-Forwarded-Proto`"),
+        ("X-Forwarded-Host", "take out the line `header_up -X-Forwarded-Host`"),
+        ("X-Forwarded-Uri", "add `header_up X-Forwarded-Uri {uri}`"),
+    ];
+    const NGINX: [(&str, &str); 2] = [
+        (
+            "X-Original-Method",
+            "add `proxy_set_header X-Original-Method $request_method;`",
+        ),
+        (
+            "X-Original-URL",
+            "add `proxy_set_header X-Original-URL $scheme://$http_host$request_uri;`",
+        ),
+    ];
+    const ENVOY: [(&str, &str); 1] = [(
+        "X-Forwarded-Proto",
+        "list `exact: x-forwarded-proto` once in authorization_request.allowed_headers",
+    )];
+    let gate = gate("");
+    let mut expected = 0;
+    for (asker, name, table) in [
+        (Asker::Nginx, "nginx", &NGINX[..]),
+        (Asker::Traefik, "traefik", &TRAEFIK),
+        (Asker::Caddy, "caddy", &CADDY),
+        (Asker::Envoy, "envoy", &ENVOY),
+    ] {
+        for (field, advice) in table {
+            let good = about("/public").by(asker);
+            let line = good.lines().find(|line| line.starts_with(field)).unwrap();
+            let faults = [
+                ("missing", String::new()),
+                ("repeated", format!("{line}\r\n{line}\r\n")),
+            ];
+            for (kind, with) in faults {
+                let question = good.replacen(&format!("{line}\r\n"), &with, 1);
+                if asker == Asker::Envoy && kind == "missing" {
+                    assert_allowed(&gate.ask(question), "");
+                    continue;
+                }
+                for _ in 0..20 {
+                    assert_refused(&gate.ask(&question), 403, "invalid_question");
+                }
+                let fault = format!("{field} is {kind}");
+                let ours = |line: &str| {
+                    line.contains("hint=") && line.contains(&fault) && line.contains(&format!("dialect=\"{name}\""))
+                };
+                let line = gate.process().wait_for_line(ours);
+                assert!(line.contains(advice) && line.contains("peer=127.0.0.1"), "{line}");
+                assert_eq!(
+                    gate.process().lines().iter().filter(|line| ours(line)).count(),
+                    1,
+                    "{line}"
+                );
+                expected += 1;
+            }
+        }
+    }
+    // Envoy's two others, which have a place of their own each.
+    for (question, advice) in [
+        ("GET /auth/envoy HTTP/1.1\r\nHost: app.test\r\n\r\n", "set path_prefix"),
+        (
+            "GET /auth/envoy/x HTTP/1.1\r\nHost: app.test:99999\r\n\r\n",
+            "take `host` out of authorization_request.headers_to_add",
+        ),
+    ] {
+        for _ in 0..20 {
+            assert_refused(&gate.ask(question), 403, "invalid_question");
+        }
+        gate.process()
+            .wait_for_line(|line| line.contains("hint=") && line.contains(advice));
+        expected += 1;
+    }
+    let said = gate.process().lines();
+    let hints = said.iter().filter(|line| line.contains("hint=")).count();
+    assert_eq!(hints, expected, "{said:#?}");
+}

@@ -2,9 +2,11 @@
 
 mod browsers;
 mod complaints;
+mod connections;
 mod dialects;
 mod hostile;
 mod places;
+mod rules;
 mod sessions;
 mod targets;
 

@@ -122,6 +122,66 @@ fn the_api_is_ours_on_hosts_that_are_named() {
     }
 }
 
+/// What Doorward itself would refuse to everybody is not let pass in a question either: whatever serves it there is a backend's.
+#[test]
+fn of_the_api_only_what_is_served_is_ours() {
+    const HOSTS: &str = "[endpoints]\nhosts = [\"all.test\"]\n";
+    let closed = all_of(HOSTS);
+    let open = all_of(&format!("{HOSTS}[accounts]\nregistration = \"open\"\n"));
+    let token = closed.bearer("alice", &["user"]);
+    for asker in ASKERS {
+        let registration = on("all.test", "POST", "/api/registration");
+        assert_refused(&closed.ask(registration.by(asker)), 401, "credentials_required");
+        // The route's to say, as of any other path.
+        assert_allowed(&closed.ask(registration.clone().with(&token).by(asker)), "alice");
+        assert_allowed(&open.ask(registration.by(asker)), "");
+        // No mail is sent, so nothing that comes by mail is to be finished.
+        for (method, target) in [
+            ("GET", "/api/finalize"),
+            ("POST", "/api/reset"),
+            ("POST", "/api/reset_finalize"),
+        ] {
+            for gate in [&closed, &open] {
+                let answer = gate.ask(on("all.test", method, target).by(asker));
+                assert_refused(&answer, 401, "credentials_required");
+            }
+        }
+        for (method, target) in [
+            ("POST", "/api/refresh"),
+            ("GET", "/api/"),
+            ("GET", "/.well-known/jwks.json"),
+        ] {
+            assert_allowed(&closed.ask(on("all.test", method, target).by(asker)), "");
+        }
+    }
+    // Asked for itself it says so.
+    let request = "POST /api/registration HTTP/1.1\r\nHost: all.test\r\nContent-Type: application/json\r\nContent-Length: 38\r\n\r\n{\"username\":\"a\",\"password\":\"bbbbbbbb\"}";
+    let answer = closed.ask(request);
+    assert_eq!(answer.status, 403);
+    assert!(answer.text().contains("registration_closed"), "{}", answer.text());
+}
+
+/// Behind the Flask server's dialect every URL answers OPTIONS; one that is not served does not in a question.
+#[test]
+fn options_of_what_is_not_served_is_the_routes_to_say() {
+    const FLASK: &str =
+        "[endpoints]\nhosts = [\"all.test\"]\n[compat]\nflask_praetorian = true\nsecret_file = \"secret\"\n";
+    let flask = |registration: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("secret"), "top secret of that server, long enough").unwrap();
+        let all = route("all", "/", "app", "hosts = [\"all.test\"]");
+        let more = format!("{all}{FLASK}[accounts]\nregistration = \"{registration}\"\n");
+        Gate::start_in(folder, &config(&more))
+    };
+    let (closed, open) = (flask("closed"), flask("open"));
+    for asker in ASKERS {
+        let question = on("all.test", "OPTIONS", "/api/registration");
+        assert_refused(&closed.ask(question.by(asker)), 401, "credentials_required");
+        assert_allowed(&open.ask(question.by(asker)), "");
+        assert_allowed(&closed.ask(on("all.test", "OPTIONS", "/api/login").by(asker)), "");
+    }
+}
+
 /// A proxy whose configuration is off by one character must not get the answer of a route that happens to be public.
 #[test]
 fn a_question_that_is_addressed_wrongly_gets_no_answer_of_a_route() {
@@ -175,7 +235,14 @@ fn a_question_that_is_addressed_wrongly_gets_no_answer_of_a_route() {
 
 #[test]
 fn a_route_that_would_be_taken_for_a_question_is_refused() {
-    for path in ["/auth/nginx", "/auth/nginx/x", "/auth/Traefik", "/AUTH/caddy"] {
+    for path in [
+        "/auth/nginx",
+        "/auth/nginx/x",
+        "/auth/Traefik",
+        "/AUTH/caddy",
+        "/auth/ｎginx",
+        "/auth/traefık/x",
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("doorward.toml");
         let config = upstream("app", "http://127.0.0.1:9", "") + &route("mine", path, "app", "");

@@ -271,3 +271,56 @@ fn a_known_token_asks_no_store_and_the_figures_are_of_the_original_request() {
     }
     assert!(!line.contains("secret"), "{line}");
 }
+
+/// Another process holds the database's file: who is known passes as ever, and what needs the store is refused without a queue of
+/// those who wait for it.
+#[test]
+fn a_locked_database_keeps_nobody_waiting_and_known_tokens_pass() {
+    use std::time::{Duration, Instant};
+    let world = World::new(Kind::Sqlite);
+    let gateway = world.gateway(TRUSTED);
+    let alice = gateway.register("alice");
+    let token = format!("Authorization: Bearer {}\r\n", alice.access);
+    let cookie = format!("Cookie: {}\r\n", jar(&gateway, "alice"));
+    let ticket = || {
+        let fetched = gateway
+            .client
+            .request(Method::POST, "/api/ticket")
+            .bearer(&alice.access);
+        fetched.send().expect(200).json()["ticket"].as_str().unwrap().to_owned()
+    };
+    let tickets = [(); 4].map(|()| ticket());
+    let file = world.folder().join("accounts.db");
+    assert!(file.exists(), "{file:?}");
+    let other = rusqlite::Connection::open(file).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let begun = Instant::now();
+    for round in 0..10 {
+        for (asker, ticket) in ASKERS.into_iter().zip(&tickets) {
+            let status = match asker {
+                Asker::Nginx | Asker::Envoy => 403,
+                Asker::Traefik | Asker::Caddy => 503,
+            };
+            let target = format!("/app?doorward_ticket={ticket}");
+            let answer = ask(&gateway, &about(&target).by(asker));
+            assert_refused(&answer, status, "store_unavailable");
+            assert!(answer.header("retry-after").is_some(), "{round}");
+            assert_eq!(answer.body, b"");
+            // Whom memory knows nothing keeps waiting.
+            assert_allowed(&ask(&gateway, &about("/app").with(&token).by(asker)), "alice");
+            assert_allowed(&ask(&gateway, &about("/app").with(&cookie).by(asker)), "alice");
+            assert_allowed(&ask(&gateway, &about("/public").by(asker)), "");
+        }
+    }
+    // One after the other they would have waited for 40 s.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // An ordinary request is told the same.
+    let refused = gateway.login_with("alice", PASSWORD);
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
+    other.execute_batch("COMMIT").unwrap();
+    // None was spent while the file was held.
+    for (asker, ticket) in ASKERS.into_iter().zip(&tickets) {
+        let target = format!("/app?doorward_ticket={ticket}");
+        assert_allowed(&ask(&gateway, &about(&target).by(asker)), "alice");
+    }
+}

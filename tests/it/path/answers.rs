@@ -426,8 +426,24 @@ fn nobody_is_asked_for_a_body_that_is_not_wanted() {
     assert_eq!(client.response().status, 200);
     assert_eq!(last(&backend).text(), "hello");
     // An expectation that nobody knows (RFC 9110 section 10.1.1).
-    let response = gate.ask("POST /open HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!((response.status, response.keeps_alive()), (400, false));
+    let served = backend.requests().len();
+    for expectation in [
+        "Expect: 200-ok\r\n",
+        "Expect:\r\n",
+        "Expect: 100-continue, x\r\n",
+        "Expect: 100-continue\r\nExpect: x\r\n",
+        "Expect: x\r\nExpect: 100-continue\r\n",
+    ] {
+        for end in ["Content-Length: 0\r\n\r\n", "Content-Length: 5\r\n\r\n", "\r\n"] {
+            let response = gate.ask(format!("POST /open HTTP/1.1\r\nHost: a\r\n{expectation}{end}"));
+            assert_eq!(
+                (response.status, response.keeps_alive()),
+                (400, false),
+                "{expectation}{end}"
+            );
+        }
+    }
+    assert_eq!(backend.requests().len(), served);
 }
 
 #[test]

@@ -41,6 +41,43 @@ async fn a_writer_who_does_not_let_go_stops_writes_only_and_only_for_as_long() {
     ));
 }
 
+/// Who holds the file for so long may hold it for hours: nobody waits in turn for it, and nobody is kept waiting by those before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_stays_locked_is_told_at_once_and_tried_by_everybody() {
+    let bench = Bench::new(false).await;
+    let user = bench.user("alice").await;
+    let other = rusqlite::Connection::open(file(&bench)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let begun = Instant::now();
+    // All at once share the first one's wait …
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let store = Arc::clone(&bench.store);
+        all.spawn(async move { store.create_user(new_user("bob"), NOW).await });
+    }
+    for refused in all.join_all().await {
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    // … and who comes later waits no second time: fifty would have taken 75 s.
+    let begun = Instant::now();
+    for _ in 0..50 {
+        let refused = bench.store.create_user(new_user("bob"), NOW).await;
+        assert!(
+            matches!(&refused, Err(Error::Unavailable(why)) if why.contains("another process")),
+            "{refused:?}"
+        );
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    bench.store.user(user).await.expect("who reads does not wait");
+    // Healed at once, and nothing was done for those who were told that it was not.
+    other.execute_batch("COMMIT").unwrap();
+    assert!(matches!(
+        bench.store.create_user(new_user("bob"), NOW).await,
+        Ok(Created::New(_))
+    ));
+}
+
 #[tokio::test]
 async fn a_file_that_cannot_be_opened_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();

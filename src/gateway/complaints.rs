@@ -130,8 +130,9 @@ impl Complaints {
                 reason = "untrusted_proxy",
                 %peer,
                 hint = %format_args!(
-                    "if this is a proxy of yours, write trusted_proxies = [\"{peer}\"] at the top of the configuration, before \
-                     the first table; until then all its clients share its address in every limit, and https is not seen"
+                    "if this is a proxy of yours, add its address to trusted_proxies, which stands before the first table: \
+                     trusted_proxies = [\"{peer}\"]; until then all its clients share its address in every limit, and https is \
+                     not seen"
                 ),
                 "a peer that is not in trusted_proxies says which client it speaks for, and is not believed"
             );

@@ -1217,6 +1217,13 @@ async fn the_recorded_lifetime_only_grows(postgres: bool) {
     assert!((until - real_now - 24 * HOUR - 60_000).abs() < 30_000, "{until}");
 }
 
+/// The number of the newest migration.
+fn newest() -> u32 {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let steps = std::fs::read_dir(folder).unwrap().map(|step| step.unwrap().file_name());
+    steps.map(|step| step.to_str().unwrap()[..4].parse().unwrap()).max().unwrap()
+}
+
 async fn ten_migrations_of_nothing_at_once(postgres: bool) {
     let (place, location) = Bench::bare(postgres);
     let migrated = migrate_ten_times(&location).await;
@@ -1225,13 +1232,13 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == 5 && !migrated.took_over));
+    assert!(migrated.iter().all(|migrated| migrated.to == newest() && !migrated.took_over));
     assert_eq!(
         place.sql("SELECT version FROM gateway_schema ORDER BY version"),
         "1\n2\n3\n4\n5"
     );
     let store = open(&settings(location)).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 5);
+    assert_eq!(store.schema_version().await.unwrap(), newest());
     store.ping().await.unwrap();
 }
 

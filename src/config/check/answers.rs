@@ -139,6 +139,22 @@ pub fn reach_of_cookies(
     }
 }
 
+/// Names that mean something else, to backends or in the answers to another proxy's questions.
+const HAVE_A_MEANING: [&str; 12] = [
+    "authorization",
+    "cache-control",
+    "content-type",
+    "cookie",
+    "date",
+    "location",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "vary",
+    "www-authenticate",
+    "x-auth-reason",
+];
+
 /// `[identity_headers]`; an empty name: not sent.
 pub fn identity(headers: &file::IdentityHeaders, report: &mut Report<'_>) -> Option<identity::Settings> {
     let key = KeyPath::of("identity_headers");
@@ -149,9 +165,9 @@ pub fn identity(headers: &file::IdentityHeaders, report: &mut Report<'_>) -> Opt
         }
         let place = key.key(which);
         let name = field::header_name(report, &place, text)?;
-        let credential = ["authorization", "cookie", "set-cookie", "content-type"].contains(&name.as_str());
+        let means = HAVE_A_MEANING.contains(&name.as_str());
         let reason = reserved(&name, None).map(|reserved| reserved.reason().to_owned());
-        let reason = reason.or_else(|| credential.then(|| "it has a meaning of its own".to_owned()));
+        let reason = reason.or_else(|| means.then(|| "it has a meaning of its own".to_owned()));
         let same = taken.iter().find(|(_, other)| *other == look(text));
         let reason =
             reason.or_else(|| same.map(|(other, _)| format!("identity_headers.{other} is the same to some backends")));

@@ -177,8 +177,12 @@ const ALONE: &[(&str, &[(usize, &str)])] = &[
         ],
     ),
     (
-        "[identity_headers]\nuser = \"Authorization\"\nid = \"X-Forwarded-User\"",
-        &[(2, "identity_headers.user"), (3, "identity_headers.id")],
+        "[identity_headers]\nuser = \"Authorization\"\nid = \"X-Forwarded-User\"\nroles = \"Cache-Control\"",
+        &[
+            (2, "identity_headers.user"),
+            (3, "identity_headers.id"),
+            (4, "identity_headers.roles"),
+        ],
     ),
     ("[log]\nlevel = \"verbose\"", &[(2, "log.level")]),
     ("[timeouts]\nidle = \"0s\"\ndrain = \"0s\"", &[(2, "timeouts.idle")]),

@@ -1041,7 +1041,9 @@ async fn the_token_that_comes_with_a_changed_password_stays(postgres: bool) {
 }
 
 fn seconds() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
 
@@ -1221,7 +1223,10 @@ async fn the_recorded_lifetime_only_grows(postgres: bool) {
 fn newest() -> u32 {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
     let steps = std::fs::read_dir(folder).unwrap().map(|step| step.unwrap().file_name());
-    steps.map(|step| step.to_str().unwrap()[..4].parse().unwrap()).max().unwrap()
+    steps
+        .map(|step| step.to_str().unwrap()[..4].parse().unwrap())
+        .max()
+        .unwrap()
 }
 
 async fn ten_migrations_of_nothing_at_once(postgres: bool) {
@@ -1232,7 +1237,11 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == newest() && !migrated.took_over));
+    assert!(
+        migrated
+            .iter()
+            .all(|migrated| migrated.to == newest() && !migrated.took_over)
+    );
     assert_eq!(
         place.sql("SELECT version FROM gateway_schema ORDER BY version"),
         "1\n2\n3\n4\n5"

@@ -133,10 +133,10 @@ async fn find(work: &Work<'_>, user: &ImportedUser) -> Result<Option<Imported>, 
             return Ok(Some(Imported::IdTaken));
         }
     }
-    if let Some(email) = &user.email {
-        if let Some(owner) = find_email(work, email).await? {
-            return Ok(Some(Imported::EmailTaken(owner)));
-        }
+    if let Some(email) = &user.email
+        && let Some(owner) = find_email(work, email).await?
+    {
+        return Ok(Some(Imported::EmailTaken(owner)));
     }
     Ok(None)
 }

@@ -1242,9 +1242,10 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
             .iter()
             .all(|migrated| migrated.to == newest() && !migrated.took_over)
     );
+    let each: Vec<String> = (1..=newest()).map(|step| step.to_string()).collect();
     assert_eq!(
         place.sql("SELECT version FROM gateway_schema ORDER BY version"),
-        "1\n2\n3\n4\n5"
+        each.join("\n")
     );
     let store = open(&settings(location)).await.unwrap();
     assert_eq!(store.schema_version().await.unwrap(), newest());

@@ -43,6 +43,9 @@ const HOP_BY_HOP: &[&str] = &[
 /// Fields that say something to us, beside those that are dropped.
 const TOLD: &[&str] = &["authorization", "cookie", "expect"];
 
+/// By these a proxy says which client it speaks for.
+const TOLD_BY_PROXIES: &[&str] = &["x-forwarded-for", "x-forwarded-proto", "forwarded"];
+
 /// The names of one configuration: the fixed ones and the identity headers.
 #[derive(Clone, Debug)]
 pub struct Reserved {
@@ -75,6 +78,8 @@ pub struct Sifted {
     pub expects_continue: bool,
     /// Whether there is a Content-Length field.
     pub content_length: bool,
+    /// Whether a peer that is not trusted said which client it speaks for, and was not believed.
+    pub unheard: bool,
 }
 
 /// The Authorization fields of a request.
@@ -217,8 +222,10 @@ impl Reserved {
             return true;
         }
         let reserved = self.holds(text);
-        if reserved && trusted {
-            sifted.forwarded.take(text, value);
+        match (reserved, trusted) {
+            (true, true) => sifted.forwarded.take(text, value),
+            (true, false) => sifted.unheard |= TOLD_BY_PROXIES.contains(&text),
+            (false, _) => {}
         }
         reserved
     }
@@ -412,6 +419,18 @@ mod tests {
             );
         }
         headers
+    }
+
+    #[test]
+    fn what_a_stranger_says_of_its_client_is_noticed() {
+        let reserved = Reserved::default();
+        let unheard = |name: &str, trusted| reserved.look(&map(&[(name, "x")]), trusted).unheard;
+        for name in ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"] {
+            assert!(unheard(name, false) && !unheard(name, true), "{name}");
+        }
+        for name in ["X-Forwarded-Host", "X-User", "X-Forwarded-Fox", "Accept"] {
+            assert!(!unheard(name, false), "{name}");
+        }
     }
 
     #[test]

@@ -52,6 +52,21 @@ pub fn departure(socket: impl AsFd) -> (bool, bool) {
     }
 }
 
+/// Whether this is an address of this machine or of a network of one's own, where a proxy of one's own would stand: loopback,
+/// RFC 1918, RFC 6598, link-local, and unique local ones (RFC 4193).
+pub fn is_private(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let [first, second, ..] = address.octets();
+            address.is_loopback()
+                || address.is_private()
+                || address.is_link_local()
+                || (first == 100 && second & 0b1100_0000 == 64)
+        }
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local(),
+    }
+}
+
 /// A network in CIDR notation (RFC 4632), or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network(IpNet);
@@ -126,6 +141,31 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_addresses_are_known() {
+        for near in [
+            "127.0.0.1",
+            "::1",
+            "10.0.0.5",
+            "::ffff:192.168.1.1",
+            "172.31.0.1",
+            "100.64.0.1",
+            "fd00::1",
+            "fe80::1",
+        ] {
+            assert!(is_private(near.parse().unwrap()), "{near}");
+        }
+        for far in [
+            "192.0.2.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2001:db8::1",
+            "100.63.255.255",
+        ] {
+            assert!(!is_private(far.parse().unwrap()), "{far}");
+        }
+    }
 
     #[test]
     fn networks_hold_mapped_addresses_and_refuse_host_bits() {

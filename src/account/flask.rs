@@ -52,7 +52,17 @@ impl Accounts {
                 return Ok(Enrolment::EmailTaken);
             }
         }
-        self.enrol(registrant, caller).await
+        let username = registrant.username.clone();
+        let enrolled = self.enrol(registrant, caller).await?;
+        if enrolled != Enrolment::NameTaken {
+            return Ok(enrolled);
+        }
+        // This very name, which somebody took meanwhile, or one like it that this server cannot have beside it.
+        let rows = store.users_named(&username);
+        match self.books.ask("users_named", rows).await?.is_empty() {
+            true => Err(Error::NameTaken),
+            false => Ok(enrolled),
+        }
     }
 
     /// What a token that came by mail says, if it is good for this.

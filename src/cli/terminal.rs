@@ -182,6 +182,11 @@ impl Progress {
         }
     }
 
+    /// Whether it is one line that lives: else each step is a line for good.
+    pub fn is_live(&self) -> bool {
+        self.painter.is_some()
+    }
+
     /// The next step.
     pub fn step(&self, what: &str) {
         if self.painter.is_none() {

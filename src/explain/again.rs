@@ -78,6 +78,13 @@ pub(super) fn again(ground: &Ground<'_>, recorded: &Recorded, world: World) -> A
         Ok(target) => target,
         Err(code) => return refused(code),
     };
+    if (ground.takes_for_question)(&recorded.path) {
+        // Behind the proxy that asks there is nothing at that place, and a request for it is a question gone wrong.
+        return match recorded.is_question {
+            true => refused(Code::NotFound),
+            false => refused(Code::InvalidQuestion),
+        };
+    }
     let question = Question {
         host: host.as_ref(),
         target: &target,
@@ -87,7 +94,7 @@ pub(super) fn again(ground: &Ground<'_>, recorded: &Recorded, world: World) -> A
         cross_site: world.cross_site,
         certificate: world.certificate,
         at: None,
-        forward_auth: false,
+        forward_auth: recorded.is_question,
         again: false,
     };
     let mut guessed = false;

@@ -58,6 +58,8 @@ pub struct Ground<'a> {
     pub policy: &'a Policy,
     /// Where `/` leads on a host.
     pub home: &'a dyn Fn(Option<&Host<'_>>) -> Home,
+    /// Whether a target is the address of another proxy's question, or a misspelt one.
+    pub takes_for_question: &'a dyn Fn(&str) -> bool,
 }
 
 impl std::fmt::Debug for Ground<'_> {
@@ -235,9 +237,6 @@ fn untold(ground: &Ground<'_>, recorded: &Recorded, old: &Settled, new: &Again) 
     let is_said = reason.is_some_and(|reason| BY_OUR_OWN.contains(reason));
     if refused && is_said && recorded.is_ours() && new.own_url && new.settled.decision == "permit" {
         return Some("one of the gateway's own URLs refused it, and what for is not in the log");
-    }
-    if recorded.is_question && new.own_url {
-        return Some("another proxy asked about one of the gateway's own URLs");
     }
     let is_ambiguous = |settled: &Settled| settled.reason == Code::AmbiguousTarget.as_str();
     if new.guessed && is_ambiguous(old) != is_ambiguous(&new.settled) {

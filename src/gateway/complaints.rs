@@ -1,4 +1,4 @@
-//! What is said about questions that are wired wrong: one line that says what to change where, and not again for each of the
+//! What is said about proxies that are wired wrong: one line that says what to change where, and not again for each of the
 //! thousand questions that follow.
 
 use std::fmt;
@@ -6,11 +6,14 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::endpoint::forward_auth::{Dialect, Fault, FaultKind};
+use crate::net::is_private;
 
 /// The same is said once in this time, in milliseconds.
 const AGAIN_AFTER: i64 = 10_000;
+/// What every request of a proxy gives cause for is said more rarely.
+const AGAIN_AFTER_AN_HOUR: i64 = 3_600_000;
 /// So many different complaints are told apart; two that share a place wait for one another.
-const PLACES: usize = 72;
+const PLACES: usize = 88;
 
 /// What is complained about.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +76,7 @@ impl Default for Complaints {
 impl Complaints {
     /// Says it, unless it was said of late; `now`: Unix milliseconds.
     pub(super) fn make(&self, complaint: &Complaint<'_>, peer: IpAddr, now: i64) {
-        if !self.is_due(place(complaint, peer), now) {
+        if !self.is_due(place(complaint, peer), now, AGAIN_AFTER) {
             self.unsaid.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -123,31 +126,60 @@ impl Complaints {
         }
     }
 
-    fn is_due(&self, place: usize, now: i64) -> bool {
+    /// Says of a peer that what it says of its client is not believed: a configuration that somebody forgot, where a proxy of
+    /// one's own would stand. Who comes from afar may write what it likes.
+    #[cold]
+    pub(super) fn unbelieved(&self, peer: IpAddr, now: i64) {
+        let peer = peer.to_canonical();
+        if is_private(peer) {
+            // Not counted: it is every request, and workers would wait for one another.
+            if !self.is_due(unbelieved(peer), now, AGAIN_AFTER_AN_HOUR) {
+                return;
+            }
+            tracing::warn!(
+                reason = "untrusted_proxy",
+                %peer,
+                hint = %format_args!(
+                    "if this is a proxy of yours, add its address to trusted_proxies, which stands before the first table: \
+                     trusted_proxies = [\"{peer}\"]; until then all its clients share its address in every limit, and https is \
+                     not seen"
+                ),
+                "a peer that is not in trusted_proxies says which client it speaks for, and is not believed"
+            );
+        }
+    }
+
+    fn is_due(&self, place: usize, now: i64, again_after: i64) -> bool {
         let Some(said) = self.said.get(place) else { return true };
         let last = said.load(Ordering::Relaxed);
         // A clock that was set back must not silence what there is to say.
-        let due = last == i64::MIN || now < last || now - last >= AGAIN_AFTER;
+        let due = last == i64::MIN || now < last || now - last >= again_after;
         due && said
             .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok()
     }
 }
 
+fn last(peer: IpAddr) -> u8 {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    }
+}
+
+/// The place of a peer that is not believed.
+fn unbelieved(peer: IpAddr) -> usize {
+    68 + usize::from(last(peer) % 16)
+}
+
 fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
     let dialect = |dialect: &Dialect| Dialect::ALL.iter().position(|one| one == dialect).unwrap_or_default();
     let number = match complaint {
         // Several strangers are told apart, as far as there is room.
-        Complaint::Stranger(_) => {
-            let last = match peer.to_canonical() {
-                IpAddr::V4(address) => address.octets()[3],
-                IpAddr::V6(address) => address.octets()[15],
-            };
-            48 + usize::from(last % 15)
-        }
+        Complaint::Stranger(_) => 48 + usize::from(last(peer) % 15),
         Complaint::LoginLoop => 63,
         Complaint::Misaddressed(one, ..) => 64 + dialect(one),
-        Complaint::NoClient(one) => 68 + dialect(one),
+        Complaint::NoClient(one) => 84 + dialect(one),
         Complaint::Miswired(one, fault, ..) => {
             let kind = match fault.kind {
                 FaultKind::Missing => 0,
@@ -174,10 +206,11 @@ mod tests {
     #[test]
     fn the_same_is_said_once_in_a_while() {
         let complaints = Complaints::default();
-        assert!(complaints.is_due(1, 5));
-        assert!(!complaints.is_due(1, 6) && complaints.is_due(2, 6));
-        assert!(!complaints.is_due(1, AGAIN_AFTER + 4) && complaints.is_due(1, AGAIN_AFTER + 5));
-        assert!(complaints.is_due(1, 1), "the clock was set back");
+        let due = |place, now| complaints.is_due(place, now, AGAIN_AFTER);
+        assert!(due(1, 5));
+        assert!(!due(1, 6) && due(2, 6));
+        assert!(!due(1, AGAIN_AFTER + 4) && due(1, AGAIN_AFTER + 5));
+        assert!(due(1, 1), "the clock was set back");
     }
 
     #[test]
@@ -212,6 +245,9 @@ mod tests {
         }
         assert!(places.insert(place(&Complaint::LoginLoop, peer)));
         assert!(places.insert(place(&Complaint::Stranger(Dialect::Nginx), peer)));
+        for last in 0..16 {
+            assert!(places.insert(unbelieved(IpAddr::from([10, 0, 0, last]))));
+        }
         assert!(places.iter().all(|place| *place < PLACES));
     }
 }

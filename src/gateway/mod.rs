@@ -68,7 +68,7 @@ pub struct Gateway {
     pub services: endpoint::Services,
     /// Judges the certificates of clients.
     pub tls: Arc<ServerTls>,
-    /// What was said of late about forward-auth questions that are wired wrong.
+    /// What was said of late about proxies that are wired wrong.
     pub complaints: Complaints,
     /// The figures.
     pub metrics: Arc<Metrics>,
@@ -177,6 +177,10 @@ impl Gateway {
         // Headers: one walk, before anything could trust them.
         let trusted = connection.is_from(&snapshot.trusted_proxies);
         let sifted = snapshot.reserved.sift(&mut parts.headers, trusted);
+        if sifted.unheard {
+            self.complaints
+                .unbelieved(connection.peer().ip(), self.clock.unix_millis());
+        }
         let client = Client::of(connection, &sifted.forwarded, &snapshot.trusted_proxies);
         record.client = Some((client.address, client.secure));
         record.id = Self::request_id(&sifted, connection);

@@ -247,6 +247,8 @@ on_both!(
     the_feed_tells_the_end_of_a_session_once,
     plain_sql_counts,
     tokens_without_a_session_are_cut_for_good,
+    the_token_that_comes_with_a_changed_password_stays,
+    the_very_address_is_found_first,
     a_password_change_ends_the_other_sessions,
     an_upgraded_hash_is_no_change,
     grants_are_told,
@@ -1005,6 +1007,69 @@ async fn tokens_without_a_session_are_cut_for_good(postgres: bool) {
     assert_eq!(told.len(), 2, "{told:?}");
 }
 
+/// Another server sets a password and hands out a token at once: that one stays. Of a change of ours nothing of before stays.
+async fn the_token_that_comes_with_a_changed_password_stays(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let alice = bench.user("alice").await;
+    let row = async || bench.store.user_settled(alice).await.unwrap().unwrap();
+    let before = seconds();
+    bench.sql("UPDATE users SET password = 'new', roles = 'x'");
+    let after = seconds();
+    let others = row().await;
+    assert!(!others.cuts(after), "issued at the change: {:?} {after}", others.cut_at);
+    assert!(!others.cuts(after - 1), "the other host's clock is a little behind");
+    assert!(others.cuts(before - 3), "issued before: {:?} {before}", others.cut_at);
+    // By our own hand: to the millisecond.
+    let password = NewPassword {
+        hash: "newer".to_owned(),
+        keep: None,
+    };
+    let change = UserChange {
+        password: Some(password),
+        ..UserChange::default()
+    };
+    let before = seconds();
+    bench.store.change_user(alice, change, NOW).await.unwrap();
+    let ours = row().await;
+    assert!(ours.cuts(before), "{:?} {before}", ours.cut_at);
+    // What was ended once stays so, and whoever is shut out is so at once.
+    bench.sql("UPDATE users SET password = 'newest'");
+    assert!(row().await.cuts(before));
+    let before = seconds();
+    bench.sql("UPDATE users SET password = 'last', is_active = false");
+    assert!(row().await.cuts(before));
+}
+
+fn seconds() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+/// Rows whose addresses differ in the case of letters alone: the other server tells them apart.
+async fn the_very_address_is_found_first(postgres: bool) {
+    let bench = Bench::new(postgres).await;
+    let insert = |name: &str, email: &str, active: bool| {
+        bench.sql(&format!(
+            "INSERT INTO users (username, password, is_active, email) VALUES ('{name}', 'h', {active}, '{email}')"
+        ));
+    };
+    insert("closed", "LEE@x.test", false);
+    insert("lower", "lee@x.test", true);
+    insert("upper", "Lee@x.test", true);
+    for (asked, name) in [
+        ("lee@x.test", "lower"),
+        ("Lee@x.test", "upper"),
+        ("LEE@x.test", "closed"),
+        ("lEe@x.test", "lower"),
+    ] {
+        let found = bench.store.user_with_email(asked).await.unwrap().unwrap();
+        assert_eq!(found.username, name, "{asked}");
+    }
+    assert_eq!(bench.store.user_with_email("lea@x.test").await.unwrap(), None);
+}
+
 async fn a_password_change_ends_the_other_sessions(postgres: bool) {
     let bench = Bench::new(postgres).await;
     let user = bench.user("alice").await;
@@ -1154,6 +1219,16 @@ async fn the_recorded_lifetime_only_grows(postgres: bool) {
     assert!((until - real_now - 24 * HOUR - 60_000).abs() < 30_000, "{until}");
 }
 
+/// The number of the newest migration.
+fn newest() -> u32 {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgres");
+    let steps = std::fs::read_dir(folder).unwrap().map(|step| step.unwrap().file_name());
+    steps
+        .map(|step| step.to_str().unwrap()[..4].parse().unwrap())
+        .max()
+        .unwrap()
+}
+
 async fn ten_migrations_of_nothing_at_once(postgres: bool) {
     let (place, location) = Bench::bare(postgres);
     let migrated = migrate_ten_times(&location).await;
@@ -1162,13 +1237,18 @@ async fn ten_migrations_of_nothing_at_once(postgres: bool) {
         1,
         "{migrated:?}"
     );
-    assert!(migrated.iter().all(|migrated| migrated.to == 5 && !migrated.took_over));
+    assert!(
+        migrated
+            .iter()
+            .all(|migrated| migrated.to == newest() && !migrated.took_over)
+    );
+    let each: Vec<String> = (1..=newest()).map(|step| step.to_string()).collect();
     assert_eq!(
         place.sql("SELECT version FROM gateway_schema ORDER BY version"),
-        "1\n2\n3\n4\n5"
+        each.join("\n")
     );
     let store = open(&settings(location)).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 5);
+    assert_eq!(store.schema_version().await.unwrap(), newest());
     store.ping().await.unwrap();
 }
 

@@ -28,6 +28,7 @@ pub fn run(snapshot: &Snapshot, file: &Path, examples: usize, json: bool) -> Res
     let ground = Ground {
         policy: &snapshot.policy,
         home: &home,
+        takes_for_question: &|target| snapshot.endpoints.takes_for_question(target),
     };
     let unreadable = |error: io::Error| {
         let what = format!("{} cannot be read", file.display());

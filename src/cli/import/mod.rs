@@ -26,8 +26,10 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// told how far it has come.
 const LOOK: u64 = 1000;
 
-/// Between two lines about it.
+/// Between two lines about it, at first.
 const STEP: Duration = Duration::from_secs(1);
+/// And at last, where they are lines for good.
+const LONGEST_STEP: Duration = Duration::from_secs(60);
 
 /// Rows that stay behind and are told one by one; a table that does not fit at all needs no million lines.
 const TOLD: u64 = 1000;
@@ -81,13 +83,14 @@ pub async fn run(
     user::prepare(config, store).await?;
     let progress = terminal::Progress::start("reading");
     let mut count = Count::default();
-    let mut told = Instant::now();
+    let (mut told, mut pace) = (Instant::now(), STEP);
     loop {
         let batch = next_batch(&mut source, options, &mut count).await?;
         let is_last = batch.is_last;
         take(desk, batch.rows, &mut count).await?;
-        if told.elapsed() >= STEP {
+        if told.elapsed() >= pace {
             told = Instant::now();
+            pace = after(pace, progress.is_live());
             progress.step(&format!("{} rows read, {} taken over", count.rows, count.new));
         }
         if is_last {
@@ -109,6 +112,14 @@ pub async fn run(
                 "mend them in the source or here and run it again: what was taken over is passed by",
             ))
         }
+    }
+}
+
+/// How long to wait with the next word: in a file or a pipe each is a line, and of a long import there are not to be thousands.
+fn after(pace: Duration, live: bool) -> Duration {
+    match live {
+        true => STEP,
+        false => pace.saturating_mul(2).min(LONGEST_STEP),
     }
 }
 
@@ -206,4 +217,20 @@ fn size(account: &ForeignAccount) -> usize {
     let texts = [&account.password, &account.roles, &account.email];
     let others = texts.into_iter().flatten().map(String::len).sum::<usize>();
     account.username.len().saturating_add(others)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_import_tells_of_itself_in_few_lines() {
+        let (mut pace, mut spent, mut lines) = (STEP, Duration::ZERO, 0);
+        while spent < Duration::from_secs(3600) {
+            (spent, lines) = (spent + pace, lines + 1);
+            pace = after(pace, false);
+        }
+        assert!(lines < 70, "{lines}");
+        assert_eq!(after(STEP, true), STEP, "the line that lives");
+    }
 }

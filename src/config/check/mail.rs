@@ -67,7 +67,8 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
             .found(quoted(&mail.from)),
         );
     }
-    let site = site(around);
+    let named = site(around);
+    let site = named.clone().unwrap_or_else(|| "https://localhost:8443".to_owned());
     let page = |name: &str| around.pages.map(|pages| format!("{site}{pages}/{name}"));
     let confirmation = link(
         report,
@@ -76,6 +77,13 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         page("confirm"),
     );
     let reset = link(report, &key.key("reset_url"), &mail.reset_url, page("reset"));
+    // Nobody is told of this machine where anything says better.
+    let configured = [&mail.reset_url, &mail.confirmation_url];
+    let known = configured.into_iter().find(|text| named.is_none() && !text.is_empty());
+    let (people_know, forgot) = match known {
+        Some(url) => (origin(url), origin(url)),
+        None => (site.clone(), page("forgot").unwrap_or_else(|| site.clone())),
+    };
     let [subject, subject_reset] = subjects;
     let (timeout, retry, give_up) = spans?;
     let settings = Settings {
@@ -85,8 +93,8 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         subject_reset: subject_reset?,
         confirmation: confirmation?,
         reset: reset?,
-        forgot: page("forgot").unwrap_or_else(|| site.clone()),
-        site,
+        forgot,
+        site: people_know,
         templates: templates?,
         timeout,
         retry,
@@ -98,31 +106,34 @@ pub fn mail(mail: &file::Mail, around: Surroundings<'_>, report: &mut Report<'_>
         ("reset_url", &mail.reset_url),
     ];
     if let Some((name, _)) = own.iter().find(|(_, text)| text.is_empty()) {
-        reach_of_links(around, &key.key(name), &settings.site, report);
+        reach_of_links(around, &key.key(name), named.as_deref(), &site, report);
     }
     Some(Some(settings))
 }
 
-/// What people call the gateway. Never what a request says: its Host is the client's own word.
-fn site(around: Surroundings<'_>) -> String {
+/// What people call the gateway, if anything configured says it. Never what a request says: its Host is the client's own word.
+fn site(around: Surroundings<'_>) -> Option<String> {
     let issuer = around.issuer.filter(|issuer| issuer.starts_with("https://"));
+    if around.assumed {
+        return None;
+    }
     match (around.host, issuer) {
         // The issuer may have a port, and is then the same host.
         (Some(host), Some(issuer)) if Url::parse(issuer).is_ok_and(|url| url.host_str() == Some(host)) => {
-            origin(issuer)
+            Some(origin(issuer))
         }
-        (Some(host), _) => format!("https://{host}"),
-        (None, Some(issuer)) => origin(issuer),
-        (None, None) => "https://localhost:8443".to_owned(),
+        (Some(host), _) => Some(format!("https://{host}")),
+        (None, Some(issuer)) => Some(origin(issuer)),
+        (None, None) => None,
     }
 }
 
 /// Whether people can follow links to the gateway's own pages.
-fn reach_of_links(around: Surroundings<'_>, key: &KeyPath, site: &str, report: &mut Report<'_>) {
+fn reach_of_links(around: Surroundings<'_>, key: &KeyPath, named: Option<&str>, site: &str, report: &mut Report<'_>) {
     let Some(pages) = around.pages else { return };
     let hint = "set endpoints.hosts or tokens.issuer to what people call the gateway, or mail.confirmation_url and \
         mail.reset_url to pages of your own";
-    let what = if around.assumed {
+    let what = if named.is_none() {
         "nothing says what people call the gateway: links in mails will lead to this machine of whoever reads them"
     } else if !around.https {
         "links in mails will be https, and no listener here is, nor is one of trusted_proxies set that could be"

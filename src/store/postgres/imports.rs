@@ -11,6 +11,7 @@ use super::connector::{Connector, Line};
 use super::error::{Failure, Harm};
 use super::link::{Params, Work};
 use super::upkeep::EMAIL_REQUIRED;
+use super::users::find_email;
 use super::{LOCK_REGISTRATION, Postgres, TAKE_LOCK, column};
 use crate::principal::UserId;
 use crate::store::imports::{ForeignRow, Imported, ImportedUser, Imports, differences};
@@ -132,11 +133,10 @@ async fn find(work: &Work<'_>, user: &ImportedUser) -> Result<Option<Imported>, 
             return Ok(Some(Imported::IdTaken));
         }
     }
-    if let Some(email) = &user.email {
-        let sql = "SELECT id::bigint FROM users WHERE lower(email) = lower($1) ORDER BY id LIMIT 1";
-        if let Some(row) = work.query(sql, &[(email, Type::TEXT)]).await?.first() {
-            return Ok(Some(Imported::EmailTaken(UserId(column(row, 0)?))));
-        }
+    if let Some(email) = &user.email
+        && let Some(owner) = find_email(work, email).await?
+    {
+        return Ok(Some(Imported::EmailTaken(owner)));
     }
     Ok(None)
 }

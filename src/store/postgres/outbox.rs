@@ -6,7 +6,9 @@ use tokio_postgres::types::Type;
 
 use super::error::Failure;
 use super::link::{Params, Work};
-use super::users::{STEPS_PER_REGISTRATION, fill_keys, find_email, find_taken, insert as insert_user, select};
+use super::users::{
+    STEPS_PER_REGISTRATION, WITH_EMAIL, fill_keys, find_email, find_taken, insert as insert_user, select,
+};
 use super::{LOCK_REGISTRATION, Postgres, SELECT_USER, TAKE_LOCK, column, count, redeem, user};
 use crate::principal::UserId;
 use crate::store::mail::{Found, data, mail_for, read_data, recipient};
@@ -56,7 +58,7 @@ impl Outbox for Postgres {
             if email.contains('\0') {
                 return Ok(None);
             }
-            let sql = format!("{SELECT_USER} WHERE lower(u.email) = lower($1) ORDER BY u.id LIMIT 1");
+            let sql = format!("{SELECT_USER} {WITH_EMAIL}");
             let rows = self.link.query(&sql, &[(&email, Type::TEXT)]).await?;
             rows.first().map(user).transpose()
         })

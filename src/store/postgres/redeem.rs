@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::error::Failure;
 use super::link::{Params, Work};
-use super::users::select;
+use super::users::{cut_strictly, select};
 use super::{bytes, column};
 use crate::principal::UserId;
 use crate::store::mail::{Shower, bound, judge_token, written};
@@ -171,6 +171,7 @@ pub(super) async fn reset_password(work: &Work<'_>, proof: &Proof, hash: &str, n
         (&reads_address, Type::BOOL),
     ];
     work.execute(sql, params).await?;
+    cut_strictly(work, user.id).await?;
     // What was spent stays known as spent.
     let sql = "DELETE FROM gateway_codes WHERE user_id = $1 AND purpose <> 'spent'";
     work.execute(sql, &[(&user.id.0, Type::INT8)]).await?;

@@ -9,7 +9,7 @@ use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
 
 /// The steps of the schema.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         version: 1,
         name: "users, sessions, changes",
@@ -44,6 +44,12 @@ const MIGRATIONS: [Migration; 6] = [
         version: 6,
         name: "closed accounts",
         sql: include_str!("../../../migrations/postgres/0006_closed_accounts.sql"),
+        min_compatible: 1,
+    },
+    Migration {
+        version: 7,
+        name: "passwords that others change",
+        sql: include_str!("../../../migrations/postgres/0007_changes_by_others.sql"),
         min_compatible: 1,
     },
 ];

@@ -243,9 +243,14 @@ pub(super) async fn find_taken(work: &Work<'_>, new: &NewUser) -> Result<Option<
     }
 }
 
+/// Of rows `u`, the one with this address (`$1`). Another server may tell addresses apart by the case of letters alone, so the
+/// very address comes first, then who can log in.
+pub(super) const WITH_EMAIL: &str = "WHERE lower(u.email) = lower($1) \
+    ORDER BY u.email::text = $1 DESC, u.is_active IS TRUE DESC, u.id LIMIT 1";
+
 pub(super) async fn find_email(work: &Work<'_>, email: &str) -> Result<Option<UserId>, Failure> {
-    let sql = "SELECT id::bigint FROM users WHERE lower(email) = lower($1) ORDER BY id LIMIT 1";
-    let rows = work.query(sql, &[(&email, Type::TEXT)]).await?;
+    let sql = format!("SELECT u.id::bigint FROM users u {WITH_EMAIL}");
+    let rows = work.query(&sql, &[(&email, Type::TEXT)]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?.map(UserId))
 }
 
@@ -273,6 +278,16 @@ async fn insert_grants(work: &Work<'_>, id: UserId, grants: &[String]) -> Result
         ON CONFLICT DO NOTHING";
     work.execute(sql, &[(&id.0, Type::INT8), (&grants, Type::TEXT_ARRAY)])
         .await?;
+    Ok(())
+}
+
+/// Ends the user's tokens that have no session, those of this very second too: what the trigger leaves standing when a password
+/// is changed is for another server's tokens. The trigger has told the feed.
+pub(super) async fn cut_strictly(work: &Work<'_>, id: UserId) -> Result<(), Failure> {
+    let sql = "INSERT INTO gateway_cuts AS c (user_id, at) \
+        VALUES ($1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) \
+        ON CONFLICT (user_id) DO UPDATE SET at = GREATEST(c.at, EXCLUDED.at)";
+    work.execute(sql, &[(&id.0, Type::INT8)]).await?;
     Ok(())
 }
 
@@ -319,6 +334,8 @@ async fn apply(work: &Work<'_>, id: UserId, change: &UserChange, now: i64) -> Re
         forget_rehash(work, id).await?;
         super::sessions::end_others(work, id, keep, now).await?;
         cut(work, id, now).await?;
+    } else if change.password.is_some() {
+        cut_strictly(work, id).await?;
     }
     if change.active == Some(false) {
         super::redeem::close(work, id).await?;

@@ -154,6 +154,7 @@ pub(super) fn reset_password(connection: &Connection, proof: &Proof, hash: &str,
     connection
         .prepare_cached(sql)?
         .execute(params![user.id.0, hash, reads_address])?;
+    super::users::cut_strictly(connection, user.id)?;
     // What was spent stays known as spent.
     connection
         .prepare_cached("DELETE FROM gateway_codes WHERE user_id = ?1 AND purpose <> 'spent'")?

@@ -176,7 +176,9 @@ pub(super) fn refused_row(error: &rusqlite::Error) -> Option<String> {
 }
 
 pub(super) fn find_email(connection: &Connection, email: &str) -> Result<Option<UserId>, Error> {
-    let sql = "SELECT id FROM users WHERE lower(email) = lower(?1) ORDER BY id LIMIT 1";
+    // Another server may tell addresses apart by the case of letters alone: the very address comes first, then who can log in.
+    let sql = "SELECT id FROM users WHERE lower(email) = lower(?1) \
+        ORDER BY email = ?1 DESC, coalesce(is_active, 0) <> 0 DESC, id LIMIT 1";
     let found = connection
         .prepare_cached(sql)?
         .query_row([email], |row| row.get(0))
@@ -231,6 +233,8 @@ fn apply(connection: &Connection, id: UserId, change: &UserChange, now: i64) -> 
         forget_rehash(connection, id)?;
         end_others(connection, id, keep, now)?;
         cut(connection, id, now)?;
+    } else if change.password.is_some() {
+        cut_strictly(connection, id)?;
     }
     if change.active == Some(false) {
         super::redeem::close(connection, id)?;
@@ -250,6 +254,15 @@ fn end_others(connection: &Connection, user: UserId, keep: SessionId, now: i64) 
     connection.prepare_cached(&sql)?.execute(params![user.0, keep.0, now])?;
     let sql = "UPDATE gateway_sessions SET revoked_at = ?3 WHERE user_id = ?1 AND id <> ?2 AND revoked_at IS NULL";
     connection.prepare_cached(sql)?.execute(params![user.0, keep.0, now])?;
+    Ok(())
+}
+
+/// Ends the user's tokens that have no session, those of this very second too: what the trigger leaves standing when a password
+/// is changed is for another server's tokens. The trigger has told the feed.
+pub(super) fn cut_strictly(connection: &Connection, user: UserId) -> Result<(), Error> {
+    let sql = "INSERT INTO gateway_cuts (user_id, at) SELECT ?1, at FROM gateway_now WHERE true \
+        ON CONFLICT (user_id) DO UPDATE SET at = max(at, excluded.at)";
+    connection.prepare_cached(sql)?.execute([user.0])?;
     Ok(())
 }
 

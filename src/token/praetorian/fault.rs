@@ -80,6 +80,8 @@ pub enum Undecodable {
     Segments,
     /// The header is no base64url.
     HeaderPadding,
+    /// The header is empty.
+    HeaderEmpty,
     /// The header is no JSON object.
     HeaderString,
     /// The claims are no base64url.
@@ -216,6 +218,9 @@ impl Undecodable {
             Self::TooLong => "failed to decode JWT token -- DecodeError: Token is too long",
             Self::Segments => "failed to decode JWT token -- DecodeError: Not enough segments",
             Self::HeaderPadding => "failed to decode JWT token -- DecodeError: Invalid header padding",
+            Self::HeaderEmpty => {
+                "failed to decode JWT token -- DecodeError: Invalid header string: Expecting value: line 1 column 1 (char 0)"
+            }
             Self::HeaderString => {
                 "failed to decode JWT token -- DecodeError: Invalid header string: must be a json object"
             }
@@ -245,6 +250,7 @@ impl Undecodable {
             Self::TooLong
             | Self::Segments
             | Self::HeaderPadding
+            | Self::HeaderEmpty
             | Self::HeaderString
             | Self::PayloadPadding
             | Self::PayloadString

@@ -137,6 +137,9 @@ impl Praetorian {
         };
         let part = |from: usize, to: usize| URL_SAFE_NO_PAD.decode(token.get(from..to).unwrap_or_default()).ok();
         let header = part(0, first).ok_or(fault(Undecodable::HeaderPadding))?;
+        if header.is_empty() {
+            return Err(fault(Undecodable::HeaderEmpty));
+        }
         let algorithm = algorithm(&header).ok_or(fault(Undecodable::HeaderString))?;
         let payload = part(first + 1, second).ok_or(fault(Undecodable::PayloadPadding))?;
         // A third dot is among what is no base64url.

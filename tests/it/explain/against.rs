@@ -257,6 +257,22 @@ fn the_configuration_that_wrote_a_log_changes_nothing_in_it() {
             "GET /auth/nginx HTTP/1.1\r\nX-Original-Method: GET\r\nX-Original-URL: https://app.test//{place}\r\n"
         ));
     }
+    for about in [
+        "auth/nginx",
+        "auth/%6eginx",
+        "api/login",
+        "api/me",
+        "auth/",
+        "auth/login",
+        "auth/register",
+        "",
+    ] {
+        for method in ["GET", "POST", "OPTIONS", "TRACE", "connect"] {
+            asked.push(format!(
+                "GET /auth/nginx HTTP/1.1\r\nX-Original-Method: {method}\r\nX-Original-URL: https://app.test/{about}\r\n"
+            ));
+        }
+    }
     let mut told_statuses = std::collections::BTreeSet::new();
     let mut count = 0;
     for head in &asked {

@@ -41,7 +41,7 @@ fn access_line(bencher: Bencher<'_, '_>, format: &str) {
     let line = Access {
         at: 1_700_000_000_007,
         action: "request",
-        client: IpAddr::from([192, 0, 2, 77]),
+        client: Some(IpAddr::from([192, 0, 2, 77])),
         person: Some(&person),
         method: "GET",
         secure: true,

@@ -53,6 +53,11 @@ impl RouteEntry {
         self
     }
 
+    /// Whether anything of it depends on the client's address.
+    pub fn asks_for_the_address(&self) -> bool {
+        self.limiter.is_some() || self.route.rule.networks.is_some()
+    }
+
     /// What is left of a target when the prefix is taken off; `None`: nothing is to be taken off.
     pub fn strip(&self) -> Option<&RoutePath> {
         self.strip.as_ref()

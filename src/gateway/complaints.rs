@@ -13,7 +13,7 @@ const AGAIN_AFTER: i64 = 10_000;
 /// What every request of a proxy gives cause for is said more rarely.
 const AGAIN_AFTER_AN_HOUR: i64 = 3_600_000;
 /// So many different complaints are told apart; two that share a place wait for one another.
-const PLACES: usize = 84;
+const PLACES: usize = 88;
 
 /// What is complained about.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub(super) enum Complaint<'a> {
     Miswired(Dialect, Fault, &'a str, &'static [Dialect]),
     /// The question is addressed to what is next to the endpoint, which is below this prefix.
     Misaddressed(Dialect, &'a str, &'a str),
+    /// The question does not say who the client is, and the route wants to know.
+    NoClient(Dialect),
     /// Whoever has to log in is sent to a page that lets nobody in who has not.
     LoginLoop,
 }
@@ -106,6 +108,14 @@ impl Complaints {
                 hint = %format_args!("ask {}, to the letter", dialect.address(pages)),
                 "a forward-auth question is addressed to no endpoint"
             ),
+            Complaint::NoClient(dialect) => tracing::warn!(
+                reason = "client_unknown",
+                dialect = dialect.as_str(),
+                %peer,
+                unsaid,
+                hint = dialect.advice_on_clients(),
+                "a forward-auth question does not say who the client is: networks let nobody in, and a rate limit counts all such as one"
+            ),
             Complaint::LoginLoop => tracing::warn!(
                 reason = "login_protected",
                 %peer,
@@ -169,6 +179,7 @@ fn place(complaint: &Complaint<'_>, peer: IpAddr) -> usize {
         Complaint::Stranger(_) => 48 + usize::from(last(peer) % 15),
         Complaint::LoginLoop => 63,
         Complaint::Misaddressed(one, ..) => 64 + dialect(one),
+        Complaint::NoClient(one) => 84 + dialect(one),
         Complaint::Miswired(one, fault, ..) => {
             let kind = match fault.kind {
                 FaultKind::Missing => 0,
@@ -230,6 +241,7 @@ mod tests {
         }
         for dialect in Dialect::ALL {
             assert!(places.insert(place(&Complaint::Misaddressed(dialect, "/auth", "/"), peer)));
+            assert!(places.insert(place(&Complaint::NoClient(dialect), peer)));
         }
         assert!(places.insert(place(&Complaint::LoginLoop, peer)));
         assert!(places.insert(place(&Complaint::Stranger(Dialect::Nginx), peer)));

@@ -289,6 +289,11 @@ impl Connection {
         self.state.wire.get().map_or(&[], |wire| wire.refused_line())
     }
 
+    /// A field of that request, if it had one of this name.
+    pub(super) fn refused_field(&self, name: &str) -> Option<&str> {
+        self.state.wire.get()?.refused_field(name)
+    }
+
     /// The target of that request, as far as it was read.
     pub(super) fn refused_target(&self) -> &str {
         self.state.wire.get().map_or("", |wire| wire.refused_target())

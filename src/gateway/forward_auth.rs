@@ -1,7 +1,7 @@
 //! The way of a question: another proxy asks whether a request of its own may pass. What is decided about is the original
 //! request, by the same function and from the same memory as every other; of the question itself nothing counts but who asks.
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response};
 
@@ -48,6 +48,7 @@ impl Gateway {
         snapshot: &Snapshot,
         parts: &mut Parts,
         (dialect, length): (Dialect, Option<usize>),
+        bodiless: bool,
         connection: &Connection,
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
@@ -97,9 +98,16 @@ impl Gateway {
             parts,
             sifted: &sifted,
             client,
+            bodiless,
             connection,
         };
-        let permit = self.decide(&context, &original, record).await?;
+        let decided = self.decide(&context, &original, record).await;
+        if client.is_none() && record.route.as_ref().is_some_and(|entry| entry.asks_for_the_address()) {
+            let complaint = Complaint::NoClient(dialect);
+            self.complaints
+                .make(&complaint, connection.peer().ip(), self.clock.unix_millis());
+        }
+        let permit = decided?;
         let values = permit.proof().map(|proof| proof.values.as_ref()).transpose();
         let values = values.map_err(|what| Problem::from(Refusal::NotRepresentable(*what)))?;
         let decision = Decision::Allowed {
@@ -192,9 +200,7 @@ impl Gateway {
         }
         let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);
         record.endpoint = false;
-        record.preflight = (!upgrades)
-            .then(|| asked_by_preflight(&original.method, &parts.headers))
-            .flatten();
+        record.preflight = preflight(original, &parts.headers, context.bodiless);
         let asked = Asked {
             snapshot,
             parts,
@@ -234,6 +240,8 @@ struct Context<'a> {
     parts: &'a Parts,
     sifted: &'a Sifted,
     client: Option<std::net::IpAddr>,
+    /// Whether the question has no body: some proxies send the original request's along.
+    bodiless: bool,
     connection: &'a Connection,
 }
 
@@ -246,7 +254,7 @@ impl Record {
         if let Some((_, secure)) = &mut self.client {
             *secure = original.secure.unwrap_or(true);
         }
-        let path = || original.target.split('?').next().unwrap_or_default();
+        let path = || record::without_query(original.target);
         self.original = Some(record::Asked {
             method: original.method.clone(),
             secure: original.secure,
@@ -266,6 +274,22 @@ pub(super) fn asks_for_web_socket(original: &Original<'_>, parts: &Parts, sifted
             || (*name == FETCH_MODE && value.as_bytes() == b"websocket")
     };
     original.method == Method::GET && (sifted.upgrade.is_some() || parts.headers.iter().any(tells))
+}
+
+/// The method that the original request asks about, if that is a preflight; `bodiless`: the question has no body.
+pub(super) fn preflight(original: &Original<'_>, headers: &HeaderMap, bodiless: bool) -> Option<Method> {
+    asked_by_preflight(&original.method, headers)
+        .filter(|_| bodiless && !original.web_socket && !speaks_of_an_upgrade(headers))
+}
+
+/// Whether anything in a question speaks of another protocol, whatever the method, and whether `Connection` names it or that
+/// was taken out on the way: no preflight does, for no browser lets a script say so (Fetch, section 2.2.2).
+fn speaks_of_an_upgrade(headers: &HeaderMap) -> bool {
+    headers.iter().any(|(name, value)| {
+        *name == header::UPGRADE
+            || name.as_str().starts_with("sec-websocket-")
+            || (*name == FETCH_MODE && value.as_bytes() == b"websocket")
+    })
 }
 
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");

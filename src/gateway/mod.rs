@@ -155,12 +155,16 @@ impl Gateway {
     ) -> Result<Response<Body>, Problem> {
         if let Some(violation) = connection.take_violation() {
             record.is_stand_in = true;
+            record.id = Self::refused_id(snapshot, connection);
             self.question_refused(snapshot, connection, record)?;
             return Err(refused(violation.code, violation.detail).closing());
         }
         let parts = &mut message.parts;
         if let Some(found) = forward_auth::found(snapshot, parts, connection, record) {
-            return self.question(snapshot, parts, found, connection, record).await;
+            let bodiless = message.body.as_ref().is_none_or(http_body::Body::is_end_stream);
+            return self
+                .question(snapshot, parts, found, bodiless, connection, record)
+                .await;
         }
         fields::check_expectation(&parts.headers).map_err(Problem::closing)?;
         let extended = upgrade::extended_connect(parts)?;
@@ -332,10 +336,20 @@ impl Gateway {
         }
     }
 
+    /// The same of one that broke a rule of HTTP/1, for the log.
+    fn refused_id(snapshot: &Snapshot, connection: &Connection) -> RequestId {
+        let trusted = snapshot.access_log && connection.is_from(&snapshot.trusted_proxies);
+        let sent = trusted.then(|| connection.refused_field("x-request-id")).flatten();
+        Self::named_by(sent.and_then(|id| HeaderValue::from_str(id).ok()).as_ref(), connection)
+    }
+
     /// The request's name: a trusted proxy's, or a new one.
     fn request_id(sifted: &Sifted, connection: &Connection) -> RequestId {
+        Self::named_by(sifted.forwarded.request_id.as_ref(), connection)
+    }
+
+    fn named_by(sent: Option<&HeaderValue>, connection: &Connection) -> RequestId {
         let new = connection.worker().next_id();
-        let sent = sifted.forwarded.request_id.as_ref();
         let good = |id: &&HeaderValue| (1..=128).contains(&id.len()) && id.to_str().is_ok();
         match sent.filter(good) {
             Some(id) => RequestId {

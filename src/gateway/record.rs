@@ -162,15 +162,21 @@ impl Gateway {
             }
             return;
         }
-        let (client, secure) = record
-            .client
-            .unwrap_or_else(|| (connection.peer().ip(), connection.is_secure()));
+        let (client, secure) = match record.client {
+            Some((client, secure)) => (Some(client), secure),
+            // Whoever asks is not the client, and did not say who is.
+            None if record.question.is_some() && connection.is_from(&snapshot.trusted_proxies) => {
+                (None, connection.is_secure())
+            }
+            None => (Some(connection.peer().ip()), connection.is_secure()),
+        };
         let upstream = record.route.as_ref().filter(|_| record.forwarded);
         let original = record.original.as_ref();
         let at = original.and_then(|original| original.at.as_ref());
         let refused = record
             .is_stand_in
             .then(|| String::from_utf8_lossy(connection.refused_line()));
+        let refused_field = |name| connection.refused_field(name).filter(|_| record.is_stand_in);
         let (method, path) = match (&refused, at) {
             (Some(line), _) => said(line),
             (None, Some((_, path))) => (seen.method.as_str(), path.as_str()),
@@ -188,6 +194,7 @@ impl Gateway {
             method,
             host: at
                 .map(|(host, _)| host.as_str())
+                .or(refused_field("host"))
                 .or(seen.host.and_then(|host| host.to_str().ok()))
                 .or(seen.uri.and_then(http::Uri::host))
                 .map(without_user)
@@ -203,7 +210,13 @@ impl Gateway {
             reason: problem.map_or(decided.reason(), |problem| problem.code.as_str()),
             cause: problem.and_then(|problem| problem.cause.as_deref()),
             id: record.id.as_str(),
-            trace: client::trace(seen.trace.into_iter().chain(&record.id.trace)),
+            trace: client::trace(
+                refused_field("traceparent")
+                    .and_then(|trace| HeaderValue::from_str(trace).ok())
+                    .iter()
+                    .chain(seen.trace)
+                    .chain(&record.id.trace),
+            ),
         });
     }
 }
@@ -211,7 +224,7 @@ impl Gateway {
 /// Method and path of a request line that need not be one, whatever separates its parts: what has no blank says neither. The
 /// query is not told, nor what stands before the path, nor anything that may be a user's.
 fn said(line: &str) -> (&str, &str) {
-    let whole = line.split(['?', '#']).next().unwrap_or_default();
+    let whole = without_query(line);
     let Some((method, rest)) = whole.split_once(BLANKS) else {
         return ("", "");
     };
@@ -234,6 +247,16 @@ fn said(line: &str) -> (&str, &str) {
     (method, path)
 }
 
+/// What stands before a query. A `#`, which no target may hold, is told, since it is why; what stands behind it is not.
+pub(super) fn without_query(target: &str) -> &str {
+    let end = target.find(['?', '#']).unwrap_or(target.len());
+    let (before, from) = target.split_at_checked(end).unwrap_or_default();
+    match from.starts_with('#') {
+        true => target.get(..=end).unwrap_or(before),
+        false => before,
+    }
+}
+
 /// What may stand between the parts of a line.
 const BLANKS: [char; 5] = [' ', '\t', '\u{b}', '\u{c}', '\r'];
 
@@ -250,7 +273,12 @@ mod tests {
     fn a_line_that_broke_a_rule_is_told_without_its_query() {
         for (line, told) in [
             ("GET /a\\b?secret HTTP/1.1", ("GET", "/a\\b")),
-            ("GET /a#secret HTTP/1.1", ("GET", "/a")),
+            ("GET /a#secret HTTP/1.1", ("GET", "/a#")),
+            ("GET /a#/b?secret#secret HTTP/1.1", ("GET", "/a#")),
+            ("GET /a?secret#secret HTTP/1.1", ("GET", "/a")),
+            ("GET /a# HTTP/1.1", ("GET", "/a#")),
+            ("GET http://h/a#secret", ("GET", "/a#")),
+            ("GET http://u:secret#secret@h/a", ("GET", "/")),
             ("GET /a b?secret HTTP/1.1 HTTP/1.1", ("GET", "/a b")),
             ("GET http://u:secret@h/x://y?secret", ("GET", "/x://y")),
             ("GET http://h", ("GET", "/")),

@@ -61,11 +61,13 @@ impl RoutePath {
         })
     }
 
-    /// Whether the path of any form of this reading begins with this path, at a segment border.
+    /// Whether the path of any form of this reading begins with this path, at a segment border; the dots and blanks that
+    /// some servers take off the end of a name do not count.
     pub(super) fn holds_somehow_in(&self, reading: Reading<'_>) -> bool {
-        self.forms
-            .iter()
-            .any(|(forms, text)| !forms.and(reading.forms).is_empty() && is_prefix(without_slash(text), reading.path))
+        self.forms.iter().any(|(forms, text)| {
+            let rest = reading.path.strip_prefix(without_slash(text));
+            !forms.and(reading.forms).is_empty() && rest.is_some_and(ends_a_name)
+        })
     }
 
     /// Each text this path is compared as, with the forms in which it is.
@@ -207,6 +209,14 @@ impl PathPattern {
 
 fn without_slash(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
+}
+
+/// Whether nothing follows but the next segment, or what some servers do not count to a name.
+fn ends_a_name(mut rest: &[u8]) -> bool {
+    while let [b'.' | b' ', after @ ..] = rest {
+        rest = after;
+    }
+    matches!(rest, [] | [b'/', ..])
 }
 
 fn is_prefix(prefix: &[u8], path: &[u8]) -> bool {

@@ -37,8 +37,8 @@ pub struct Access<'a> {
     pub at: i64,
     /// `request`, or `forward_auth`: another proxy asked about one.
     pub action: &'static str,
-    /// The client.
-    pub client: IpAddr,
+    /// The client; `None`: another proxy asked, and did not say.
+    pub client: Option<IpAddr>,
     /// Who it is, unless anonymous.
     pub person: Option<&'a Person>,
     /// The method.

@@ -61,9 +61,11 @@ pub(super) fn access(buffer: &mut Vec<u8>, stamp: &str, millis: u64, line: &Acce
     number(buffer, line.status.into(), 1);
     push(buffer, r#","event.duration":"#);
     number(buffer, u64::try_from(line.took.as_nanos()).unwrap_or(u64::MAX), 1);
-    push(buffer, r#","client.ip":""#);
-    address(buffer, line.client);
-    buffer.push(b'"');
+    if let Some(client) = line.client {
+        push(buffer, r#","client.ip":""#);
+        address(buffer, client);
+        buffer.push(b'"');
+    }
     some(buffer, r#","http.request.id":"#, line.id);
     some(buffer, r#","trace.id":"#, line.trace);
     push(buffer, r#","doorward.route":"#);
@@ -228,7 +230,7 @@ mod tests {
         Access {
             at: 1_700_000_000_007,
             action: "request",
-            client: IpAddr::from([127, 0, 0, 1]),
+            client: Some(IpAddr::from([127, 0, 0, 1])),
             person,
             method: "GET",
             secure: true,

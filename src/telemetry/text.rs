@@ -8,7 +8,10 @@ pub(super) fn access(buffer: &mut Vec<u8>, stamp: &str, millis: u64, line: &Acce
     buffer.push(b'.');
     number(buffer, millis, 3);
     push(buffer, "Z  INFO doorward::access: client=");
-    address(buffer, line.client);
+    match line.client {
+        Some(client) => address(buffer, client),
+        None => buffer.push(b'-'),
+    }
     push(buffer, " user=");
     quoted(buffer, line.person.map_or("", |person| &person.name));
     push(buffer, " method=");

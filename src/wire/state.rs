@@ -83,6 +83,7 @@ pub struct WireState {
     sent: AtomicU64,
     violation: OnceLock<Violation>,
     line: OnceLock<Box<[u8]>>,
+    fields: OnceLock<Box<[u8]>>,
     target: OnceLock<Box<[u8]>>,
     to_answer: AtomicBool,
     decision: AtomicU8,
@@ -93,6 +94,8 @@ pub struct WireState {
 
 /// So much of a request line, and of the target in it, is remembered of a head that breaks a rule.
 const LINE_TOLD: usize = 2048;
+/// So much of its fields.
+const FIELDS_TOLD: usize = 16 * 1024;
 
 const NONE: u8 = 0;
 const AWAITED: u8 = 1;
@@ -178,6 +181,24 @@ impl WireState {
     /// The request line of a head that broke a rule, as far as it came and can be told: for the log, and for nothing else.
     pub fn refused_line(&self) -> &[u8] {
         self.line.get().map_or(&[], |line| line)
+    }
+
+    /// The only field of this name in a head that broke a rule, as far as it came and can be told: for the log, and for nothing
+    /// else. What stands behind the head is not looked at.
+    pub fn refused_field(&self, name: &str) -> Option<&str> {
+        let fields = self.fields.get().map_or(&[][..], |fields| fields);
+        // The first line is what follows the request line: nothing.
+        let lines = fields.split(|byte| *byte == b'\n').skip(1);
+        let lines = lines.map(<[u8]>::trim_ascii).take_while(|line| !line.is_empty());
+        let mut values = lines.filter_map(|line| {
+            let (found, value) = line.split_at_checked(name.len())?;
+            let value = value.strip_prefix(b":")?;
+            found.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+        });
+        let only = values.next().filter(|_| values.next().is_none())?;
+        std::str::from_utf8(only)
+            .ok()
+            .filter(|value| value.bytes().all(|byte| byte.is_ascii_graphic()))
     }
 
     /// The target of a head that broke a rule, as far as it was read and can be told: for what such an answer looks like, and
@@ -267,12 +288,10 @@ impl WireState {
     pub(super) fn keep_line(&self, head: &[u8], target: Range<usize>) {
         let target = head.get(target).unwrap_or_default();
         let _ = self.target.set(target.get(..LINE_TOLD).unwrap_or(target).into());
-        let head = head.get(..LINE_TOLD).unwrap_or(head);
-        let line = head
-            .split(|byte| matches!(byte, b'\r' | b'\n'))
-            .next()
-            .unwrap_or_default();
-        let _ = self.line.set(line.into());
+        let end = head.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let (line, fields) = head.split_at_checked(end.unwrap_or(head.len())).unwrap_or_default();
+        let _ = self.line.set(line.get(..LINE_TOLD).unwrap_or(line).into());
+        let _ = self.fields.set(fields.get(..FIELDS_TOLD).unwrap_or(fields).into());
     }
 
     /// Remembers a violation; one in a head is the service's to answer.

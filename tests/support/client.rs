@@ -1,12 +1,15 @@
 //! An ordinary client over HTTP/1.1 or HTTP/2, plain or TLS, with one kept-alive connection.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
@@ -47,6 +50,7 @@ pub struct RequestBuilder<'c> {
     client: &'c Client,
     parts: http::request::Builder,
     body: Vec<u8>,
+    is_announced: bool,
 }
 
 /// A response with its whole body.
@@ -157,6 +161,7 @@ impl Client {
             client: self,
             parts,
             body: Vec::new(),
+            is_announced: true,
         }
     }
 }
@@ -203,6 +208,12 @@ impl RequestBuilder<'_> {
         self.header("content-type", "application/json").body(body.to_string())
     }
 
+    /// Without its length: chunked over HTTP/1.1, nothing at all over HTTP/2.
+    pub fn unannounced(mut self) -> Self {
+        self.is_announced = false;
+        self
+    }
+
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
@@ -215,7 +226,11 @@ impl RequestBuilder<'_> {
 
     /// The response, or why there is none: refused, cut off, aborted.
     pub fn try_send(self) -> Result<Response, String> {
-        let request = self.parts.body(Full::new(Bytes::from(self.body))).unwrap();
+        let body = Sent {
+            body: Full::new(Bytes::from(self.body)),
+            is_announced: self.is_announced,
+        };
+        let request = self.parts.body(body).unwrap();
         let target = Arc::clone(&self.client.target);
         let runtime = self.client.runtime.as_ref().expect("a client that was not dropped");
         let (done, answer) = mpsc::channel();
@@ -229,14 +244,40 @@ impl RequestBuilder<'_> {
     }
 }
 
+/// A body whose length is told or not.
+struct Sent {
+    body: Full<Bytes>,
+    is_announced: bool,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_announced && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.is_announced {
+            true => self.body.size_hint(),
+            false => SizeHint::default(),
+        }
+    }
+}
+
 /// A connection ready for one more request.
 enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http1(http1::SendRequest<Sent>),
+    Http2(http2::SendRequest<Sent>),
 }
 
 impl Target {
-    async fn exchange(&self, request: http::Request<Full<Bytes>>) -> Result<Response, String> {
+    async fn exchange(&self, request: http::Request<Sent>) -> Result<Response, String> {
         let kept = self.kept.lock().unwrap().take();
         let mut sender = match Sender::if_alive(kept).await {
             Some(sender) => sender,
@@ -300,7 +341,7 @@ impl Sender {
         ready.is_ok().then_some(sender)
     }
 
-    async fn send(&mut self, request: http::Request<Full<Bytes>>) -> hyper::Result<http::Response<Incoming>> {
+    async fn send(&mut self, request: http::Request<Sent>) -> hyper::Result<http::Response<Incoming>> {
         match self {
             Self::Http1(sender) => sender.send_request(request).await,
             Self::Http2(sender) => sender.send_request(request).await,

@@ -129,13 +129,7 @@ fn site(around: Surroundings<'_>) -> Option<String> {
 }
 
 /// Whether people can follow links to the gateway's own pages.
-fn reach_of_links(
-    around: Surroundings<'_>,
-    key: &KeyPath,
-    named: Option<&str>,
-    site: &str,
-    report: &mut Report<'_>,
-) {
+fn reach_of_links(around: Surroundings<'_>, key: &KeyPath, named: Option<&str>, site: &str, report: &mut Report<'_>) {
     let Some(pages) = around.pages else { return };
     let hint = "set endpoints.hosts or tokens.issuer to what people call the gateway, or mail.confirmation_url and \
         mail.reset_url to pages of your own";

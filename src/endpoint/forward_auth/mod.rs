@@ -113,7 +113,9 @@ impl Dialect {
     pub fn of_target<'a>(pages: &str, target: &'a str) -> Option<Addressed<'a>> {
         let below = below(pages, target)?;
         let dialect = Self::ALL.into_iter().find(|dialect| {
-            without(below, dialect.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', ';']))
+            // Some servers take dots off the end of a name.
+            let rest = without(below, dialect.as_str()).map(|rest| rest.trim_start_matches('.'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', ';']))
         })?;
         Some(Addressed {
             dialect,
@@ -149,6 +151,22 @@ impl Dialect {
             Self::Traefik => traefik::advice(fault),
             Self::Caddy => caddy::advice(fault),
             Self::Envoy => envoy::advice(fault),
+        }
+    }
+
+    /// What to change where, so that a question says who the client is.
+    pub fn advice_on_clients(self) -> &'static str {
+        match self {
+            Self::Nginx => {
+                "add `proxy_set_header X-Forwarded-For $remote_addr;` to the location that auth_request names"
+            }
+            Self::Traefik => {
+                "Traefik sends X-Forwarded-For by itself: leave no middleware that removes it before the forwardAuth; with HAProxy's auth-request, add `http-request set-header X-Forwarded-For %[src]` and name it in the headers that are sent"
+            }
+            Self::Caddy => "reverse_proxy sends X-Forwarded-For by itself: take out the line that removes or sets it",
+            Self::Envoy => {
+                "list `exact: x-forwarded-for` in ext_authz's allowed_headers, and set use_remote_address: true"
+            }
         }
     }
 

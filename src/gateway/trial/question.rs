@@ -3,12 +3,12 @@
 use http::Method;
 
 use super::shown::Shown;
-use super::{Seen, Trial, consumers, head};
+use super::{Seen, Trial, consumers, head, is_bodiless};
 use crate::admission::{Question, Refusal};
 use crate::codes::Code;
 use crate::endpoint::forward_auth::{self, Addressed, Dialect, Head};
 use crate::explain::{Answered, Decision, Explanation, Trace};
-use crate::gateway::{Snapshot, address, asked_by_preflight, client, credentials, forward_auth as asking};
+use crate::gateway::{Snapshot, address, client, credentials, forward_auth as asking};
 use crate::gateway::{is_never_served, refused};
 use crate::problem::Problem;
 
@@ -92,9 +92,7 @@ fn decide(
         return Err(Problem::from(Refusal::NotFound));
     }
     let upgrades = original.web_socket || asking::asks_for_web_socket(&original, &parts, &sifted);
-    let preflight = (!upgrades)
-        .then(|| asked_by_preflight(&original.method, &parts.headers))
-        .flatten();
+    let preflight = asking::preflight(&original, &parts.headers, is_bodiless(&parts.headers));
     let harms = credentials::may_harm(&original.method, upgrades);
     let cross_site = || credentials::is_cross_site(&parts, Some(original.authority), original.secure, &snapshot.cors);
     let question = Question {

@@ -244,18 +244,40 @@ pub fn connection_names_identity(running: &Running) {
 /// A trailer says nothing about who somebody is.
 pub fn trailers(running: &Running) {
     let token = running.login("alice");
-    let head = format!(
-        "POST /app/x HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {token}\r\nTransfer-Encoding: chunked\r\n\
-         Trailer: X-User, X-User-Roles\r\nTE: trailers\r\n\r\n\
-         4\r\nbody\r\n0\r\nX-User: root\r\nX-User-Roles: admin\r\nX-Forwarded-For: 203.0.113.66\r\n\r\n",
-        running.port()
-    );
-    let before = running.backend.requests().len();
-    let answer = running.raw().send(head).response();
-    for received in running.backend.requests().split_off(before) {
-        println!("{}: {} {:?}", running.example.folder, answer.status, received.trailers);
-        assert!(received.trailers.names().is_empty(), "{received:?}");
-        assert_eq!(received.body, b"body");
+    let preflight = PREFLIGHT.join("\r\n");
+    for (method, lines, body) in [
+        ("POST", "", "4\r\nbody\r\n"),
+        ("OPTIONS", "", "4\r\nbody\r\n"),
+        ("OPTIONS", "", ""),
+        ("OPTIONS", preflight.as_str(), "4\r\nbody\r\n"),
+        ("OPTIONS", &preflight, ""),
+    ] {
+        let lines = if lines.is_empty() {
+            String::new()
+        } else {
+            format!("{lines}\r\n")
+        };
+        let head = format!(
+            "{method} /app/x HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {token}\r\n{lines}\
+             Transfer-Encoding: chunked\r\nTrailer: X-User, X-User-Roles\r\nTE: trailers\r\n\r\n\
+             {body}0\r\nX-User: root\r\nX-User-Roles: admin\r\nX-Forwarded-For: 203.0.113.66\r\n\r\n",
+            running.port()
+        );
+        let before = running.backend.requests().len();
+        let mut client = running.raw();
+        // It may refuse before it has read everything.
+        let _ = client.try_send(head);
+        let status = client.try_response().map(|answer| answer.status);
+        let received = running.backend.requests().split_off(before);
+        println!("{}: {method} {status:?}", running.example.folder);
+        for received in received {
+            assert!(received.trailers.names().is_empty(), "{method} {lines}: {received:?}");
+            assert_eq!(
+                received.body.is_empty(),
+                body.is_empty(),
+                "{method} {lines}: {received:?}"
+            );
+        }
     }
 }
 
@@ -339,4 +361,84 @@ pub fn foreign_web_socket(running: &Running) {
     let mut client = running.raw();
     let answer = client.send(head(&own)).response();
     assert_eq!(answer.status, 101, "{answer:?}");
+}
+
+/// The headers of a preflight, which passes without credentials.
+const PREFLIGHT: [&str; 2] = [
+    "Origin: https://elsewhere.example",
+    "Access-Control-Request-Method: PUT",
+];
+
+/// A preflight asks for no upgrade and has no body. Whatever says that it is one arrives as one, or not at all.
+pub fn more_than_a_preflight(running: &Running) {
+    let ask = |lines: &[&str], body: &str| {
+        let before = running.backend.requests().len();
+        let lines = [&PREFLIGHT, lines].concat().join("\r\n");
+        let head = format!(
+            "OPTIONS /admin/x HTTP/1.1\r\nHost: localhost:{}\r\n{lines}\r\n",
+            running.port()
+        );
+        let mut client = running.raw();
+        // It may refuse before it has read everything.
+        let _ = client.try_send(format!("{head}\r\n{body}"));
+        let status = client.try_response().ok().map(|answer| answer.status);
+        (status, running.backend.requests().split_off(before))
+    };
+    let key = [
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ];
+    for upgrade in ["websocket", "WebSocket", "h2c", "foo", "foo, websocket", "websocket/13"] {
+        let upgrade = format!("Upgrade: {upgrade}");
+        for lines in [
+            vec!["Connection: Upgrade", &upgrade, key[0], key[1]],
+            vec!["Connection: Upgrade", &upgrade],
+            vec!["Connection: keep-alive, Upgrade", &upgrade, "Sec-Fetch-Mode: websocket"],
+            vec![upgrade.as_str()],
+        ] {
+            let (status, received) = ask(&lines, "");
+            assert!(matches!(status, None | Some(200 | 400..=499)), "{lines:?}: {status:?}");
+            assert_eq!(status == Some(200), !received.is_empty(), "{lines:?}: {status:?}");
+            for received in received {
+                let connection = received.headers.all("connection").join(",").to_lowercase();
+                let is_plain = !received.headers.has("upgrade") && !connection.contains("upgrade");
+                assert!(is_plain && received.body.is_empty(), "{lines:?}: {received:?}");
+                assert!(identity_of(&received).is_empty(), "{lines:?}: {received:?}");
+            }
+        }
+    }
+    for (line, body) in [
+        ("Content-Length: 5", "hello"),
+        ("Transfer-Encoding: chunked", "5\r\nhello\r\n0\r\n\r\n"),
+    ] {
+        let (status, received) = ask(&[line], body);
+        assert!(matches!(status, Some(400..=499)), "{line}: {status:?}");
+        assert!(received.is_empty(), "{line}: {received:?}");
+    }
+    // And one that is one still arrives.
+    for lines in [&[][..], &["Content-Length: 0"]] {
+        let (status, received) = ask(lines, "");
+        assert_eq!((status, received.len()), (Some(200), 1), "{lines:?}");
+    }
+}
+
+/// Over HTTP/2, nothing need say that there is a body before it comes: it does not arrive as a whole, or not at all.
+pub fn unannounced_body_of_a_preflight(running: &mut Running) {
+    let client = running.http2();
+    for announced in [true, false] {
+        let before = running.backend.requests().len();
+        let request = client
+            .request(http::Method::OPTIONS, "/admin/x")
+            .header("origin", "https://elsewhere.example")
+            .header("access-control-request-method", "PUT")
+            .body("hello");
+        let request = if announced { request } else { request.unannounced() };
+        let status = request.try_send().map(|answer| answer.status);
+        assert!(!matches!(status, Ok(500..)), "{status:?}");
+        let received = running.backend.requests().split_off(before);
+        assert!(received.is_empty() || !announced, "{received:?}");
+        for request in received {
+            assert!(request.body.is_empty() || !request.complete, "{request:?}");
+        }
+    }
 }

@@ -39,6 +39,10 @@ const CASES: &[Case] = &[
     ("a page of another site opens no WebSocket", attacks::foreign_web_socket),
     ("20 MiB go up, and not to Doorward's questions", upload),
     ("HEAD and OPTIONS", head_and_options),
+    (
+        "what only looks like a preflight is none",
+        attacks::more_than_a_preflight,
+    ),
     ("Doorward's own pages are there", own_pages),
     ("a browser logs in and comes back", people::logs_in_and_comes_back),
     ("a logout acts at once", logout),
@@ -61,6 +65,10 @@ pub fn play(running: &mut Running) {
     }
     for (name, case) in [
         ("a renewed cookie is handed on", people::renewal as fn(&mut Running)),
+        (
+            "a preflight's body that nobody announced does not arrive",
+            attacks::unannounced_body_of_a_preflight,
+        ),
         ("without Doorward nothing comes in", without_doorward),
     ] {
         println!("--- {name}");
@@ -202,7 +210,7 @@ fn upload(running: &Running) {
     assert!(after - before < 64 * 1024, "{} bytes went to Doorward", after - before);
 }
 
-fn head_and_options(running: &Running) {
+pub fn head_and_options(running: &Running) {
     let token = running.login("alice");
     let received = running.forwarded(running.client.request(Method::HEAD, "/app/x").bearer(&token));
     assert_eq!(received.method, "HEAD");

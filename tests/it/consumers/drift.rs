@@ -50,7 +50,8 @@ fn the_annotations_say_what_nginx_is_told() {
     };
 
     let question = directives(&nginx, "auth_request");
-    assert_eq!(question, ["/auth/nginx"]);
+    // One for everything, and one for preflights.
+    assert_eq!(question, ["/auth/nginx", "/auth/nginx"]);
     assert!(
         said("auth-url").ends_with(&format!(":8000{}", question[0])),
         "{}",
@@ -86,6 +87,18 @@ fn the_annotations_say_what_nginx_is_told() {
             .iter()
             .all(|name| !name.contains("/auth-"))
     );
+
+    // Of an OPTIONS that asks for an upgrade or has a body, each is told; the controller has no `@preflight` for it.
+    let asked = manifest(&ingress, "ConfigMap", "only-in-questions");
+    assert_eq!(said("auth-proxy-set-headers"), "default/only-in-questions");
+    assert_eq!(
+        asked["data"]["Access-Control-Request-Method"],
+        directives(&nginx, "proxy_set_header Access-Control-Request-Method")[0]
+    );
+    let snippet = manifest(&ingress, "ConfigMap", "ingress-nginx-controller")["data"]["http-snippet"].clone();
+    for line in snippet.as_str().unwrap().lines() {
+        assert!(nginx.contains(line.trim()), "{line}");
+    }
 
     // What clients may not say, but for what the controller writes anew by itself and what it always removes.
     let removed: BTreeSet<String> = directives(&file("nginx/headers.conf"), "proxy_set_header")
@@ -149,9 +162,11 @@ fn the_labels_say_what_the_file_says() {
     let headers = &mut dynamic["middlewares"]["only-traefik"]["headers"]["customRequestHeaders"];
     headers.as_object_mut().unwrap().retain(|name, _| !name.contains('.'));
     // Where Doorward is has another name between containers.
-    let address = &mut dynamic["middlewares"]["doorward"]["forwardAuth"]["address"];
-    *address = Value::String(address.as_str().unwrap().replace("127.0.0.1", "doorward"));
-    for router in ["app", "doorward"] {
+    for middleware in ["doorward", "doorward-with-body"] {
+        let address = &mut dynamic["middlewares"][middleware]["forwardAuth"]["address"];
+        *address = Value::String(address.as_str().unwrap().replace("127.0.0.1", "doorward"));
+    }
+    for router in ["app", "options", "doorward"] {
         let tls = &mut dynamic["routers"][router]["tls"];
         assert_eq!(tls.take(), serde_json::json!({}), "{router}");
         *tls = Value::String("true".to_owned());

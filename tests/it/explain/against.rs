@@ -249,6 +249,7 @@ fn the_configuration_that_wrote_a_log_changes_nothing_in_it() {
             format!("/x/..%2f{place}"),
             format!("/{place}#x"),
             format!("/{place};a?b\\c"),
+            format!("/{place}?a<b"),
         ];
         asked.extend(written.map(|target| format!("GET {target} HTTP/1.1\r\n")));
         asked.push(format!("POST //{place} HTTP/1.1\r\n"));

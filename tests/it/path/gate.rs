@@ -93,7 +93,8 @@ certificates = [{{ cert = \"server.crt\", key = \"server.key\" }}]
         let process = Process::spawn("doorward", command(files.folder.path(), &files.config()));
         let admin = address(&process.wait_for_line(|line| line.contains("metrics and health")));
         let listening = process.lines();
-        let listeners = listening.iter().filter(|line| line.contains(": listening "));
+        let is_one = |line: &&String| line.contains(": listening ") || line.contains("\"message\":\"listening\"");
+        let listeners = listening.iter().filter(is_one);
         let gate = Self {
             listeners: listeners.map(|line| address(line)).collect(),
             admin,
@@ -318,9 +319,11 @@ roles = \"as_is\"
 }
 
 fn address(line: &str) -> SocketAddr {
+    // A line of text, or a document.
     let address = line
-        .split("address=")
-        .nth(1)
+        .split_once("address=")
+        .or(line.split_once("address\":\""))
+        .map(|(_, address)| address.trim_end_matches("\"}"))
         .unwrap_or_else(|| panic!("no address: {line}"));
     address.trim().parse().unwrap_or_else(|_| panic!("no address: {line}"))
 }

@@ -185,6 +185,8 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Permit, Problem> {
         let Context { snapshot, parts, .. } = *context;
+        // What is asked about has been read; from here on it decides whose own place this is.
+        record.endpoint = false;
         if is_never_served(&original.method) {
             return Err(refused(
                 Code::MethodNotAllowed,
@@ -195,11 +197,9 @@ impl Gateway {
         let is_ours = snapshot.endpoints.question(original.target).is_some();
         if is_ours || snapshot.endpoints.resembles_question(&target).is_some() {
             // Behind the proxy that asks, nothing is served at our own place for its questions.
-            record.endpoint = false;
             return Err(Problem::from(Refusal::NotFound));
         }
         let upgrades = original.web_socket || asks_for_web_socket(original, parts, context.sifted);
-        record.endpoint = false;
         record.preflight = preflight(original, &parts.headers, context.bodiless);
         let asked = Asked {
             snapshot,

@@ -272,7 +272,7 @@ impl Tale {
             Some("endpoint") => "(gateway)".to_owned(),
             // Who is led home is where the gateway answers, and so is who asks before it is known what about.
             Some(_) if decision["goes_to"] == "gateway" && !is_question => "(gateway)".to_owned(),
-            None if is_question && decision["reason"] != "not_found" => "(gateway)".to_owned(),
+            None if is_question && decision["reason"] == "invalid_question" => "(gateway)".to_owned(),
             Some(_) | None => "(none)".to_owned(),
         };
         hold("logged route", route, text(&line["doorward.route"]));

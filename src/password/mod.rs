@@ -27,18 +27,16 @@ pub use shape::{Shape, UnknownShape};
 pub use stand_in::StandIn;
 pub use stored::StoredHash;
 
-/// New passwords longer than this many bytes are refused before any work is done on them.
-pub const MAX_PASSWORD_BYTES: usize = 4096;
-/// Passwords of more characters are not verified either: passlib has the same bound, so nobody who comes from there has a longer
-/// one. In UTF-8 they are at most four times as many bytes.
+/// Passwords of more characters are refused before any work is done on them: passlib has the same bound, so nobody who comes from
+/// there has a longer one.
 pub const MAX_PASSWORD_CHARACTERS: usize = 4096;
-/// The same in bytes, for work that is counted in them.
-const MAX_VERIFIED_BYTES: usize = 4 * MAX_PASSWORD_CHARACTERS;
+/// The same in bytes, for work that is counted in them: UTF-8 takes at most four for each.
+pub const MAX_PASSWORD_BYTES: usize = 4 * MAX_PASSWORD_CHARACTERS;
 
 /// Whether anybody will look at this password: a longer one is nobody's, and work.
 pub fn is_bounded(password: &str) -> bool {
     // Bytes first: they are known without counting.
-    password.len() <= MAX_VERIFIED_BYTES && password.chars().count() <= MAX_PASSWORD_CHARACTERS
+    password.len() <= MAX_PASSWORD_BYTES && password.chars().count() <= MAX_PASSWORD_CHARACTERS
 }
 
 /// What became of a password that was compared with a stored hash.

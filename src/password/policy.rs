@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{MAX_PASSWORD_BYTES, MinLength};
+use super::{MAX_PASSWORD_CHARACTERS, MinLength, is_bounded};
 
 /// The most common passwords in lower case, one a line after a header that tells where they come from.
 const COMMON: &str = include_str!("common.txt");
@@ -16,7 +16,7 @@ const TRIVIAL_CHARACTERS: usize = 8;
 pub enum Reason {
     /// Fewer characters than the settings ask for.
     TooShort(MinLength),
-    /// More than [`MAX_PASSWORD_BYTES`].
+    /// More than [`MAX_PASSWORD_CHARACTERS`].
     TooLong,
     /// One of the passwords that are tried first.
     Common,
@@ -27,8 +27,11 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooShort(least) => write!(formatter, "must have at least {} characters", least.characters()),
-            Self::TooLong => write!(formatter, "must have at most {MAX_PASSWORD_BYTES} bytes"),
+            Self::TooShort(least) => match least.characters() {
+                1 => formatter.write_str("must not be empty"),
+                many => write!(formatter, "must have at least {many} characters"),
+            },
+            Self::TooLong => write!(formatter, "must have at most {MAX_PASSWORD_CHARACTERS} characters"),
             Self::Common => formatter.write_str("is one of the most common passwords"),
             Self::LikeUsername => formatter.write_str("must not be the username, alone or with digits around it"),
         }
@@ -37,7 +40,7 @@ impl fmt::Display for Reason {
 
 /// Everything that speaks against a new password for this account, all at once; nothing if it is good enough.
 pub fn check(password: &str, username: &str, least: MinLength) -> Vec<Reason> {
-    if password.len() > MAX_PASSWORD_BYTES {
+    if !is_bounded(password) {
         return vec![Reason::TooLong];
     }
     let mut reasons = Vec::new();
@@ -82,12 +85,15 @@ mod tests {
     }
 
     #[test]
-    fn length_is_counted_in_characters_and_bounded_in_bytes() {
+    fn length_is_counted_in_characters() {
         assert_eq!(reasons("ä本ü言ö葉é", "alice"), [Reason::TooShort(MinLength::default())]);
         assert_eq!(reasons("ä本ü言ö葉éx", "alice"), []);
         assert_eq!(reasons(&"wort ".repeat(200), "alice"), []);
-        assert_eq!(reasons(&"ä".repeat(2048), "alice"), []);
-        assert_eq!(reasons(&"ä".repeat(2049), "alice"), [Reason::TooLong]);
+        assert_eq!(reasons(&"ä".repeat(4096), "alice"), []);
+        assert_eq!(reasons(&"ä".repeat(4097), "alice"), [Reason::TooLong]);
+        assert_eq!(Reason::TooLong.to_string(), "must have at most 4096 characters");
+        let one = MinLength::new(1).unwrap();
+        assert_eq!(Reason::TooShort(one).to_string(), "must not be empty");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 
 use super::argon::Memory;
 use super::stored::StoredHash;
-use super::{Error, MAX_PASSWORD_BYTES, Scheme, Settings, Verdict, hash, is_bounded};
+use super::{Error, Scheme, Settings, Verdict, hash, is_bounded};
 
 /// Told how long each finished hash took, on the thread that computed it; it must be quick and must not panic.
 pub type Observer = Box<dyn Fn(Duration) + Send + Sync>;
@@ -89,7 +89,7 @@ impl Pool {
 
     /// Hashes a new password.
     pub async fn hash(&self, password: Secret<String>, scheme: Scheme) -> Result<String, Error> {
-        if password.expose().len() > MAX_PASSWORD_BYTES {
+        if !is_bounded(password.expose()) {
             return Err(Error::TooLong);
         }
         let cost = self.settings.cost;

@@ -2,7 +2,7 @@
 
 use super::argon::{Argon, Memory};
 use super::legacy::{Bcrypt, Pbkdf2, Scrypt, ShaCrypt, Writer};
-use super::{Cost, Error, MAX_VERIFIED_BYTES, Settings};
+use super::{Cost, Error, MAX_PASSWORD_BYTES, Settings};
 
 /// Longer text is no hash of any known scheme: the longest allowed salt twice over.
 const MAX_TEXT_BYTES: usize = 4096;
@@ -78,7 +78,7 @@ impl StoredHash {
 
     /// Whether this is the hash of the password. Takes as long as the hash costs; the comparison itself takes constant time.
     pub(super) fn verify(&self, password: &[u8], memory: &mut Memory) -> Result<bool, Error> {
-        if password.len() > MAX_VERIFIED_BYTES {
+        if password.len() > MAX_PASSWORD_BYTES {
             return Err(Error::TooLong);
         }
         match &self.0 {

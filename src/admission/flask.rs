@@ -28,6 +28,7 @@ impl Refusal {
                 | Fault::SeveralCookies
                 | Fault::Invalid(_)
                 | Fault::NotReady
+                | Fault::Stale
                 | Fault::Unresolved
                 | Fault::IssuerUnreachable,
             )

@@ -77,7 +77,7 @@ impl Refusal {
             Self::CredentialsRequired => Code::CredentialsRequired,
             Self::BadCredential(Fault::Several | Fault::SeveralCookies) => Code::InvalidRequest,
             Self::BadCredential(Fault::NotReady | Fault::IssuerUnreachable) => Code::NotReady,
-            Self::BadCredential(Fault::Unresolved) => Code::StoreUnavailable,
+            Self::BadCredential(Fault::Unresolved | Fault::Stale) => Code::StoreUnavailable,
             Self::BadCredential(Fault::Malformed | Fault::Invalid(_) | Fault::Ended | Fault::Praetorian(_)) => {
                 Code::InvalidToken
             }
@@ -142,6 +142,9 @@ fn bad_credential(fault: Fault, problem: impl Fn(&'static str) -> Problem) -> Pr
         Fault::Ended => problem("The session of this access token has ended. Log in again.")
             .challenged(Challenge::InvalidToken)
             .because("ended"),
+        Fault::Stale => {
+            problem("The gateway has not reached its store for too long to tell. Try again.").retry_after(1)
+        }
         Fault::NotReady => problem("The gateway is starting and cannot verify tokens yet.").retry_after(1),
         Fault::IssuerUnreachable => problem("The keys of this token's issuer cannot be fetched right now. Try again.")
             .retry_after(ISSUER_RETRY)

@@ -180,7 +180,7 @@ fn sorted(list: &HeaderValue) -> Option<HeaderValue> {
 /// Upgrade).
 pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
+        && headers.get(header::ORIGIN).is_some_and(|origin| !origin.is_empty())
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 

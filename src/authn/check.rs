@@ -103,7 +103,10 @@ impl Authenticator {
             return Outcome::Anonymous;
         }
         if !self.ready(look.now) {
-            return Outcome::Bad(Fault::NotReady);
+            return Outcome::Bad(match self.revocations.ready() {
+                true => Fault::Stale,
+                false => Fault::NotReady,
+            });
         }
         match (uses_authorization, presented.ticket.filter(|_| shows_ticket)) {
             (true, _) => self.authorization(presented, look),
@@ -120,7 +123,7 @@ impl Authenticator {
 
     /// Until the first complete load, and where what is known is older than the operator allows, nobody can say that a
     /// credential was not revoked.
-    fn ready(&self, now: i64) -> bool {
+    pub fn ready(&self, now: i64) -> bool {
         let fresh = |max| self.revocations.age(now).is_some_and(|age| age <= max);
         self.revocations.ready() && self.max_staleness.is_none_or(fresh)
     }

@@ -72,8 +72,10 @@ pub enum Fault {
     Invalid(&'static str),
     /// It belongs to a session that has ended, or to a user who may not come in any more.
     Ended,
-    /// Nothing is wrong with it that we could tell: keys and revocations are not loaded yet, or are too old to go by.
+    /// Nothing is wrong with it that we could tell: keys and revocations are not loaded yet.
     NotReady,
+    /// Nothing is wrong with it that we could tell: what was revoked since the store was lost, nobody knows here.
+    Stale,
     /// Only the store can tell, and it does not answer.
     Unresolved,
     /// Only the keys that the token's issuer has by now can tell, and they cannot be fetched.
@@ -91,7 +93,7 @@ impl Fault {
             Self::Malformed => "malformed",
             Self::Invalid(why) => why,
             Self::Ended => "ended",
-            Self::NotReady => "not_ready",
+            Self::NotReady | Self::Stale => "not_ready",
             Self::Unresolved => "unresolved",
             Self::IssuerUnreachable => "issuer_unreachable",
             Self::Praetorian(fault) => fault.label(),

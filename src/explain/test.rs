@@ -91,6 +91,7 @@ impl Expect {
                 Fault::Several
                 | Fault::SeveralCookies
                 | Fault::NotReady
+                | Fault::Stale
                 | Fault::Unresolved
                 | Fault::IssuerUnreachable => Self::Forbid,
             },

@@ -6,13 +6,14 @@ use http::header::{Entry, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use super::{Connection, FORWARDED, RequestId};
+use super::{Connection, FORWARDED, RequestId, TRACE_STATE};
 use crate::answer::{self, Answer};
 use crate::codes::Code;
 use crate::headers::{Authorization, Forwarded, Sifted};
 use crate::net::Networks;
 use crate::problem::Problem;
 use crate::route::Host;
+use crate::session;
 
 /// The client of one request.
 #[derive(Debug)]
@@ -114,10 +115,12 @@ impl Client {
             tell(port_, Some(own.port.clone()));
         }
         tell(id_, id.id);
+        let mut is_continued = false;
         // Who traces already goes on with that trace; we add no span of our own.
         match (headers.entry(trace_), id.trace) {
             (Entry::Occupied(mut sent), trace) => {
                 let kept = Some(sent.get()).filter(|sent| is_trace(sent)).cloned();
+                is_continued = kept.is_some();
                 if let Some(trace) = kept.or(trace) {
                     sent.insert(trace);
                 }
@@ -126,6 +129,10 @@ impl Client {
                 free.insert(trace);
             }
             (Entry::Vacant(_), None) => {}
+        }
+        if !is_continued {
+            // It says more of a trace that is not this one (W3C Trace Context, section 4.3).
+            headers.remove(TRACE_STATE);
         }
     }
 }
@@ -213,7 +220,8 @@ pub(super) fn redirect(
     sifted: &Sifted,
 ) -> Result<Answer, Problem> {
     let safe = parts.method == Method::GET || parts.method == Method::HEAD;
-    let carries = sifted.authorization != Authorization::None || sifted.cookie;
+    let has_ticket = parts.uri.query().is_some_and(|query| session::ticket(query).is_some());
+    let carries = sifted.authorization != Authorization::None || sifted.cookie || has_ticket;
     let (true, false, Some(host)) = (safe, carries, host) else {
         return Err(Problem::new(
             Code::HttpsRequired,

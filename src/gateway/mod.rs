@@ -114,16 +114,26 @@ impl Gateway {
             connection.stay_with_http();
         }
         if let Body::Whole(_) = response.body() {
+            let told = || {
+                connection
+                    .refused_field("origin")
+                    .and_then(|origin| HeaderValue::from_str(origin).ok())
+            };
+            let origin = origin.or_else(|| told().filter(|origin| record.is_stand_in && snapshot.cors.lists(origin)));
             snapshot.cors.apply(origin.as_ref(), response.headers_mut());
             if let Some(asked) = &asked_headers {
                 snapshot.cors.allow_asked(asked, response.headers_mut());
             }
-            let go_on = problem.as_ref().is_none_or(|problem| !problem.close)
-                && match record.question {
-                    // What stands behind its head may be the next question.
-                    Some(_) => rest::is_read(&message, connection),
-                    None => rest::read(message, connection).await,
-                };
+            let may_go_on = problem.as_ref().is_none_or(|problem| !problem.close);
+            let go_on = match record.question {
+                _ if connection.is_http2() => {
+                    rest::read_behind(message);
+                    true
+                }
+                // What stands behind its head may be the next question.
+                Some(_) => may_go_on && rest::is_read(&message, connection),
+                None => may_go_on && rest::read(message, connection).await,
+            };
             rest::mark(&mut response, go_on, connection);
         }
         // A login or logout has just set its own: a renewed one must not undo that.
@@ -424,3 +434,4 @@ const FORWARDED: [HeaderName; 8] = [
 
 /// The trace that a request belongs to.
 const TRACE: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");

@@ -29,7 +29,16 @@ pub(super) async fn read(message: Message, connection: &Connection) -> bool {
 /// Whether there is nothing left to read, without a wait. Who asks a question for another may announce the body of that
 /// request and not send it: what comes then is the next question, and must not be read as a body.
 pub(super) fn is_read(message: &Message, connection: &Connection) -> bool {
-    connection.is_http2() || message.body.as_ref().is_none_or(Incoming::is_end_stream) || connection.is_read()
+    message.body.as_ref().is_none_or(Incoming::is_end_stream) || connection.is_read()
+}
+
+/// Over HTTP/2 the answer goes at once, and what is left is read behind it: a stream that ends before its body did makes some clients
+/// throw the answer away with it, though they need not (RFC 9113 section 8.1).
+pub(super) fn read_behind(message: Message) {
+    let rest = message.body.filter(|body| !body.is_end_stream());
+    if let Some(body) = rest {
+        tokio::spawn(tokio::time::timeout(WITHIN, drain(body)));
+    }
 }
 
 enum Plan {
@@ -41,7 +50,7 @@ fn plan(message: Message, connection: &Connection) -> Plan {
     let Some(body) = message.body else {
         return Plan::GoOn(connection.is_read());
     };
-    if connection.is_read() || connection.is_http2() {
+    if connection.is_read() {
         return Plan::GoOn(true);
     }
     // A client that waits for 100 (Continue) sends nothing unless it is asked, and reading would ask it.

@@ -146,6 +146,9 @@ fn servers(gateway: &Gateway) -> Vec<(String, String, bool)> {
     servers
 }
 
+/// A store that was not read for so long is gone. Shorter pauses are a busy machine's, or a standby's that takes over.
+const UNREAD: Duration = Duration::from_secs(3);
+
 fn health(state: &State) -> Health {
     let mut reasons = Vec::new();
     if *state.stopped.borrow() {
@@ -154,9 +157,12 @@ fn health(state: &State) -> Health {
     if !state.keys.load().ready() {
         reasons.push("no signing keys yet");
     }
-    match state.revocations.age(state.clock.unix_millis()) {
+    let now = state.clock.unix_millis();
+    match state.revocations.age(now) {
         _ if !state.revocations.ready() => reasons.push("the store was not read yet"),
-        Some(age) if age > Duration::from_secs(5) => reasons.push("the store cannot be read"),
+        Some(age) if age > UNREAD || !state.gateway.authenticator.ready(now) => {
+            reasons.push("the store cannot be read")
+        }
         Some(_) | None => {}
     }
     Health {

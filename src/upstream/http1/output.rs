@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderMap, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method};
 use http_body::{Body, Frame};
@@ -300,8 +300,9 @@ fn write_head(front: &mut Vec<u8>, parts: &Parts, unframed: bool, framing: &Fram
     front.extend_from_slice(target.as_bytes());
     front.extend_from_slice(b" HTTP/1.1\r\n");
     for (name, value) in &parts.headers {
-        // It is ours to say.
-        if name != TRANSFER_ENCODING {
+        // The framing is ours to say. TE is about one connection, and here it would need a `Connection: TE` beside it (RFC 9110 section
+        // 10.1.4); it is for gRPC, over HTTP/2.
+        if name != TRANSFER_ENCODING && name != TE {
             write_field(front, name, value);
         }
     }

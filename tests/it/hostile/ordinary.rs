@@ -86,6 +86,46 @@ fn a_download_pays_for_windows_and_pings() {
     served(&mut client, 3);
 }
 
+/// An answer that comes before its request's body: some clients throw it away with the stream, if that ends before they have sent
+/// what they had to send.
+#[test]
+fn an_early_answer_leaves_the_stream_open_for_the_little_that_is_left() {
+    let backend = Upstream::start();
+    let gate = gate(&backend, "");
+    let mut client = h2(&gate);
+    let reset = |client: &mut H2, stream: u32| {
+        // Whatever was said of the stream was said before the answer to this.
+        client.send(PING, 0, 0, b"the last");
+        let mut reset = false;
+        loop {
+            let came = client.next().unwrap();
+            reset |= came.kind == RST_STREAM && came.stream == stream;
+            if came.kind == PING && came.payload == b"the last" {
+                return reset;
+            }
+        }
+    };
+    for stream in [1, 3] {
+        client.send(HEADERS, END_HEADERS, stream, &request("POST", "/a/../b"));
+        assert!(matches!(client.answer(stream), Answer::Status(400, _)));
+        assert!(!reset(&mut client, stream));
+        client.send(DATA, 0, stream, &[b'x'; 10_000]);
+        client.send(DATA, END_STREAM, stream, b"the end");
+        assert!(!reset(&mut client, stream));
+    }
+    // Not for long, and not for much.
+    client.send(HEADERS, END_HEADERS, 5, &request("POST", "/a/../b"));
+    assert!(matches!(client.answer(5), Answer::Status(400, _)));
+    let began = std::time::Instant::now();
+    assert_eq!(client.answer(5), Answer::Reset(0));
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(8),
+        "{:?}",
+        began.elapsed()
+    );
+    served(&mut client, 7);
+}
+
 /// An upload in full frames, with a PING for each.
 #[test]
 fn an_upload_in_many_frames_is_served() {

@@ -54,12 +54,54 @@ fn every_answer_of_the_gateways_own_can_be_read_by_a_listed_origin() {
             assert!(response.headers.lists("vary", "origin"), "{origin}");
         }
     }
+    // What breaks a rule of HTTP as well, as far as its fields could be read.
+    let long = "x".repeat(20_000);
+    for (line, more, status) in [
+        ("GET / HTTP/1.1".to_owned(), "Host: b\r\n", 400),
+        ("GET /a b HTTP/1.1".to_owned(), "", 400),
+        (format!("GET /{long} HTTP/1.1"), "", 414),
+        (
+            "POST / HTTP/1.1".to_owned(),
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            400,
+        ),
+    ] {
+        let ask = |origin: &str| gate.ask(format!("{line}\r\nHost: a\r\n{origin}{more}\r\n"));
+        let response = ask(ORIGIN);
+        assert_eq!(response.status, status, "{more}");
+        assert_eq!(
+            response.header("access-control-allow-origin"),
+            Some("https://app.test"),
+            "{more}"
+        );
+        let twice = ORIGIN.repeat(2);
+        for origin in ["", "Origin: https://evil.test\r\n", &twice] {
+            let response = ask(origin);
+            assert_eq!(response.status, status, "{more}");
+            assert_eq!(response.header("access-control-allow-origin"), None, "{origin} {more}");
+        }
+    }
     // What a backend says about it is the backend's own.
     let response = gate.get("/pass", &(ORIGIN.to_owned() + &gate.bearer("ann", &["user"])));
     assert_eq!(
         (response.status, response.header("access-control-allow-origin")),
         (200, None)
     );
+}
+
+#[test]
+fn what_names_no_origin_is_no_preflight() {
+    let backend = Upstream::start();
+    let gate = Gate::start(&config(&backend.url()));
+    for lines in [
+        "Access-Control-Request-Method: PUT\r\n",
+        "Origin:\r\nAccess-Control-Request-Method: PUT\r\n",
+        "Origin: https://app.test\r\n",
+        "Origin: https://app.test\r\nAccess-Control-Request-Method:\r\n",
+    ] {
+        assert_eq!(options(&gate, "/pass", lines).status, 401, "{lines}");
+    }
+    assert!(backend.requests().is_empty());
 }
 
 #[test]

@@ -60,11 +60,13 @@ fn a_client_does_not_name_its_request_and_a_trace_that_is_none_is_not_continued(
         ("00-11111111111111111111111111111111-2222222222222222", false),
         ("mine", false),
     ] {
-        let lines = format!("X-Request-Id: mine\r\nx_request_id: mine\r\ntraceparent: {sent}\r\n");
+        let lines = format!("X-Request-Id: mine\r\nx_request_id: mine\r\ntraceparent: {sent}\r\ntracestate: a=b\r\n");
         assert_eq!(gate.get("/", &lines).status, 200);
         let request = last(&backend);
         assert!(is_hex(request.header("x-request-id").unwrap(), 32));
         assert_eq!(request.header("traceparent") == Some(sent), continued, "{sent}");
+        // W3C Trace Context section 4.3: it goes with its trace.
+        assert_eq!(request.header("tracestate"), continued.then_some("a=b"), "{sent}");
     }
 }
 

@@ -190,6 +190,18 @@ fn nobody_can_say_it_over_http_2_or_to_an_http_2_backend() {
     }
 }
 
+/// Over HTTP/1.1 it would need a `Connection: TE` beside it (RFC 9110 section 10.1.4).
+#[test]
+fn what_te_says_of_a_connection_over_http_2_is_not_said_on_one_over_http_1() {
+    let backend = Upstream::start();
+    let gate = Gate::with_tls(&config(&backend.url()));
+    let client = gate.tls_client(Protocol::Http2);
+    let request = client.request(Method::GET, "/open").header("te", "trailers");
+    request.header("x-end", "1").send().expect(200);
+    let request = last(&backend);
+    assert_eq!((request.header("te"), request.header("x-end")), (None, Some("1")));
+}
+
 #[test]
 fn connection_cannot_name_what_the_gateway_says() {
     let backend = Upstream::start();

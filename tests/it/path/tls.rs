@@ -436,6 +436,11 @@ fn a_redirect_listener_leads_pages_to_https_and_refuses_what_may_be_secret() {
                 403,
                 "https_required",
             ),
+            (
+                "GET /?a=b&doorward_ticket=abc HTTP/1.1\r\nHost: a\r\n\r\n",
+                403,
+                "https_required",
+            ),
             ("GET / HTTP/1.0\r\n\r\n", 403, "https_required"),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "invalid_host"),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "invalid_host"),

@@ -128,9 +128,12 @@ fn what_is_known_counts_for_max_staleness_and_no_longer() {
         (answer.status != 200).then_some(answer)
     });
     assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
-    problem(&refused, 503, "not_ready");
+    problem(&refused, 503, "store_unavailable");
     retry_after(&refused);
-    problem(&gateway.get_as("/api/me", &tokens.access), 503, "not_ready");
+    problem(&gateway.get_as("/api/me", &tokens.access), 503, "store_unavailable");
+    until("the readiness to say so", || {
+        (gateway.admin.get("/readyz").status == 503).then_some(())
+    });
     assert_eq!(gateway.client.get("/public/x").status, 200);
     relay.speak();
     until("what is known to count again", || {

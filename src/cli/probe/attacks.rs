@@ -27,6 +27,8 @@ pub enum Kind {
     Path,
     /// What is refused is let through in another way: another method, version, or an upgrade.
     Unchecked(String),
+    /// What only begins as a preflight is let through as one, and this with it: a body, an upgrade.
+    Preflight(&'static str),
     /// The connection's upgrade to a protocol that the chain does not follow arrives.
     Upgrade(String),
     /// The backend is told another host than the one that was asked for.
@@ -201,6 +203,9 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
     match &play.kind {
         Kind::Identity(name) | Kind::LookAlike(name) | Kind::Override(name) => arrived(&seen.fields, name),
         Kind::Upgrade(_) => arrived(&seen.fields, "Upgrade"),
+        Kind::Preflight(_) => {
+            more_than_a_preflight(&seen.fields).map(|more| format!("{more}, though nobody showed a credential"))
+        }
         Kind::Host => arrived(&seen.fields, "Host"),
         Kind::Forwarded(name) if name == "X-Forwarded-For" => arrived(&seen.fields, name)
             .filter(|_| last_member(&seen.fields, name).is_some_and(|last| last.contains(&play.canary))),
@@ -227,6 +232,17 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
             })
         }
     }
+}
+
+/// What the backend got that no preflight has.
+fn more_than_a_preflight(fields: &[Field]) -> Option<String> {
+    let says_so = |(name, value): &&Field| match name.to_ascii_lowercase().as_str() {
+        "content-length" => value.trim() != "0",
+        "transfer-encoding" | "upgrade" => true,
+        _ => false,
+    };
+    let found = fields.iter().find(says_so);
+    found.map(|(name, value)| format!("an OPTIONS with {name}: {value}"))
 }
 
 /// One hole for each kind, with all the ways into it.
@@ -257,6 +273,7 @@ impl Kind {
             Self::TalkPast(name) => ("check_talked_past", name),
             Self::Path => ("path_trick", "the target"),
             Self::Unchecked(how) => ("not_checked", how),
+            Self::Preflight(what) => ("preflight", what),
             Self::Upgrade(protocol) => ("upgrade", protocol),
             Self::Host => ("host_header", "Host"),
         }
@@ -288,6 +305,9 @@ impl Kind {
             }
             Self::Unchecked(_) => {
                 "The check is made for some requests only, and backends carry out others too; many answer a HEAD or an unknown method as they answer a GET."
+            }
+            Self::Preflight(_) => {
+                "Preflights pass without a credential. A backend that reads the body of an OPTIONS, or goes on in the protocol that it asks for, serves whoever sends one."
             }
             Self::Upgrade(_) => {
                 "A backend that understands it goes on in that protocol, and the chain hands on what it no longer reads: any path, any header, without a check."

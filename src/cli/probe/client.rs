@@ -64,6 +64,8 @@ pub struct Request {
     /// In `:scheme`, instead of the chain's own.
     pub scheme: Option<String>,
     pub fields: Vec<Field>,
+    /// Sent behind the head; what says how long it is stands among the fields.
+    pub body: &'static str,
     /// Sent behind a small chunked body.
     pub trailers: Vec<Field>,
     /// Nothing in the head says which trailers come.
@@ -177,6 +179,7 @@ impl Chain {
         }
         if request.trailers.is_empty() {
             text.push_str("\r\n");
+            text.push_str(request.body);
             return text.into_bytes();
         }
         let names: Vec<&str> = request.trailers.iter().map(|(name, _)| name.as_str()).collect();

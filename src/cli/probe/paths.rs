@@ -68,6 +68,14 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
         ] {
             tricks.push(format!("{public}{}{path}", up(step)));
         }
+        // The other way round: a check that resolves it sees the public one, and a backend that does not the protected one.
+        let down = |step: &str| step.repeat(path.trim_end_matches('/').matches('/').count().max(1));
+        for step in ["/..", "/%2e%2e", "/..;", "%2f..", "%5c.."] {
+            tricks.push(format!("{path}{}{public}", down(step)));
+        }
+        for end in ["%3f", "%23", ";"] {
+            tricks.push(format!("{path}{end}{}{public}", up("/..")));
+        }
         tricks.push(format!("{public}{}%2f{bare}", up("/..")));
         tricks.push(format!("{public}?/..{path}"));
         tricks.push(format!("{public}%3f{}{path}", up("/..")));
@@ -82,12 +90,30 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
     tricks
 }
 
-/// Whether a backend that is lenient in every way takes one target for the other.
+/// Whether a backend that is lenient in every way takes one target for the other, or one that resolves nothing.
 pub fn may_mean(received: &str, real: &str) -> bool {
+    if begins_there(received, real) {
+        return true;
+    }
     let real = lenient(real, DECODINGS);
     // To some, what is behind a semicolon belongs to the path no more, to its end.
     let cut = received.split(';').next().unwrap_or_default();
     (0..=DECODINGS).any(|times| [received, cut].iter().any(|target| lenient(target, times) == real))
+}
+
+/// Whether a target climbs out of what it begins with: that only helps whoever resolves it.
+fn begins_there(received: &str, real: &str) -> bool {
+    let path = real.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let Some(rest) = received.strip_prefix(path).filter(|_| !path.is_empty()) else {
+        return false;
+    };
+    let mut rest = rest.as_bytes().to_vec();
+    for _ in 0..DECODINGS {
+        rest = decoded(&rest);
+    }
+    let rest = String::from_utf8_lossy(&rest).replace('\\', "/");
+    let is_another = rest.starts_with(['/', ';', '?', '#']);
+    is_another && rest.split('/').any(|segment| segment.split(';').next() == Some(".."))
 }
 
 fn lenient(target: &str, decodings: usize) -> String {
@@ -152,6 +178,14 @@ mod tests {
         let none: Vec<&String> = tricks.iter().filter(tricky).collect();
         // The one that says it in the query is a trick on checks only.
         assert_eq!(none, ["/open?/../staff/x"]);
+        for out in [
+            "/staff/x/../../open",
+            "/staff/x/%2e%2e/%2e%2e/open",
+            "/staff/x%2f..%2f../open",
+            "/staff/x%23/../open",
+        ] {
+            assert!(tricks.iter().any(|trick| trick == out), "{out} {tricks:?}");
+        }
     }
 
     #[test]

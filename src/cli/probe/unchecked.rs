@@ -71,9 +71,47 @@ pub fn against(target: &str, canary: &str) -> Vec<Play> {
     };
     plays.push(play("a WebSocket's handshake", get(web_socket(), Version::Http11)));
     plays.push(play("an upgrade to HTTP/2", get(to_http2(), Version::Http11)));
+    plays.extend(preflights(target, canary));
     plays.push(play("HTTP/1.0", get(Vec::new(), Version::Http10)));
     plays.push(play("HTTP/2", get(Vec::new(), Version::Http2)));
     plays
+}
+
+/// What begins as a preflight, which passes without credentials, and is none.
+fn preflights(target: &str, canary: &str) -> Vec<Play> {
+    let upgrade = |protocol: &str| vec![field("Connection", "Upgrade"), field("Upgrade", protocol)];
+    let plays = [
+        ("a body", "with a length", vec![field("Content-Length", "5")], "probe"),
+        (
+            "a body",
+            "in chunks",
+            vec![field("Transfer-Encoding", "chunked")],
+            "5\r\nprobe\r\n0\r\n\r\n",
+        ),
+        ("an upgrade", "to a WebSocket", upgrade("websocket"), ""),
+        ("an upgrade", "to a protocol of nobody's", upgrade("dwprobe/1"), ""),
+    ];
+    let play = |(what, how, more, body): (&'static str, &str, Vec<Field>, &'static str)| {
+        let preflight = [
+            field("Origin", "https://other.example"),
+            field("Access-Control-Request-Method", "PUT"),
+        ];
+        Play {
+            kind: Kind::Preflight(what),
+            sent: format!("a preflight with {what} {how}: OPTIONS {target}"),
+            place: "without credentials",
+            request: Request {
+                method: "OPTIONS",
+                target: target.to_owned(),
+                fields: preflight.into_iter().chain(more).collect(),
+                body,
+                ..Request::default()
+            },
+            canary: canary.to_owned(),
+            openly: None,
+        }
+    };
+    plays.into_iter().map(play).collect()
 }
 
 /// What is played where the backend is reached: identity headers of requests that are treated in another way, and an upgrade of

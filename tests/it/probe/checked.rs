@@ -34,6 +34,8 @@ fn asking(gateway: &TestGateway, echo: &Echo, server: &str, check: &str) -> Ngin
     Nginx::serving(&format!(
         r#"
         {server}
+        set $asks "$request_method:$http_upgrade:$http_content_length:$http_transfer_encoding";
+        if ($asks ~ "^OPTIONS:(?!:0?:$)") {{ return 400; }}
         location = /check {{
             internal;
             proxy_pass http://{address}/auth/nginx;
@@ -200,7 +202,7 @@ fn caddy_wired_well_is_not_talked_past() {
     .map(|name| format!("    request_header -{name}\n"))
     .collect();
     let site = format!(
-        "  route {{\n    @dropped header_regexp Connection (?i)x-\n    respond @dropped 400\n    @plain not header_regexp Upgrade (?i)^websocket$\n    request_header @plain -Upgrade\n{removed}    forward_auth {} {{\n      uri /auth/caddy\n      copy_headers X-User X-User-Roles\n    }}\n    reverse_proxy {} {{\n      header_up -X-Forwarded-Uri\n      header_up -X-Forwarded-Method\n      header_up -X-Forwarded-Port\n      header_up -X-Forwarded-Prefix\n    }}\n  }}",
+        "  route {{\n    @dropped header_regexp Connection (?i)x-\n    respond @dropped 400\n    @plain not header_regexp Upgrade (?i)^websocket$\n    request_header @plain -Upgrade\n    @length {{\n      method OPTIONS\n      header Content-Length *\n    }}\n    @chunks {{\n      method OPTIONS\n      header Transfer-Encoding *\n    }}\n    @upgrade {{\n      method OPTIONS\n      header Upgrade *\n    }}\n    respond @length 400\n    respond @chunks 400\n    respond @upgrade 400\n{removed}    forward_auth {} {{\n      uri /auth/caddy\n      copy_headers X-User X-User-Roles\n    }}\n    reverse_proxy {} {{\n      header_up -X-Forwarded-Uri\n      header_up -X-Forwarded-Method\n      header_up -X-Forwarded-Port\n      header_up -X-Forwarded-Prefix\n    }}\n  }}",
         gateway.http_address(),
         echo.address
     );
@@ -294,12 +296,13 @@ fn traefik_wired_well_is_not_talked_past() {
         "X_Forwarded_Prefix",
         "X_Forwarded_Uri",
         "X_Forwarded_Method",
+        "Upgrade",
     ]
     .iter()
     .map(|name| format!("          {name}: \"\"\n"))
     .collect();
     let middlewares = format!(
-        "    check:\n      forwardAuth:\n        address: http://{}/auth/traefik\n        trustForwardHeader: false\n        authResponseHeaders: [X-User, X-User-Roles]\n    clean:\n      headers:\n        customRequestHeaders:\n{removed}    whole:\n      buffering: {{ maxRequestBodyBytes: 10485760 }}\n",
+        "    check:\n      forwardAuth:\n        address: http://{}/auth/traefik\n        trustForwardHeader: false\n        forwardBody: true\n        authResponseHeaders: [X-User, X-User-Roles]\n    clean:\n      headers:\n        customRequestHeaders:\n{removed}    whole:\n      buffering: {{ maxRequestBodyBytes: 10485760 }}\n",
         gateway.http_address()
     );
     let chain = traefik(&echo, "clean, check, whole", &middlewares, &[]);

@@ -36,6 +36,18 @@ pub fn advice(kind: &Kind) -> Advice {
         ),
         Kind::TalkPast(_) => Advice::at(SERVERS, ["trusted_proxies static PROXIES"])
             .but("forward_auth says itself what it asks about: let no header_up in it undo that"),
+        Kind::Preflight(_) => Advice::at(
+            FIRST,
+            [
+                "@preflight_with_upgrade {\n    method OPTIONS\n    header Upgrade *\n}",
+                "@preflight_with_length {\n    method OPTIONS\n    header Content-Length *\n    not header Content-Length 0\n}",
+                "@preflight_in_chunks {\n    method OPTIONS\n    header Transfer-Encoding *\n}",
+                "respond @preflight_with_upgrade 400",
+                "respond @preflight_with_length 400",
+                "respond @preflight_in_chunks 400",
+            ],
+        )
+        .but("over HTTP/2 a body need not be announced: examples/caddy cuts it off"),
         Kind::Upgrade(_) => Advice::at(
             FIRST,
             [

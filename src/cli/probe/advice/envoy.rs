@@ -9,6 +9,7 @@ const REMOVED: &str = "request_headers_to_remove of the route_config";
 const TAKEN: &str = "ext_authz: authorization_response.allowed_upstream_headers.patterns";
 const ASKED_WITH: &str = "ext_authz: allowed_headers.patterns, and nothing else that begins with x-";
 const ROUTES: &str = "every route to the backend";
+const FIRST_ROUTES: &str = "the virtual host's routes, before all others";
 const CLUSTER: &str = "the backend's cluster: HttpProtocolOptions.explicit_http_config";
 
 const CHECK: &str = "- name: envoy.filters.http.ext_authz
@@ -22,6 +23,10 @@ const CHECK: &str = "- name: envoy.filters.http.ext_authz
     allowed_headers: { patterns: [{ exact: authorization }, { exact: cookie }, { exact: origin }, { exact: x-forwarded-for }, { exact: x-forwarded-proto }] }";
 
 const CHECKED: &str = "typed_per_filter_config: { envoy.filters.http.ext_authz: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, check_settings: {} } }";
+
+const PREFLIGHTS: &str = "- match: { prefix: \"/\", headers: [{ name: \":method\", string_match: { exact: OPTIONS } }] }
+  route: { cluster: BACKEND, upgrade_configs: [{ upgrade_type: websocket, enabled: false }] }
+  typed_per_filter_config: { envoy.filters.http.ext_authz: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, check_settings: { with_request_body: { max_request_bytes: 1024, allow_partial_message: true } } } }";
 
 /// What closes a hole.
 pub fn advice(kind: &Kind) -> Advice {
@@ -74,6 +79,7 @@ pub fn advice(kind: &Kind) -> Advice {
             )
             .but("what is public, the check says"),
         Kind::Unchecked(_) => Advice::at(ROUTES, [CHECKED]).but("instead of one with disabled: true"),
+        Kind::Preflight(_) => Advice::at(FIRST_ROUTES, [PREFLIGHTS]).but("Doorward then sees that there is a body"),
         Kind::Upgrade(_) => Advice::note(
             "Envoy hands no upgrade to h2c on, whatever it is told: another proxy of the chain lets it through; ask for its line with --consumer",
         ),

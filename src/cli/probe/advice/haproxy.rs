@@ -63,6 +63,12 @@ pub fn advice(kind: &Kind) -> Advice {
             "http-request set-header X-Forwarded-Proto http unless { ssl_fc }",
             "http-request set-header X-Forwarded-Host %[req.hdr(host)]",
         ]),
+        Kind::Preflight(_) => first(&[
+            "http-request wait-for-body time 1s if METH_OPTIONS",
+            "http-request deny if METH_OPTIONS { req.body_size gt 0 }",
+            "http-request deny if METH_OPTIONS { req.hdr(transfer-encoding) -m found }",
+            "http-request deny if METH_OPTIONS { req.hdr(upgrade) -m found }",
+        ]),
         Kind::Upgrade(_) => first(&[
             "http-request del-header connection unless { req.hdr(upgrade) -i websocket }",
             "http-request del-header upgrade unless { req.hdr(upgrade) -i websocket }",

@@ -56,6 +56,12 @@ pub fn advice(kind: &Kind) -> Advice {
             .but("what is public, the check says; proxy_pass without a path behind the address"),
         Kind::Unchecked(_) => Advice::at(LOCATION, ["auth_request /check;"])
             .but("in named locations too, to which `if` and error_page lead, and outside of limit_except"),
+        Kind::Preflight(_) => Advice::at(
+            HTTP,
+            ["map \"$request_method:$http_upgrade:$http_content_length:$http_transfer_encoding\" $no_preflight { \"~^OPTIONS::0?:$\" 0; \"~^OPTIONS:\" 1; default 0; }"],
+        )
+        .and(SERVER, ["if ($no_preflight) { return 400; }"])
+        .but("over HTTP/2 a body need not be announced: examples/nginx sends preflights on without one"),
         Kind::Upgrade(_) => Advice::at(
             HTTP,
             [

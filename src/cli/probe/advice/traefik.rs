@@ -4,6 +4,7 @@ use super::Advice;
 use crate::cli::probe::attacks::Kind;
 
 const ENTRY_POINT: &str = "the static configuration, entryPoints.NAME";
+const ROUTERS: &str = "http.routers";
 const MIDDLEWARES: &str = "http.middlewares";
 const ON_ROUTERS: &str = "the middlewares of every router to the backend";
 const CHECK: &str = "the check's forwardAuth";
@@ -50,6 +51,18 @@ pub fn advice(kind: &Kind) -> Advice {
         Kind::Path | Kind::Unchecked(_) => Advice::at(ON_ROUTERS, ["CHECK"]).but(
             "the check on every router to the backend, whatever its rule says of paths, methods and headers, and before stripPrefix and replacePath",
         ),
+        Kind::Preflight(_) => Advice::at(
+            ROUTERS,
+            ["options: { rule: \"PathPrefix(`/`) && Method(`OPTIONS`)\", service: BACKEND, middlewares: [no-upgrade, doorward-with-body] }"],
+        )
+        .and(
+            MIDDLEWARES,
+            [
+                "no-upgrade: { headers: { customRequestHeaders: { Upgrade: \"\" } } }",
+                "doorward-with-body: { forwardAuth: { address: \"http://DOORWARD/auth/traefik\", forwardBody: true, maxBodySize: 65536, trustForwardHeader: false, authResponseHeaders: [X-User, X-User-Id, X-User-Roles, X-User-Email] } }",
+            ],
+        )
+        .but("with the other middlewares of the backend's router around them; Doorward then sees that there is a body"),
         Kind::Upgrade(_) => Advice::note(
             "update Traefik: 3.7.15 hands no upgrade to h2c on; or another proxy of the chain lets it through: ask for its line with --consumer",
         ),

@@ -67,6 +67,14 @@ fn caddy_matching(scene: &Scene, lines: &Lines, matcher: &str) -> Program {
 }
 
 #[test]
+fn more_than_a_preflight() {
+    let scene = Scene::new();
+    scene.closes("caddy", &[], &["preflight"], |lines| {
+        caddy(&scene, lines, "", true, &[])
+    });
+}
+
+#[test]
 fn no_check() {
     let scene = Scene::new();
     scene.closes("caddy", &["--public", "/open"], &["no_check"], |lines| {

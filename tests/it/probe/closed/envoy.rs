@@ -11,6 +11,7 @@ const REMOVED: &str = "request_headers_to_remove of the route_config";
 const TAKEN: &str = "ext_authz: authorization_response.allowed_upstream_headers.patterns";
 const ASKED_WITH: &str = "ext_authz: allowed_headers.patterns";
 const ROUTES: &str = "every route to the backend";
+const FIRST_ROUTES: &str = "the virtual host's routes, before all others";
 const CLUSTER: &str = "the backend's cluster";
 
 const UNCHECKED: &str = "typed_per_filter_config: { envoy.filters.http.ext_authz: { \"@type\": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute, disabled: true } }";
@@ -47,7 +48,9 @@ fn envoy(scene: &Scene, lines: &Lines, bad: &Bad<'_>) -> Program {
         }
     );
     let clusters = cluster("app", scene.echo.address, &protocol) + &cluster("doorward", asked, "");
-    let mut routes = String::new();
+    let mut routes = lines
+        .text(FIRST_ROUTES, &[], "              ")
+        .replace("BACKEND", "app");
     for (matched, there) in bad
         .unchecked
         .iter()
@@ -152,6 +155,24 @@ fn a_check_for_some() {
                 "{ prefix: \"/open\" }",
                 "{ prefix: \"/\", headers: [{ name: \":method\", string_match: { exact: OPTIONS } }] }",
             ],
+            ..Bad::default()
+        };
+        envoy(&scene, lines, &bad)
+    });
+}
+
+#[test]
+fn more_than_a_preflight() {
+    let scene = Scene::new();
+    let asked_with = [
+        "{ exact: access-control-request-method }",
+        "{ exact: authorization }",
+        "{ exact: origin }",
+    ];
+    scene.closes("envoy", &[], &["preflight"], |lines| {
+        let bad = Bad {
+            manager: &["upgrade_configs: [{ upgrade_type: websocket }]"],
+            asked_with: Some(&asked_with),
             ..Bad::default()
         };
         envoy(&scene, lines, &bad)

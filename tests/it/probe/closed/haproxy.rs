@@ -107,6 +107,14 @@ fn a_check_for_some() {
 }
 
 #[test]
+fn more_than_a_preflight() {
+    let scene = Scene::new();
+    scene.closes("haproxy", &[], &["preflight"], |lines| {
+        haproxy(&scene, lines, &TOLD, &[ASKS], scene.echo.address)
+    });
+}
+
+#[test]
 fn no_check() {
     let scene = Scene::new();
     scene.closes("haproxy", &["--public", "/open"], &["no_check"], |lines| {

@@ -147,6 +147,27 @@ fn a_check_that_believes_the_client() {
     });
 }
 
+/// Its questions have neither the body nor the upgrade of what they are about.
+#[test]
+fn more_than_a_preflight() {
+    let scene = Scene::new();
+    let passed = [
+        "auth_request /check;",
+        "proxy_set_header Upgrade $http_upgrade;",
+        "proxy_set_header Connection $http_connection;",
+    ];
+    scene.closes("nginx", &[], &["preflight"], |lines| {
+        let server = format!(
+            "{}{}location / {{\n{}proxy_pass http://{};\n}}\n",
+            lines.text(SERVER, &[], ""),
+            check(&scene, lines, &ASKED),
+            lines.text(LOCATION, &passed, ""),
+            scene.echo.address
+        );
+        nginx(&lines.text(HTTP, &[], ""), &server)
+    });
+}
+
 /// For these it has no line: there is no such hole.
 #[test]
 fn what_it_hands_on_of_nobody() {

@@ -8,6 +8,7 @@ use super::{Lines, Program, Scene};
 use crate::support::{until, venv};
 
 const ENTRY_POINT: &str = "the static configuration, entryPoints.NAME";
+const ROUTERS: &str = "http.routers";
 const MIDDLEWARES: &str = "http.middlewares";
 const CLEAN: &str = "http.middlewares.clean.";
 const ON_ROUTERS: &str = "the middlewares of every router";
@@ -63,6 +64,9 @@ fn traefik(
             "    {name}:\n      rule: {rule}\n      service: app\n      middlewares: [{}]\n",
             names.join(", ")
         );
+    }
+    for line in lines.at(ROUTERS, &[]) {
+        text += &format!("    {}\n", line.replace("BACKEND", "app"));
     }
     text += &format!(
         "  services:\n    app:\n      loadBalancer:\n        servers: [{{ url: \"http://{}\" }}]\n  middlewares:\n{middlewares}",
@@ -122,6 +126,15 @@ fn a_check_for_some() {
             ("others", "PathPrefix(`/`)", &[]),
         ];
         traefik(&scene, lines, &[], &[], &routers)
+    });
+}
+
+#[test]
+fn more_than_a_preflight() {
+    let scene = Scene::new();
+    scene.closes("traefik", &[], &["preflight"], |lines| {
+        let all = [("all", "PathPrefix(`/`)", ["check"].as_slice())];
+        traefik(&scene, lines, &[], &[], &all)
     });
 }
 

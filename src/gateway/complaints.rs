@@ -30,6 +30,20 @@ pub(super) enum Complaint<'a> {
     LoginLoop,
 }
 
+/// Where to ask instead.
+struct Address<'a>(Dialect, &'a str);
+
+impl fmt::Display for Address<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(_, "") => {
+                formatter.write_str("set endpoints.pages: without pages there are no addresses for questions")
+            }
+            Self(dialect, pages) => write!(formatter, "ask {}, to the letter", dialect.address(pages)),
+        }
+    }
+}
+
 /// What to do about a question that does not say what it asks about.
 struct Hint<'a>(Dialect, &'a Fault, &'a str, &'static [Dialect]);
 
@@ -105,7 +119,7 @@ impl Complaints {
                 %peer,
                 unsaid,
                 ?path,
-                hint = %format_args!("ask {}, to the letter", dialect.address(pages)),
+                hint = %Address(*dialect, pages),
                 "a forward-auth question is addressed to no endpoint"
             ),
             Complaint::NoClient(dialect) => tracing::warn!(

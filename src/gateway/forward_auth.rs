@@ -41,6 +41,15 @@ pub(super) fn found(
     Some((dialect, rest.map(str::len)))
 }
 
+/// The dialect of a question that a proxy puts where none is answered.
+pub(super) fn strayed(snapshot: &Snapshot, parts: &Parts, connection: &Connection) -> Option<Dialect> {
+    let target = parts.uri.path_and_query()?.as_str();
+    let is_asked = connection.protocol() != Protocol::Redirect && connection.is_from(&snapshot.trusted_proxies);
+    is_asked
+        .then(|| snapshot.endpoints.strayed(target, &parts.headers))
+        .flatten()
+}
+
 impl Gateway {
     /// Answers a question whose target has this much behind the endpoint's path.
     pub(super) async fn question(

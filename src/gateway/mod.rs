@@ -176,6 +176,9 @@ impl Gateway {
                 .question(snapshot, parts, found, bodiless, connection, record)
                 .await;
         }
+        if let Some(dialect) = forward_auth::strayed(snapshot, parts, connection) {
+            return Err(self.misaddressed(snapshot, dialect, parts.uri.path(), connection, record));
+        }
         fields::check_expectation(&parts.headers).map_err(Problem::closing)?;
         let extended = upgrade::extended_connect(parts)?;
         if is_never_served(&parts.method) {

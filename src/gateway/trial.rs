@@ -112,6 +112,14 @@ fn follow(snapshot: &Snapshot, trial: &Trial, named: &str, explanation: &mut Exp
     {
         return question::follow(snapshot, trial, named, addressed, explanation);
     }
+    let asks = redirects.is_none() && snapshot.trusted_proxies.contain(trial.client);
+    if let Some(dialect) = asks
+        .then(|| snapshot.endpoints.strayed(&trial.address.target, &trial.headers))
+        .flatten()
+    {
+        let addressed = Addressed { dialect, rest: None };
+        return question::follow(snapshot, trial, named, addressed, explanation);
+    }
     if is_never_served(&trial.method) {
         return Err(refused(
             Code::MethodNotAllowed,

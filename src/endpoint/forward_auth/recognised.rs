@@ -1,8 +1,13 @@
 //! Which targets are questions, as far as the gateway's own URLs say.
 
+use http::HeaderMap;
+
 use super::{Addressed, Dialect};
 use crate::endpoint::Endpoints;
 use crate::route::Target;
+
+/// Where the pages are, and the addresses for questions with them, if nobody says otherwise.
+const USUAL_PAGES: &str = "/auth";
 
 impl Endpoints {
     /// The forward-auth endpoint that a target is addressed to. Such a question is no request for the table: who may ask does
@@ -24,6 +29,27 @@ impl Endpoints {
         questions
             .find(|(_, address)| target.may_lie_below(address))
             .map(|(dialect, _)| *dialect)
+    }
+
+    /// The dialect of a question that is put beside the addresses for it, where proxies are told to look for them: below the
+    /// prefix of the pages, or where it is unless it was moved. For one that is at none of them, from a proxy that is believed. What a
+    /// route or a page answers there would be taken for a decision. Who hands on a request of its own says of it what it is.
+    pub fn strayed(&self, target: &str, headers: &HeaderMap) -> Option<Dialect> {
+        let is_below = |prefix: &str| {
+            let (begins, rest) = target.split_at_checked(prefix.len()).unwrap_or_default();
+            !prefix.is_empty() && begins.eq_ignore_ascii_case(prefix) && rest.starts_with('/')
+        };
+        if !is_below(USUAL_PAGES) && !is_below(self.places().prefix()) {
+            return None;
+        }
+        let asks = |method: &str, about: &str| {
+            let about = headers.get(about).filter(|_| headers.contains_key(method));
+            about.is_some_and(|about| !about.as_bytes().ends_with(target.as_bytes()))
+        };
+        if asks("x-original-method", "x-original-url") {
+            return Some(Dialect::Nginx);
+        }
+        asks("x-forwarded-method", "x-forwarded-uri").then_some(Dialect::Traefik)
     }
 
     /// Whether whoever sends this target puts a question, maybe one that is addressed wrongly.

@@ -47,6 +47,56 @@ fn what_a_client_may_have_sent_is_not_blamed_on_the_wiring() {
     }
 }
 
+/// Where the pages were moved, or a letter is wrong, a route or a page would answer whoever has logged in with 200, and that would be
+/// taken for the decision.
+#[test]
+fn a_question_that_is_put_beside_its_address_is_refused_and_told() {
+    for (pages, targets, hint) in [
+        (
+            None,
+            ["/auth/nginxx", "/auth/login", "/AUTH/verify?a=b"],
+            "ask /auth/nginx",
+        ),
+        (Some("/sso"), ["/auth/nginx", "/sso/check", "/sso/"], "ask /sso/nginx"),
+        (Some(""), ["/auth/nginx", "/auth/", "/auth/x"], "set endpoints.pages"),
+    ] {
+        let backend = crate::support::upstream::Upstream::start();
+        let pages = pages.map(|pages| format!("[endpoints]\npages = \"{pages}\"\n"));
+        let all = route("all", "/", "all", "access = \"public\"");
+        let gate = gate(&(upstream("all", &backend.url(), "") + &all + &pages.unwrap_or_default()));
+        let from_nginx = "X-Original-Method: GET\r\nX-Original-URL: https://app.test/admin\r\n";
+        let from_traefik = "X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /admin\r\n";
+        for target in targets {
+            for lines in [from_nginx, from_traefik] {
+                assert_refused(&gate.get(target, lines), 403, "invalid_question");
+            }
+        }
+        assert!(backend.requests().is_empty());
+        let line = gate
+            .process()
+            .wait_for_line(|line| line.contains("is addressed to no endpoint") && line.contains("nginx"));
+        assert!(line.contains(hint), "{line}");
+        // What says of a request nothing but what it is, and what says less or is elsewhere, is no question.
+        for (target, lines) in [
+            (
+                "/auth/x",
+                "X-Original-Method: GET\r\nX-Original-URL: https://app.test/auth/x\r\n",
+            ),
+            (
+                "/auth/x?a=b",
+                "X-Forwarded-Method: GET\r\nX-Forwarded-Uri: /auth/x?a=b\r\n",
+            ),
+            ("/auth/x", "X-Original-URL: https://app.test/admin\r\n"),
+            ("/auth/x", "X-Forwarded-Uri: /admin\r\n"),
+            ("/author", from_nginx),
+            ("/x/auth/nginxx", from_nginx),
+        ] {
+            assert_eq!(gate.get(target, lines).status, 200, "{target} {lines}");
+            assert_eq!(backend.requests().pop().unwrap().target, target);
+        }
+    }
+}
+
 #[test]
 fn a_check_names_the_gateways_urls_with_one_slash() {
     let folder = tempfile::tempdir().unwrap();

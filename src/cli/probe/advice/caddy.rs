@@ -14,7 +14,7 @@ const CHECK: &str =
 pub fn advice(kind: &Kind) -> Advice {
     match kind {
         Kind::NoCheck | Kind::Path | Kind::Unchecked(_) => Advice::at(FIRST, [CHECK])
-            .but("without a matcher, and before uri and rewrite; what is public, the check says"),
+            .but("without a matcher, and before uri and rewrite (if it stands there, they are why the backend saw another target); what is public, the check says"),
         Kind::Identity(name) => {
             Advice::at(FIRST, [format!("request_header -{name}")]).and(FORWARD_AUTH, [format!("copy_headers {name}")])
         }

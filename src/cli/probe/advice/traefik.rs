@@ -33,7 +33,8 @@ pub fn advice(kind: &Kind) -> Advice {
             MIDDLEWARES,
             ["doorward: { forwardAuth: { address: \"http://DOORWARD/auth/traefik\", trustForwardHeader: false, authResponseHeaders: [X-User, X-User-Id, X-User-Roles, X-User-Email] } }"],
         )
-        .and(ON_ROUTERS, ["doorward"]),
+        .and(ON_ROUTERS, ["doorward"])
+        .but("before stripPrefix, replacePath and whatever else rewrites: if it stands there, that is why the backend saw another target"),
         Kind::Identity(name) => Advice::at(TAKEN, [name.as_str()])
             .but("on a router without the check: customRequestHeaders of a headers middleware with the name and \"\""),
         Kind::LookAlike(name) | Kind::Override(name) => remove(name),

@@ -19,8 +19,9 @@ pub fn nginx(http: &str, server: &str) -> Program {
         "nginx",
         "nginx.conf",
         move |port| {
+            // One process: whoever ends that has ended all.
             format!(
-                "daemon off;\nerror_log stderr;\npid nginx.pid;\nevents {{ }}\nhttp {{\naccess_log off;\nproxy_headers_hash_max_size 2048;\nproxy_headers_hash_bucket_size 128;\n\
+                "daemon off;\nmaster_process off;\nerror_log stderr;\npid nginx.pid;\nevents {{ }}\nhttp {{\naccess_log off;\nproxy_headers_hash_max_size 2048;\nproxy_headers_hash_bucket_size 128;\n\
                  client_body_temp_path a;\nproxy_temp_path b;\nfastcgi_temp_path c;\nuwsgi_temp_path d;\nscgi_temp_path e;\nproxy_http_version 1.1;\n\
                  {http}\nserver {{\nlisten 127.0.0.1:{port};\n{server}\n}}\n}}\n"
             )

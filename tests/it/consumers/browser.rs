@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use super::caddy::CADDY;
+use super::envoy::ENVOY;
+use super::haproxy::{IN_FRONT, LUA, PASS_THROUGH};
 use super::nginx::NGINX;
 use super::shared::{APP_HOST, Example, LOGIN_HOST};
 use super::traefik::TRAEFIK;
@@ -58,17 +61,50 @@ fn logs_in_and_out(example: Example, more: &[&str], app: &str, login: &str) {
     );
 }
 
-#[test]
-fn behind_nginx_on_one_host() {
-    logs_in_and_out(NGINX, &[], "localhost", "localhost");
+fn on_one_host(example: Example) {
+    logs_in_and_out(example, &[], "localhost", "localhost");
+}
+
+fn across_hosts(example: Example) {
+    logs_in_and_out(example, &["several-hosts.toml"], APP_HOST, LOGIN_HOST);
 }
 
 #[test]
-fn behind_nginx_across_hosts() {
-    logs_in_and_out(NGINX, &["several-hosts.toml"], APP_HOST, LOGIN_HOST);
+fn behind_nginx() {
+    on_one_host(NGINX);
+    across_hosts(NGINX);
 }
 
 #[test]
-fn behind_traefik_across_hosts() {
-    logs_in_and_out(TRAEFIK, &["several-hosts.toml"], APP_HOST, LOGIN_HOST);
+fn behind_traefik() {
+    on_one_host(TRAEFIK);
+    across_hosts(TRAEFIK);
+}
+
+#[test]
+fn behind_caddy() {
+    on_one_host(CADDY);
+    across_hosts(CADDY);
+}
+
+#[test]
+fn behind_envoy() {
+    on_one_host(ENVOY);
+    across_hosts(ENVOY);
+}
+
+#[test]
+fn behind_haproxy_that_asks() {
+    on_one_host(LUA);
+    across_hosts(LUA);
+}
+
+#[test]
+fn behind_haproxy_in_front() {
+    on_one_host(IN_FRONT);
+}
+
+#[test]
+fn behind_haproxy_that_passes_through() {
+    on_one_host(PASS_THROUGH);
 }

@@ -9,7 +9,7 @@ use crate::support::nginx::Nginx;
 use crate::support::{client::Client, until, venv};
 
 /// A gateway that answers whoever asks from here, and alice's token.
-fn gateway(echo: &Echo) -> (TestGateway, String) {
+pub(super) fn gateway(echo: &Echo) -> (TestGateway, String) {
     let gateway = TestGateway::with(echo)
         .config("trusted_proxies = [\"127.0.0.1\"]\n")
         .route("/staff", "user")

@@ -3,14 +3,13 @@
 mod chains;
 mod checked;
 mod closed;
-mod envoy;
 mod limits;
 mod over_h2;
 mod said;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -54,21 +53,16 @@ struct Said {
     error: String,
 }
 
+fn run(arguments: &[&str]) -> Output {
+    let names = ["--identity-header", "X-User", "--identity-header", "X-User-Roles"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    command.arg("probe").args(names).args(arguments);
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
 /// Probes with these arguments, for the identity headers X-User and X-User-Roles.
 fn probe(arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_doorward"))
-        .args([
-            "probe",
-            "--json",
-            "--identity-header",
-            "X-User",
-            "--identity-header",
-            "X-User-Roles",
-        ])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output = run(&[&["--json"], arguments].concat());
     Said {
         status: output.status.code().expect("an exit, not a signal"),
         report: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),

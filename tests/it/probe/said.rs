@@ -1,7 +1,5 @@
 //! What the probe says, to the letter, and how it exits.
 
-use std::process::{Command, Stdio};
-
 use serde_json::Value;
 
 use super::chains::NGINX_FORWARDING;
@@ -35,18 +33,7 @@ fn chain(echo: &Echo, check: &crate::support::upstream::Upstream) -> Program {
 
 /// Runs it; what differs from run to run is replaced. The status, what it said, and what it complained of.
 fn run(port: u16, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_doorward"))
-        .args([
-            "probe",
-            "--identity-header",
-            "X-User",
-            "--identity-header",
-            "X-User-Roles",
-        ])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output = super::run(arguments);
     let same = |bytes: &[u8]| {
         let mut said = text(bytes).replace(&port.to_string(), "PORT");
         while let Some(at) = said.find("dwprobe") {

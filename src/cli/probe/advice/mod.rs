@@ -124,3 +124,25 @@ impl Consumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_who_it_is_is_recognised() {
+        for (name, value, who) in [
+            ("Server", "nginx/1.22.1", Some(Consumer::Nginx)),
+            ("server", "openresty", Some(Consumer::Nginx)),
+            ("Via", "1.1 Caddy", Some(Consumer::Caddy)),
+            ("server", "envoy", Some(Consumer::Envoy)),
+            ("x-envoy-upstream-service-time", "0", Some(Consumer::Envoy)),
+            ("Server", "Apache", None),
+            ("X-Powered-By", "nginx", None),
+        ] {
+            let answer = [(name.to_owned(), value.to_owned())];
+            assert_eq!(Consumer::guess(&answer), who, "{name}: {value}");
+        }
+        assert_eq!(Consumer::guess(&[]), None);
+    }
+}

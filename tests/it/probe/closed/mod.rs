@@ -28,13 +28,7 @@ impl Scene {
     /// `/staff` is for alice, `/open` for everybody.
     fn new() -> Self {
         let echo = Echo::start();
-        let gateway = TestGateway::with(&echo)
-            .config("trusted_proxies = [\"127.0.0.1\"]\n")
-            .route("/staff", "user")
-            .public("/open")
-            .user("alice", &["user"])
-            .start();
-        let token = gateway.login("alice");
+        let (gateway, token) = super::checked::gateway(&echo);
         Self { echo, gateway, token }
     }
 

@@ -423,3 +423,20 @@ fn a_token_that_names_its_user_by_id_is_looked_up_once_and_judged_at_every_reque
         }
     }
 }
+
+/// Whom a census missed and the store now has: created at the same moment, and the feed has not told of it yet.
+#[test]
+fn a_user_learned_after_a_census_counts_at_the_next_request() {
+    let mut house = House::new(8);
+    let tokens_of_user_1 = [FLASK, FLASK + 2];
+    for step in [Step::Census, Step::Loaded] {
+        house.apply(&step);
+    }
+    for (token, outcome) in tokens_of_user_1.into_iter().zip(["revoked", "ended"]) {
+        assert_eq!(roles(&house.show(0, token)), outcome);
+    }
+    house.apply(&Step::Learn);
+    for token in tokens_of_user_1 {
+        assert_eq!(roles(&house.show(0, token)), "user");
+    }
+}

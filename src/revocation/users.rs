@@ -49,10 +49,11 @@ impl Revocations {
     }
 
     /// Takes in who a user is, as the store just said. What the feed has told meanwhile is younger, and stays; what it tells
-    /// from now on keeps this up to date.
+    /// from now on keeps this up to date. It may bring back whom a census missed, so remembered verdicts are asked for again.
     pub fn learn(&self, user: &User, admin_role: &str, now: i64) {
         let users = self.0.users.pin();
-        if users.len() >= LEARNED_AT_MOST {
+        let is_full = users.len() >= LEARNED_AT_MOST;
+        if is_full {
             users.retain(|_, overlay| overlay.until > now);
         }
         let overlay = Overlay {
@@ -62,7 +63,10 @@ impl Revocations {
             kept: true,
         };
         // Whoever is not active is asked for again when this is swept: nobody is told of a user who comes back.
-        users.get_or_insert(user.id, overlay);
+        let is_news = users.try_insert(user.id, overlay).is_ok();
+        if is_news || is_full {
+            self.changed();
+        }
     }
 
     /// Refuses one of our own tokens here at once, by its name; the feed tells the other replicas.

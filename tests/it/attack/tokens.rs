@@ -437,7 +437,7 @@ fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The same bytes with bits set that nobody reads.
+/// The same bytes with a bit set that nobody reads; where the length leaves no such bit, a bit of the last byte is another.
 fn respell(text: &str) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (front, last) = text.split_at(text.len() - 1);
@@ -445,7 +445,7 @@ fn respell(text: &str) -> String {
         .iter()
         .position(|letter| *letter == last.as_bytes()[0])
         .unwrap();
-    format!("{front}{}", char::from(ALPHABET[at + 1]))
+    format!("{front}{}", char::from(ALPHABET[at ^ 1]))
 }
 
 /// The order of P-256, and of the group of Ed25519 (the lower byte first).

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
-use super::{Error, UpstreamTls, Version, pem, provider, versions};
+use super::{Error, Trust, UpstreamTls, Version, pem, provider, versions};
 
 /// The TLS towards the servers of one upstream.
 #[derive(Clone, Debug)]
@@ -91,12 +91,12 @@ impl Material {
     }
 
     fn config(&mut self, settings: &UpstreamTls, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
-        let provider = provider();
-        let roots = self.roots(settings)?;
-        let builder = ClientConfig::builder_with_provider(provider)
+        let trust = self.trust(settings)?;
+        let builder = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(Version::Tls12))
             .map_err(|error| Error::new(error, "report this"))?
-            .with_root_certificates(roots);
+            .dangerous()
+            .with_custom_certificate_verifier(trust.verifier());
         let mut config = match &settings.client {
             None => builder.with_no_client_auth(),
             Some(files) => {
@@ -121,35 +121,26 @@ impl Material {
         Ok(config)
     }
 
-    fn roots(&mut self, settings: &UpstreamTls) -> Result<RootCertStore, Error> {
-        let mut roots = RootCertStore::empty();
+    fn trust(&mut self, settings: &UpstreamTls) -> Result<Trust, Error> {
         let Some(file) = &settings.ca else {
             let system = rustls_native_certs::load_native_certs();
             for certificate in &system.certs {
                 self.mix(certificate);
             }
-            // What the system trusts and nobody can parse is no reason to stop.
-            let (added, _) = roots.add_parsable_certificates(system.certs);
-            return match added {
-                0 => Err(Error::new(
+            let trust = Trust::of_system(system.certs);
+            return match trust.is_empty() {
+                true => Err(Error::new(
                     "the system has no trusted authorities",
                     "install its CA certificates (package ca-certificates), or set tls.ca of the upstream",
                 )),
-                _ => Ok(roots),
+                false => Ok(trust),
             };
         };
         let content = pem::read(file)?;
         self.mix(&content);
-        for certificate in pem::certificates(file, &content)? {
-            add(&mut roots, certificate)
-                .map_err(|error| Error::in_file(file, error, "give the authority's certificate as PEM"))?;
-        }
-        Ok(roots)
+        Trust::of_named(pem::certificates(file, &content)?).map_err(|error| {
+            let problem = format!("holds a certificate that cannot be an authority: {error}");
+            Error::in_file(file, problem, "give the authority's certificate as PEM")
+        })
     }
-}
-
-fn add(roots: &mut RootCertStore, certificate: CertificateDer<'static>) -> Result<(), String> {
-    roots
-        .add(certificate)
-        .map_err(|error| format!("holds a certificate that cannot be an authority: {error}"))
 }

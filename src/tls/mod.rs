@@ -16,6 +16,7 @@ mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use authorities::ClientCertificate;
 pub use client::{ClientTls, client_config};
@@ -23,6 +24,7 @@ pub use error::Error;
 pub use files::{Fingerprint, check_authorities, check_certificate, check_upstream};
 pub use server::{Expiry, ServerTls};
 pub use settings::*;
+pub use trust::Trust;
 
 use std::sync::Arc;
 

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::super::Error;
+use crate::tls::{Trust, provider};
 
 /// How far the server's certificate is looked at (libpq's `sslmode`, less what is about whether to use TLS at all).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,22 +25,13 @@ pub(super) enum Verification {
 
 /// The TLS side of a connection. `roots`: a PEM file, or the system's.
 pub(super) fn client_config(verification: Verification, roots: Option<&Path>) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Refused(format!("TLS: {error}")))?;
-    let verifier: Arc<dyn ServerCertVerifier> = match verification {
-        Verification::None => Arc::new(Lenient {
-            roots: None,
-            algorithms: algorithms(&provider),
-        }),
-        Verification::Authority => Arc::new(Lenient {
-            roots: Some(load_roots(roots)?),
-            algorithms: algorithms(&provider),
-        }),
-        Verification::Full => WebPkiServerVerifier::builder_with_provider(Arc::new(load_roots(roots)?), provider)
-            .build()
-            .map_err(|error| Error::Refused(format!("sslrootcert: {error}")))?,
+    let verifier = match verification {
+        Verification::None => Arc::new(Anybody(provider().signature_verification_algorithms)),
+        Verification::Authority => trust(roots)?.of_any_name().verifier(),
+        Verification::Full => trust(roots)?.verifier(),
     };
     Ok(builder
         .dangerous()
@@ -49,13 +39,8 @@ pub(super) fn client_config(verification: Verification, roots: Option<&Path>) ->
         .with_no_client_auth())
 }
 
-fn algorithms(provider: &CryptoProvider) -> WebPkiSupportedAlgorithms {
-    provider.signature_verification_algorithms
-}
-
-fn load_roots(file: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut roots = RootCertStore::empty();
-    match file {
+fn trust(file: Option<&Path>) -> Result<Trust, Error> {
+    let trust = match file {
         Some(file) => {
             let refused = |error: &dyn std::fmt::Display| {
                 Error::Refused(format!(
@@ -63,45 +48,35 @@ fn load_roots(file: Option<&Path>) -> Result<RootCertStore, Error> {
                     file.display()
                 ))
             };
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| refused(&error))? {
-                let certificate = certificate.map_err(|error| refused(&error))?;
-                roots.add(certificate).map_err(|error| refused(&error))?;
-            }
+            let certificates = CertificateDer::pem_file_iter(file)
+                .and_then(Iterator::collect)
+                .map_err(|error| refused(&error))?;
+            Trust::of_named(certificates).map_err(|error| refused(&error))?
         }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(Error::Refused(
+        None => Trust::of_system(rustls_native_certs::load_native_certs().certs),
+    };
+    match trust.is_empty() {
+        true => Err(Error::Refused(
             "sslrootcert: no certificate authority to trust was found".to_owned(),
-        ));
+        )),
+        false => Ok(trust),
     }
-    Ok(roots)
 }
 
-/// Checks the chain if there are roots to check it against, never the name. The handshake's signatures are always
-/// checked: the peer has the key of the certificate it shows.
+/// Looks at no certificate. The handshake's signatures are checked all the same: the peer has the key of the certificate
+/// it shows.
 #[derive(Debug)]
-struct Lenient {
-    roots: Option<RootCertStore>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
+struct Anybody(WebPkiSupportedAlgorithms);
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
-        now: UnixTime,
+        _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(roots) = &self.roots {
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            let algorithms = self.algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms)?;
-        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -111,7 +86,7 @@ impl ServerCertVerifier for Lenient {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+        verify_tls12_signature(message, certificate, signature, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -120,10 +95,10 @@ impl ServerCertVerifier for Lenient {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }

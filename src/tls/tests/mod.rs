@@ -22,6 +22,8 @@ use super::resolver::Book;
 use super::*;
 use crate::clock::Clock;
 
+mod trust;
+
 /// An authority of its own and a folder to write certificates to.
 struct Authority {
     folder: TempDir,

@@ -59,6 +59,8 @@ impl Issuer {
     pub fn hs256(self, key_id: &str) -> Self {
         let mut secret = vec![0; 32];
         rand::fill(&mut secret).unwrap();
+        // In a file, a line's end behind a secret is none of it.
+        secret[31] |= 0x80;
         self.with(key_id, Material::Hs256(secret))
     }
 

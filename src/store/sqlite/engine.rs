@@ -1,5 +1,6 @@
 //! Threads that own the connections. SQLite blocks, so none of it happens on the runtime: a call is a job in a bounded
-//! queue and an answer in a channel. A caller that goes away does not take back a job that was begun.
+//! queue and an answer in a channel. A caller that goes away, or whose time is up, is not written for: a transaction that no
+//! one waits for is not committed.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
@@ -127,7 +128,7 @@ impl Engine {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let reading = self.run(false, move |connection| {
+        let reading = self.run(false, move |connection, _| {
             let transaction = connection.transaction()?;
             let value = job(&transaction)?;
             transaction.finish()?;
@@ -141,7 +142,11 @@ impl Engine {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        within(CALL, self.run(false, move |connection| write(connection, job))).await
+        within(
+            CALL,
+            self.run(false, move |connection, wanted| write(connection, wanted, job)),
+        )
+        .await
     }
 
     /// Like [`Engine::write`], for as long as it takes.
@@ -149,9 +154,9 @@ impl Engine {
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let writing = self.run(true, move |connection| {
+        let writing = self.run(true, move |connection, wanted| {
             connection.busy_timeout(BUSY_MIGRATING)?;
-            write(connection, job)
+            write(connection, wanted, job)
         });
         writing.await
     }
@@ -159,7 +164,7 @@ impl Engine {
     async fn run<T: Send + 'static>(
         &self,
         patient: bool,
-        job: impl FnOnce(&mut Connection) -> Result<T, Error> + Send + 'static,
+        job: impl FnOnce(&mut Connection, &dyn Fn() -> bool) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let run = move |connection: Result<&mut Connection, Error>| {
@@ -167,9 +172,9 @@ impl Engine {
             if answer.is_closed() {
                 return Found::Nothing;
             }
-            let outcome = connection.and_then(job);
+            let outcome = connection.and_then(|connection| job(connection, &|| !answer.is_closed()));
             let found = Found::by(&outcome);
-            // Nobody may be waiting any more; the work was done all the same.
+            // Nobody may be waiting any more; what was committed in that moment stays.
             let _ = answer.send(outcome);
             found
         };
@@ -191,10 +196,23 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Error>>
     }
 }
 
-fn write<T>(connection: &mut Connection, job: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
+/// The transaction is committed only if it is still `wanted`: the file may have been held for longer than the caller waited,
+/// and who was told that it failed must not find it done later.
+fn write<T>(
+    connection: &mut Connection,
+    wanted: &dyn Fn() -> bool,
+    job: impl FnOnce(&Transaction<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let unwanted = || Error::Unavailable("nobody waits for this any more".to_owned());
     // IMMEDIATE: a transaction that begins by reading cannot always become one that writes.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if !wanted() {
+        return Err(unwanted());
+    }
     let value = job(&transaction)?;
+    if !wanted() {
+        return Err(unwanted());
+    }
     transaction.commit()?;
     Ok(value)
 }

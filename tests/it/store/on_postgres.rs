@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use super::*;
 use crate::postgres::free_port;
@@ -64,14 +63,6 @@ fn database(bench: &Bench) -> &Database<'static> {
     match &bench.place {
         Place::Postgres(database) => database,
         Place::Sqlite(_) => panic!("not here"),
-    }
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while !holds().await {
-        assert!(Instant::now() < deadline, "{what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

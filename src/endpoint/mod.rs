@@ -31,7 +31,6 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header;
 use http::request::Parts;
-use hyper::body::Incoming;
 
 use crate::account::{self as accounts, Accounts, Caller};
 use crate::answer::Answer;
@@ -69,7 +68,7 @@ pub struct Services {
 
 /// An admitted request for one of our own URLs.
 #[derive(Debug)]
-pub struct Asked<B = Incoming> {
+pub struct Asked<B> {
     /// Its head.
     pub parts: Parts,
     /// Its body, unread.

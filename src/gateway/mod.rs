@@ -127,7 +127,7 @@ impl Gateway {
             let may_go_on = problem.as_ref().is_none_or(|problem| !problem.close);
             let go_on = match record.question {
                 _ if connection.is_http2() => {
-                    rest::read_behind(message);
+                    rest::read_behind(message.body);
                     true
                 }
                 // What stands behind its head may be the next question.
@@ -254,7 +254,7 @@ impl Gateway {
                 let (parts, body) = message.take()?;
                 let asked = endpoint::Asked {
                     parts,
-                    body,
+                    body: rest::Lent::new(body, connection),
                     client: client.address,
                     secure: client.secure,
                     host: host.map(Host::into_owned),

@@ -1,11 +1,14 @@
 //! The rest of a request that was answered before it was read: what is left of its body must not be taken for the next
 //! request, so it is read, if it is little and comes soon, or the connection ends.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Response;
 use http::header::{self, HeaderValue};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -20,7 +23,7 @@ pub(super) async fn read(message: Message, connection: &Connection) -> bool {
     match plan(message, connection) {
         Plan::GoOn(go_on) => go_on,
         // Boxed: rare, and no other request has to make room for it.
-        Plan::Read(body) => Box::pin(tokio::time::timeout(WITHIN, drain(body)))
+        Plan::Read(mut body) => Box::pin(tokio::time::timeout(WITHIN, drain(&mut body)))
             .await
             .unwrap_or(false),
     }
@@ -34,10 +37,56 @@ pub(super) fn is_read(message: &Message, connection: &Connection) -> bool {
 
 /// Over HTTP/2 the answer goes at once, and what is left is read behind it: a stream that ends before its body did makes some clients
 /// throw the answer away with it, though they need not (RFC 9113 section 8.1).
-pub(super) fn read_behind(message: Message) {
-    let rest = message.body.filter(|body| !body.is_end_stream());
-    if let Some(body) = rest {
-        tokio::spawn(tokio::time::timeout(WITHIN, drain(body)));
+pub(super) fn read_behind(body: Option<Incoming>) {
+    let rest = body.filter(|body| !body.is_end_stream());
+    if let Some(mut body) = rest {
+        let reading = async move {
+            // What is more stays unread, and the client gets the time to see the answer: its window is not opened any further.
+            if !drain(&mut body).await {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::spawn(tokio::time::timeout(WITHIN, reading));
+    }
+}
+
+/// The body for one of our own endpoints, which may answer before they have read it to its end.
+pub(super) struct Lent {
+    /// Taken when it is dropped.
+    body: Option<Incoming>,
+    /// Whether what is left then is read behind the answer.
+    is_http2: bool,
+}
+
+impl Lent {
+    pub(super) fn new(body: Incoming, connection: &Connection) -> Self {
+        Self {
+            body: Some(body),
+            is_http2: connection.is_http2(),
+        }
+    }
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if self.is_http2 {
+            read_behind(self.body.take());
+        }
     }
 }
 
@@ -71,11 +120,11 @@ fn plan(message: Message, connection: &Connection) -> Plan {
     Plan::Read(body)
 }
 
-async fn drain(mut body: Incoming) -> bool {
+async fn drain(body: &mut Incoming) -> bool {
     let mut read = 0;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return false };
-        read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        read += frame.data_ref().map_or(0, Bytes::len);
         if read > AT_MOST {
             return false;
         }

@@ -86,6 +86,47 @@ fn a_download_pays_for_windows_and_pings() {
     served(&mut client, 3);
 }
 
+/// Whether the stream was reset so far.
+fn reset(client: &mut H2, stream: u32) -> bool {
+    // Whatever was said of the stream was said before the answer to this.
+    client.send(PING, 0, 0, b"the last");
+    let mut reset = false;
+    loop {
+        let came = client.next().unwrap();
+        reset |= came.kind == RST_STREAM && came.stream == stream;
+        if came.kind == PING && came.payload == b"the last" {
+            return reset;
+        }
+    }
+}
+
+/// The same for what an endpoint of the gateway's has begun to read, and refuses because it is too large.
+#[test]
+fn a_refused_form_leaves_the_stream_open_for_the_little_that_is_left() {
+    let backend = Upstream::start();
+    let gate = gate(&backend, "");
+    // Announced as too large, and found to be.
+    for (announced, pieces) in [(field("content-length", "120000"), 0), (Vec::new(), 7)] {
+        let mut client = h2(&gate);
+        // The server's windows hold from when they are acknowledged.
+        served(&mut client, 1);
+        client.send(SETTINGS, ACK, 0, &[]);
+        let head = [request("POST", "/api/login"), announced].concat();
+        client.send(HEADERS, END_HEADERS, 3, &head);
+        for _ in 0..pieces {
+            client.send(DATA, 0, 3, &[b'x'; 10_000]);
+        }
+        assert!(matches!(client.answer(3), Answer::Status(413, _)));
+        for _ in pieces..12 {
+            client.send(DATA, 0, 3, &[b'x'; 10_000]);
+        }
+        assert!(!reset(&mut client, 3), "{pieces}");
+        client.send(DATA, END_STREAM, 3, &[]);
+        assert!(!reset(&mut client, 3), "{pieces}");
+        served(&mut client, 5);
+    }
+}
+
 /// An answer that comes before its request's body: some clients throw it away with the stream, if that ends before they have sent
 /// what they had to send.
 #[test]
@@ -93,18 +134,6 @@ fn an_early_answer_leaves_the_stream_open_for_the_little_that_is_left() {
     let backend = Upstream::start();
     let gate = gate(&backend, "");
     let mut client = h2(&gate);
-    let reset = |client: &mut H2, stream: u32| {
-        // Whatever was said of the stream was said before the answer to this.
-        client.send(PING, 0, 0, b"the last");
-        let mut reset = false;
-        loop {
-            let came = client.next().unwrap();
-            reset |= came.kind == RST_STREAM && came.stream == stream;
-            if came.kind == PING && came.payload == b"the last" {
-                return reset;
-            }
-        }
-    };
     for stream in [1, 3] {
         client.send(HEADERS, END_HEADERS, stream, &request("POST", "/a/../b"));
         assert!(matches!(client.answer(stream), Answer::Status(400, _)));

@@ -54,8 +54,13 @@ impl Nginx {
 
     /// With these directives in its only server.
     pub fn serving(directives: &str) -> Self {
+        Self::serving_beside("", directives)
+    }
+
+    /// The same with these before the server.
+    pub fn serving_beside(http: &str, directives: &str) -> Self {
         for _ in 0..5 {
-            if let Some(running) = Self::try_start(free_port(), directives) {
+            if let Some(running) = Self::try_start(free_port(), http, directives) {
                 return running;
             }
         }
@@ -75,11 +80,11 @@ impl Nginx {
         Client::new(self.address).get(path)
     }
 
-    fn try_start(port: u16, directives: &str) -> Option<Self> {
+    fn try_start(port: u16, http: &str, directives: &str) -> Option<Self> {
         let prefix = tempfile::tempdir().unwrap();
         // Started as root, its workers are somebody else and still have to get at the folder.
         fs::set_permissions(prefix.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(prefix.path().join("nginx.conf"), configuration(port, directives)).unwrap();
+        fs::write(prefix.path().join("nginx.conf"), configuration(port, http, directives)).unwrap();
         let mut process = Process::spawn("nginx", command(prefix.path()));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let is_up = until("nginx listens, or has ended", || {
@@ -132,7 +137,7 @@ fn command(prefix: &Path) -> Command {
     command
 }
 
-fn configuration(port: u16, directives: &str) -> String {
+fn configuration(port: u16, http: &str, directives: &str) -> String {
     format!(
         "worker_processes 1;
 pid nginx.pid;
@@ -144,6 +149,7 @@ http {{
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
+    {http}
     server {{
         listen 127.0.0.1:{port};
         {directives}

@@ -11,7 +11,7 @@ local IDENTITY = { "x-user", "x-user-id", "x-user-roles", "x-user-email" }
 -- What Doorward needs for its decision, beside the original request's method, scheme, host and path.
 local ASKED_WITH = {
   "accept", "access-control-request-method", "authorization", "cookie", "origin", "sec-fetch-mode", "sec-fetch-site",
-  "sec-websocket-key", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-requested-with",
+  "sec-websocket-key", "sec-websocket-version", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-requested-with",
 }
 
 -- What is the connection's own, and not passed on with Doorward's refusal.

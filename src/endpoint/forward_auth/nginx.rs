@@ -32,7 +32,7 @@ pub(super) fn advice(fault: &Fault) -> &'static str {
             "add `proxy_set_header X-Original-Method $request_method;` to the location that auth_request names"
         }
         _ => {
-            "add `proxy_set_header X-Original-URL $scheme://$http_host$request_uri;` to the location that auth_request names"
+            "add `proxy_set_header X-Original-URL $scheme://$host$request_uri;` to the location that auth_request names"
         }
     }
 }

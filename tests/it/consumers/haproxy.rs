@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::shared::{Example, example_files};
-use super::{across_hosts, cases};
+use super::{across_hosts, attacks, cases, people};
 
 fn command(_: &Path) -> Command {
     let mut command = Command::new("haproxy");
@@ -47,6 +47,21 @@ fn everything_holds_where_it_passes_connections_through() {
 #[test]
 fn everything_holds_where_it_asks_by_lua() {
     cases::play(&mut LUA.start());
+}
+
+/// Else what `foreign_web_socket` plays over HTTP/2 would prove nothing.
+#[test]
+fn websockets_over_http2_open_for_its_own_pages() {
+    let running = LUA.start();
+    let jar = people::cookie(&running, "alice");
+    let own = format!("https://localhost:{}", running.port());
+    let before = running.backend.requests().len();
+    assert_eq!(attacks::extended_connect(&running, &jar, &own), Some(200));
+    let seen = running.backend.wait_for(before + 2).pop().unwrap();
+    assert_eq!(
+        (seen.target.as_str(), seen.header("x-user")),
+        ("/app/ws", Some("alice"))
+    );
 }
 
 #[test]

@@ -31,11 +31,12 @@ pub fn identity_of(request: &Request) -> BTreeMap<String, Vec<String>> {
 /// What was asked, as JSON; WebSockets are opened, and every byte comes back.
 pub fn reply(request: &Request) -> Reply {
     if request.headers.lists("connection", "upgrade") {
-        // The answer to the key of RFC 6455 section 1.3.
-        return Reply::echo_behind(
+        let key = request.header("sec-websocket-key").unwrap_or_default();
+        let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+        return Reply::echo_behind(format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        );
+             Sec-WebSocket-Accept: {accept}\r\n\r\n",
+        ));
     }
     if request.body.len() > 64 * 1024 {
         return Reply::json(&json!({ "received": request.body.len() }));

@@ -256,6 +256,11 @@ impl Running {
         )
     }
 
+    /// What trusts the consumer's certificate, and speaks these protocols.
+    pub fn trusting(&self, alpn: &[&str]) -> rustls::ClientConfig {
+        self.authority.trusting_client(alpn)
+    }
+
     pub fn http2(&self) -> Client {
         let config = self.authority.trusting_client(&[]);
         Client::tls(address(self.port), HOST, config, Protocol::Http2)

@@ -42,7 +42,7 @@ fn with_a_list(folder: &str) -> Vec<(String, String)> {
     let (_, from) = readme.split_once("it holds at least").unwrap();
     let (said, _) = from.split_once(':').unwrap();
     let names: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
-    assert!(names.contains(&"Sec-WebSocket-Key") && names.len() > 6, "{names:?}");
+    assert!(names.contains(&"Sec-WebSocket-Version") && names.len() > 6, "{names:?}");
     let file = files.iter_mut().find(|(name, _)| name == "dynamic.yml").unwrap();
     let before = "        trustForwardHeader: false\n";
     let list = format!("{before}        authRequestHeaders: [{}]\n", names.join(", "));

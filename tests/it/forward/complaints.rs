@@ -151,7 +151,7 @@ fn each_fault_of_each_consumer_is_told_once_with_its_line() {
         ),
         (
             "X-Original-URL",
-            "add `proxy_set_header X-Original-URL $scheme://$http_host$request_uri;`",
+            "add `proxy_set_header X-Original-URL $scheme://$host$request_uri;`",
         ),
     ];
     const ENVOY: [(&str, &str); 1] = [(

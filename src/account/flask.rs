@@ -120,4 +120,8 @@ impl MintsMailTokens for MailTokens {
         let life = Duration::from_secs(u64::try_from(token.expires_in).unwrap_or(0));
         Ok((token.token, life))
     }
+
+    fn life(&self) -> Duration {
+        self.0.life()
+    }
 }

@@ -38,6 +38,8 @@ const RESET_PATIENCE: i64 = 3_600_000;
 pub trait MintsMailTokens: Send + Sync {
     /// A token for this purpose, and for how long it is good.
     fn mint(&self, purpose: Purpose, user: &User, now: i64) -> Result<(Secret<String>, Duration), Error>;
+    /// For how long one is good.
+    fn life(&self) -> Duration;
 }
 
 /// What the code in a mail is.
@@ -50,6 +52,14 @@ pub enum CodeKind {
 }
 
 impl CodeKind {
+    /// How long what confirms an address is good.
+    pub(super) fn confirmation_life(&self) -> Duration {
+        match self {
+            Self::Opaque => CONFIRMATION_LIFE,
+            Self::Praetorian(mint) => mint.life(),
+        }
+    }
+
     pub(super) fn are_opaque(&self) -> bool {
         match self {
             Self::Opaque => true,
@@ -73,6 +83,12 @@ impl Mailing {
             codes,
             wake: Notify::new(),
         }
+    }
+
+    /// Until when, from now on, somebody may follow the link of a mail that is wanted now.
+    pub(super) fn latest_confirmation(&self) -> Duration {
+        let under_way = self.post.settings().give_up;
+        under_way.saturating_add(self.codes.confirmation_life())
     }
 
     pub(super) fn wake(&self) {

@@ -22,8 +22,16 @@ pub const MAILS_PER_ADDRESS: u32 = 5;
 pub const MAILS_PER_CLIENT: u32 = 100;
 /// The hour, in milliseconds.
 const HOUR: i64 = 3_600_000;
-/// How long an account waits for its confirmation before it is removed: as long as a mail may be under way, and a code good.
+/// How long an account waits for its confirmation before it is removed, at least: as long as a mail may be under way, and a
+/// code good.
 const UNCONFIRMED: i64 = 72 * HOUR;
+
+/// Codes may be good for longer: no link in a mail promises more than there is.
+fn unconfirmed(mailing: &Mailing) -> i64 {
+    i64::try_from(mailing.latest_confirmation().as_millis())
+        .unwrap_or(i64::MAX)
+        .max(UNCONFIRMED)
+}
 
 /// What came of a registration whose address is to be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +123,7 @@ impl Accounts {
         };
         let enrolment = NewEnrolment {
             user,
-            until: now.saturating_add(UNCONFIRMED),
+            until: now.saturating_add(unconfirmed(mailing)),
             mail: self.new_mail(MailKind::Confirmation, None, "", "", caller)?,
             limits: limits(now),
             tell: mailing.codes.are_opaque(),

@@ -41,7 +41,8 @@ impl From<Error> for Problem {
             ),
             Error::RowRefused(cause) => Self::new(
                 Code::InvalidUsername,
-                "The table of users does not take this account: the username, or the e-mail address, may be too long for it.",
+                "The table of users does not take this account: the username or the e-mail address may be too long for it, or it wants a \
+                 value that is not ours to give. The log says which.",
             )
             .because(cause),
             Error::InvalidUsername(faults) => with_reasons(Code::InvalidUsername, "The username", &faults),

@@ -164,7 +164,8 @@ impl Parts {
             issuer: config.tokens.issuer.clone(),
             access_ttl: i64::try_from(config.tokens.longest_token().as_millis()).unwrap_or(i64::MAX),
             migrate: config.store.migrate,
-            registers_without_address: config.accounts.registration == Registration::Open,
+            expects_users: config.compat.flask,
+            registration: Some(config.accounts.registration),
             clock: self.clock,
             metrics: self.metrics,
         };

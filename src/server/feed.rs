@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::keys::KeyDesk;
+use crate::account::Registration;
 use crate::authn::ApiKeys;
 use crate::clock::Clock;
 use crate::principal::UserId;
@@ -40,9 +41,10 @@ pub struct Feed {
     pub access_ttl: i64,
     /// Whether the schema is brought up to date when the store is first reached.
     pub migrate: bool,
-    /// Whether an operator is to hear of a table that nobody can register in without an address: everybody may, and clients
-    /// need not give one.
-    pub registers_without_address: bool,
+    /// Whether an operator is to hear of a table that was made anew: another server's was meant.
+    pub expects_users: bool,
+    /// Who may register, until an operator has heard what of the table is in the way.
+    pub registration: Option<Registration>,
     /// The time.
     pub clock: Clock,
     /// The figures.
@@ -70,6 +72,19 @@ impl Reading {
 enum Told {
     Now,
     Again,
+}
+
+/// What of the table of users is in the way of those who register.
+pub async fn warnings(store: &dyn Store, registration: Option<Registration>) -> Result<Vec<String>, store::Error> {
+    let mut warnings = Vec::new();
+    // Clients need not give an address.
+    if registration == Some(Registration::Open) && store.email_required().await? {
+        warnings.push(store::ADDRESS_WANTED.to_owned());
+    }
+    if registration.is_some_and(|registration| registration != Registration::Closed) {
+        warnings.extend(store::unfilled_told(&store.unfilled_columns().await?));
+    }
+    Ok(warnings)
 }
 
 impl Feed {
@@ -108,12 +123,12 @@ impl Feed {
                     "the schema was brought up to date"
                 );
             }
-        }
-        if self.registers_without_address {
-            if self.store.email_required().await? {
-                tracing::warn!("{}", store::ADDRESS_WANTED);
+            if let Some(warning) = migrated.nobody_found().filter(|_| self.expects_users) {
+                tracing::warn!("{warning}");
             }
-            self.registers_without_address = false;
+        }
+        for warning in warnings(&*self.store, self.registration.take()).await? {
+            tracing::warn!("{warning}");
         }
         self.store.record_lifetime(self.access_ttl).await?;
         self.keys.load(&*self.store).await?;

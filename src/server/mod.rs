@@ -38,6 +38,7 @@ use renewal::Renewal;
 use worker::{Tools, Tuning};
 
 pub use assemble::{open_store, trial_snapshot};
+pub use feed::warnings as warnings_of_table;
 pub use keys::hint as key_hint;
 pub use promise::broken;
 pub use renewal::LOOK;

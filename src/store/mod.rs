@@ -359,6 +359,21 @@ pub struct Migrated {
     pub to: u32,
     /// Whether a `users` table of another server was found and taken over.
     pub took_over: bool,
+    /// Where a table `users` was made, because there was none.
+    pub made_users: Option<String>,
+}
+
+impl Migrated {
+    /// What to tell an operator who meant to take over a table, and has a new one.
+    pub fn nobody_found(&self) -> Option<String> {
+        self.made_users.as_ref().map(|place| {
+            format!(
+                "there was no table `users` in {place}: an empty one was made there, and nobody of the old server's can log in. \
+                See whether store.url names the old server's database, and its search_path the schema \
+                (`?options=-csearch_path%3DNAME`)"
+            )
+        })
+    }
 }
 
 /// The schema and the health of the store.
@@ -372,6 +387,8 @@ pub trait Upkeep: Send + Sync {
     fn record_lifetime(&self, access_ttl_millis: i64) -> Answer<'_, ()>;
     /// Whether the table of users wants an e-mail address for every user: another server made it.
     fn email_required(&self) -> Answer<'_, bool>;
+    /// The columns of the table of users that want a value and get none from us: another server made it.
+    fn unfilled_columns(&self) -> Answer<'_, Vec<String>>;
     /// Whether the store answers at all, within its deadline.
     fn ping(&self) -> Answer<'_, ()>;
     /// Connections in use and idle, for the gauges; `None` where there is no pool.
@@ -381,6 +398,17 @@ pub trait Upkeep: Send + Sync {
 /// What to tell an operator who lets everybody register in a table where each user needs an address.
 pub const ADDRESS_WANTED: &str = "accounts.registration is \"open\", and the column users.email wants an address of every \
     account: registrations without one are refused. Say \"verify_email\" if clients send it, or let the column be NULL";
+
+/// What to tell an operator in whose table nobody can register: these columns want a value that the gateway does not give.
+pub fn unfilled_told(columns: &[String]) -> Option<String> {
+    (!columns.is_empty()).then(|| {
+        format!(
+            "the table `users` wants a value in {} that only another program gives: unless a trigger does, nobody can register here. Give them a \
+            default (ALTER TABLE users ALTER COLUMN … SET DEFAULT …), or let them be NULL",
+            columns.join(", ")
+        )
+    })
+}
 
 /// A complete store.
 pub trait Store:

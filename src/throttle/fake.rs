@@ -406,6 +406,7 @@ impl Upkeep for Fake {
             from: 0,
             to: 0,
             took_over: false,
+            made_users: None,
         })
     }
     fn schema_version(&self) -> Answer<'_, u32> {
@@ -416,6 +417,9 @@ impl Upkeep for Fake {
     }
     fn email_required(&self) -> Answer<'_, bool> {
         self.answer(|_| false)
+    }
+    fn unfilled_columns(&self) -> Answer<'_, Vec<String>> {
+        self.answer(|_| Vec::new())
     }
     fn ping(&self) -> Answer<'_, ()> {
         self.answer(|_| ())

@@ -19,6 +19,7 @@ mod lives;
 mod outbox;
 mod redeem;
 mod sessions;
+mod takeover;
 mod throttle;
 mod tickets;
 mod tls;
@@ -62,7 +63,7 @@ const TAKE_LOCK: &str = "SELECT pg_advisory_xact_lock($1)";
 
 /// A row of `users` as [`user`] reads it. Types are cast: the table may have been made by others.
 const SELECT_USER: &str = "SELECT u.id::bigint, u.username::text, u.password::text, u.roles::text, u.is_active, \
-    u.email::text, u.email_verified, \
+    u.email::text, COALESCE(u.email_verified, FALSE), \
     ARRAY(SELECT g.role FROM gateway_grants g WHERE g.user_id = u.id ORDER BY g.role), \
     GREATEST((SELECT c.at FROM gateway_cuts c WHERE c.user_id = u.id), \
     (SELECT s.value FROM gateway_settings s WHERE s.name = 'all_cut_at')) FROM users u";

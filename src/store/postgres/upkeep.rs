@@ -1,9 +1,13 @@
 //! The schema and the health of the store, in PostgreSQL.
 
+use std::time::{Duration, Instant};
+
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::Failure;
+use super::takeover::{self, Found, UNFILLED};
 use super::{LOCK_MIGRATION, Postgres, TAKE_LOCK, column};
 use crate::store::migration::{self, Applied, Migration};
 use crate::store::{Answer, Error, Migrated, Upkeep};
@@ -58,6 +62,16 @@ const MIGRATIONS: [Migration; 7] = [
 pub(super) const EMAIL_REQUIRED: &str = "SELECT attnotnull FROM pg_attribute \
     WHERE attrelid = to_regclass('users') AND attname = 'email' AND NOT attisdropped";
 
+/// How long a step waits in the table's queue, at first and at last: beyond PostgreSQL's `deadlock_timeout` of a second, so that
+/// a vacuum makes room.
+const FIRST_IN_QUEUE: Duration = Duration::from_millis(100);
+const LONGEST_IN_QUEUE: Duration = Duration::from_millis(1200);
+/// The pause after it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+/// When it is given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The oldest server that knows `pg_current_xact_id`.
 const OLDEST_SERVER: i32 = 130_000;
 
@@ -77,12 +91,16 @@ impl Upkeep for Postgres {
                     server / 10_000
                 )));
             }
-            let (mut from, mut took_over) = (None, false);
+            let (mut from, mut took_over, mut made_users) = (None, false, None);
             let to = loop {
                 match step(&line.client, progress).await? {
-                    Step::Taken { before, found_users } => {
+                    Step::Taken { before, found } => {
                         from.get_or_insert(before);
-                        took_over |= found_users;
+                        match found {
+                            Some(Found::Table) => took_over = true,
+                            Some(Found::Nothing(here)) => made_users = Some(here),
+                            None => {}
+                        }
                     }
                     Step::None { version } => break version,
                 }
@@ -96,6 +114,7 @@ impl Upkeep for Postgres {
                 from: from.unwrap_or(to),
                 to,
                 took_over,
+                made_users,
             })
         })
     }
@@ -128,6 +147,13 @@ impl Upkeep for Postgres {
         })
     }
 
+    fn unfilled_columns(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let rows = self.link.query(UNFILLED, &[]).await?;
+            rows.iter().map(|row| column(row, 0)).collect()
+        })
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async move { self.link.query("SELECT 1", &[]).await.map(drop) })
     }
@@ -138,26 +164,66 @@ impl Upkeep for Postgres {
 }
 
 enum Step {
-    Taken { before: u32, found_users: bool },
-    None { version: u32 },
+    /// `found`: what was there before the first.
+    Taken {
+        before: u32,
+        found: Option<Found>,
+    },
+    None {
+        version: u32,
+    },
 }
 
-/// Takes the next step in one transaction. Of many that do this at once one works and the others wait, then find it done.
+/// Takes the next step. A table that somebody's transaction holds is asked for again and again, each time for a moment only
+/// and after a longer pause: while we wait in its queue, so does everybody behind us who wants to log in to the other server.
 async fn step(client: &Client, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<Step, Error> {
-    client.batch_execute("BEGIN").await.map_err(Failure::from)?;
-    let outcome = step_within(client, progress).await;
+    let began = Instant::now();
+    let (mut in_queue, mut pause) = (FIRST_IN_QUEUE, FIRST_PAUSE);
+    loop {
+        let failure = match try_step(client, progress, in_queue).await {
+            Ok(step) => return Ok(step),
+            Err(failure) => failure,
+        };
+        if failure.state != Some(SqlState::LOCK_NOT_AVAILABLE) {
+            return Err(failure.error);
+        }
+        let holder = takeover::holder(client).await;
+        let holder = holder.unwrap_or_else(|| "a transaction that has ended meanwhile".to_owned());
+        if began.elapsed().saturating_add(pause) > PATIENCE {
+            return Err(Error::Unavailable(format!(
+                "the table `users` cannot be changed while it is in use by {holder}; end that, or try again later"
+            )));
+        }
+        progress(&format!("the table `users` is in use by {holder}; waiting"));
+        tokio::time::sleep(pause).await;
+        (in_queue, pause) = (LONGEST_IN_QUEUE.min(in_queue * 2), LONGEST_PAUSE.min(pause * 2));
+    }
+}
+
+/// In one transaction. Of many that do this at once one works and the others wait, then find it done.
+async fn try_step(
+    client: &Client,
+    progress: &(dyn Fn(&str) + Send + Sync),
+    in_queue: Duration,
+) -> Result<Step, Failure> {
+    client.batch_execute("BEGIN").await?;
+    let outcome = step_within(client, progress, in_queue).await;
     let end = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    let ended = client.batch_execute(end).await.map_err(Failure::from);
+    let ended = client.batch_execute(end).await;
     let outcome = outcome?;
     ended?;
     Ok(outcome)
 }
 
-async fn step_within(client: &Client, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<Step, Failure> {
+async fn step_within(
+    client: &Client,
+    progress: &(dyn Fn(&str) + Send + Sync),
+    in_queue: Duration,
+) -> Result<Step, Failure> {
     client.query_typed(TAKE_LOCK, &[(&LOCK_MIGRATION, Type::INT8)]).await?;
-    // From here on a table that is in use by a long transaction makes us give up, rather than hold up in our queue
-    // everybody who wants to log in to the other server.
-    client.batch_execute("SET LOCAL lock_timeout = '5s'").await?;
+    client
+        .batch_execute(&format!("SET LOCAL lock_timeout = {}", in_queue.as_millis()))
+        .await?;
     client.batch_execute(SET_SCHEMA).await?;
     // Looked for first: a role that may use the tables, but make none, finds that there is nothing to do.
     if !first::<bool>(&client.query_typed(HAS_VERSIONS, &[]).await?)? {
@@ -168,12 +234,10 @@ async fn step_within(client: &Client, progress: &(dyn Fn(&str) + Send + Sync)) -
     let Some(next) = migration::next(&applied, &MIGRATIONS) else {
         return Ok(Step::None { version });
     };
-    let columns = client.query_typed(SELECT_COLUMNS, &[]).await?;
-    let columns = columns
-        .iter()
-        .map(|row| column(row, 0))
-        .collect::<Result<Vec<String>, _>>()?;
-    let found_users = version == 0 && migration::takes_over(&columns)?;
+    let found = match version {
+        0 => Some(takeover::look(client).await?),
+        _ => None,
+    };
     progress(&format!("migration {}: {}", next.version, next.name));
     client.batch_execute(next.sql).await?;
     let sql = "INSERT INTO gateway_schema (version, name, checksum, min_compatible) VALUES ($1, $2, $3, $4)";
@@ -184,10 +248,7 @@ async fn step_within(client: &Client, progress: &(dyn Fn(&str) + Send + Sync)) -
         (&i64::from(next.min_compatible), Type::INT8),
     ];
     client.execute_typed(sql, params).await?;
-    Ok(Step::Taken {
-        before: version,
-        found_users,
-    })
+    Ok(Step::Taken { before: version, found })
 }
 
 /// Everything goes where `users` is, or would be made. The functions of the schema keep this path.
@@ -202,9 +263,6 @@ const CREATE_VERSIONS: &str = "CREATE TABLE gateway_schema (\
     applied_at timestamptz NOT NULL DEFAULT now())";
 
 const SELECT_APPLIED: &str = "SELECT version, checksum, min_compatible FROM gateway_schema ORDER BY version";
-
-const SELECT_COLUMNS: &str = "SELECT attname::text FROM pg_attribute \
-    WHERE attrelid = to_regclass('users') AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
 
 fn applied(rows: &[Row]) -> Result<Vec<Applied>, Error> {
     let number = |row: &Row, index| {

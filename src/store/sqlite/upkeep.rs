@@ -55,7 +55,7 @@ const MIGRATIONS: [Migration; 7] = [
 impl Upkeep for Sqlite {
     fn migrate<'a>(&'a self, progress: &'a (dyn Fn(&str) + Send + Sync)) -> Answer<'a, Migrated> {
         Box::pin(async move {
-            let (mut from, mut took_over) = (None, false);
+            let (mut from, mut took_over, mut made_users) = (None, false, false);
             let to = loop {
                 match self.writer.migrate(|connection| step(connection)).await? {
                     Step::Taken {
@@ -66,6 +66,7 @@ impl Upkeep for Sqlite {
                         progress(&what);
                         from.get_or_insert(before);
                         took_over |= found_users;
+                        made_users |= before == 0 && !found_users;
                     }
                     Step::None { version } => break version,
                 }
@@ -79,6 +80,7 @@ impl Upkeep for Sqlite {
                 from: from.unwrap_or(to),
                 to,
                 took_over,
+                made_users: made_users.then(|| "the SQLite database".to_owned()),
             })
         })
     }
@@ -117,6 +119,17 @@ impl Upkeep for Sqlite {
         })
     }
 
+    fn unfilled_columns(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let columns = self.readers.read(|connection| {
+                let mut statement = connection.prepare(UNFILLED)?;
+                let names = statement.query_map([], |row| row.get(0))?;
+                Ok(names.collect::<Result<_, _>>()?)
+            });
+            columns.await
+        })
+    }
+
     fn ping(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             // Reads the file, not only the connection.
@@ -131,6 +144,10 @@ impl Upkeep for Sqlite {
         None
     }
 }
+
+/// Columns that no row of ours has a value for, and that give none themselves.
+const UNFILLED: &str = "SELECT name FROM pragma_table_info('users') WHERE \"notnull\" AND dflt_value IS NULL AND pk = 0 \
+    AND name NOT IN ('username', 'password', 'roles', 'is_active', 'email', 'email_verified', 'name_key')";
 
 enum Step {
     Taken {

@@ -1,5 +1,7 @@
 //! Makes tokens, byte for byte as PyJWT 2.1 does for flask-praetorian.
 
+use std::time::Duration;
+
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SecureRandom;
 use base64::Engine as _;
@@ -23,6 +25,11 @@ impl Praetorian {
         now: i64,
     ) -> Result<AccessToken, IssueError> {
         self.new_token(user, roles, "", random, now)
+    }
+
+    /// How long a new token counts.
+    pub fn life(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.access_ttl).unwrap_or(0))
     }
 
     /// A new token to be sent by mail.

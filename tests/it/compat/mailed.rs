@@ -8,6 +8,7 @@ use crate::accounts::browser::form;
 use crate::accounts::world::{Gateway, Kind, PASSWORD, World};
 use crate::mail::{VERIFY, ask_reset, finalize, register};
 use crate::support::client::Response;
+use crate::support::issuer::unix_time;
 use crate::support::ports::free_port;
 use crate::support::smtp::Smtp;
 use crate::support::until;
@@ -20,6 +21,7 @@ on_both!(
     a_mail_unsent_when_its_account_was_closed_is_not_sent,
     the_pages_take_what_the_mail_leads_to,
     what_was_revoked_is_worth_nothing,
+    an_account_waits_for_as_long_as_its_mail_says,
 );
 
 const NEW: &str = "herons under a quiet bridge";
@@ -52,6 +54,21 @@ fn reset_token(gateway: &Gateway, smtp: &Smtp, address: &str) -> String {
 fn registered(gateway: &Gateway, smtp: &Smtp) -> String {
     register(gateway, "alice", "alice@example.org").expect(201);
     smtp.mail(0).code()
+}
+
+fn an_account_waits_for_as_long_as_its_mail_says(kind: Kind) {
+    const HOUR: i64 = 3_600_000;
+    for (life, hours) in [("24h", 72), ("7d", 8 * 24)] {
+        let (world, smtp) = (World::new(kind), Smtp::plain(""));
+        let life = format!("[tokens]\naccess_ttl = \"{life}\"\n");
+        let gateway = world.gateway(&format!("{COMPAT}{VERIFY}{}{life}", smtp.config("smtp", "")));
+        let now = || i64::try_from(unix_time()).unwrap() * 1000;
+        let before = now();
+        registered(&gateway, &smtp);
+        let until: i64 = world.sql("SELECT until FROM gateway_unconfirmed").parse().unwrap();
+        let waits = before + hours * HOUR..=now() + hours * HOUR + 1000;
+        assert!(waits.contains(&until), "{until} in {waits:?}");
+    }
 }
 
 fn a_new_password_ends_what_was_mailed_before(kind: Kind) {

@@ -95,15 +95,18 @@ fn the_migration_and_the_way_back() {
     let new = crate::support::client::Client::new(format!("127.0.0.1:{port}").parse().unwrap());
     new.post_json("/api/registration", &body).expect(200);
 
-    // And back.
+    // And back. What only looks like one of the gateway's tables is somebody's.
     drop(gateway);
     drop(old);
     let Place::Postgres(database) = &world.place else {
         panic!("in PostgreSQL");
     };
+    database.psql("CREATE TABLE gateway_payments AS SELECT 1 AS paid");
     for sql in blocks("sql") {
         database.psql(sql);
     }
+    assert_eq!(database.psql("SELECT paid FROM gateway_payments"), "1");
+    database.psql("DROP TABLE gateway_payments");
     assert_eq!(database.psql(SHAPE), shape);
     let old = Flask::start(Edition::Mended, &url);
     old.client.post_json("/api/login", &body).expect(200);

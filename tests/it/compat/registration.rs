@@ -15,6 +15,8 @@ on_both!(
     of_several_at_once_one_makes_the_row,
     what_the_table_itself_refuses_is_no_fault_of_the_gateway,
     an_address_is_taken_where_the_table_wants_one,
+    what_only_the_old_server_fills_is_told_before_anybody_registers,
+    a_table_that_is_not_where_it_was_looked_for_is_told,
 );
 
 fn a_new_name_gets_an_account_that_the_old_server_can_read(kind: Kind) {
@@ -241,6 +243,53 @@ fn what_the_table_itself_refuses_is_no_fault_of_the_gateway(kind: Kind) {
     assert_eq!(answer.status, 422, "{}", answer.text());
     assert_eq!(answer.json()["error"], "invalid_username");
     assert_eq!(world.count("SELECT count(*) FROM users"), 1);
+}
+
+fn what_only_the_old_server_fills_is_told_before_anybody_registers(kind: Kind) {
+    let world = strict_world(kind, ", created_at TIMESTAMP NOT NULL");
+    let warning = "the table `users` wants a value in created_at that only another program gives";
+    let (status, _, said) = world.run_with(COMPAT, &["migrate"]);
+    assert!(status == 0 && said.contains(&format!("warning: {warning}")), "{said}");
+    let (_, _, said) = world.run_with("[accounts]\nregistration = 'closed'\n", &["migrate"]);
+    assert!(!said.contains(warning), "{said}");
+    let gateway = flask_gateway(&world);
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("WARN") && line.contains(warning));
+    let body = json!({ "username": "bob", "password": PASSWORD });
+    let refused = error_of(
+        &gateway.client.post_json("/api/registration", &body),
+        400,
+        "InvalidUsername",
+    );
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .contains("a value that is not ours to give"),
+        "{refused}"
+    );
+    gateway.process.wait_for_line(|line| line.contains("created_at"));
+}
+
+fn a_table_that_is_not_where_it_was_looked_for_is_told(kind: Kind) {
+    let world = World::new(kind);
+    let warning = "an empty one was made there, and nobody of the old server's can log in";
+    let (status, _, said) = world.run_with(COMPAT, &["migrate"]);
+    assert!(status == 0 && said.contains(warning), "{said}");
+    // Once: from then on it is the table.
+    let (_, _, said) = world.run_with(COMPAT, &["migrate"]);
+    assert!(!said.contains(warning), "{said}");
+    // Where no other server's table is meant, that is how it begins.
+    let other = World::new(kind);
+    let (_, out, said) = other.run_with("", &["migrate"]);
+    assert!(!said.contains(warning), "{said}");
+    assert!(out.contains("There was no table \"users\""), "{out}");
+    let third = World::new(kind);
+    let gateway = flask_gateway(&third);
+    gateway
+        .process
+        .wait_for_line(|line| line.contains("WARN") && line.contains(warning));
 }
 
 fn an_address_is_taken_where_the_table_wants_one(kind: Kind) {

@@ -8,6 +8,7 @@ use super::*;
 use crate::postgres::free_port;
 use crate::support::pgbouncer::Bouncer;
 
+mod takeover;
 mod tls;
 
 /// How many transactions have written and wait for their session to go on: one that has only begun has no number yet, and the

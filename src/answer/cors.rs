@@ -63,7 +63,8 @@ impl Settings {
             Origins::Any => {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
             }
-            Origins::Echoed => return echo(origin, headers),
+            // An empty one is none to that server.
+            Origins::Echoed => return echo(origin.filter(|origin| !origin.is_empty()), headers),
             Origins::Listed(listed) if listed.is_empty() => return,
             Origins::Listed(listed) => {
                 vary(headers, &header::ORIGIN);

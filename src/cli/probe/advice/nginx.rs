@@ -9,7 +9,7 @@ const LOCATION: &str = "every location { } that leads to the backend";
 const CHECK: &str = "the location { } of the check";
 
 const QUESTION: [&str; 3] = [
-    "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;",
+    "proxy_set_header X-Original-URL $scheme://$host$request_uri;",
     "proxy_set_header X-Original-Method $request_method;",
     "proxy_set_header X-Forwarded-For $remote_addr;",
 ];

@@ -197,6 +197,10 @@ async fn shows(config: &Config, options: &Options, notes: &mut Vec<String>) -> R
     Ok(match looked.person() {
         Ok(person) => Shows::Token(text.to_owned(), Box::new(person)),
         Err(error) => {
+            // What the running gateway's store would say is not known here: no explanation would be true.
+            if matches!(error, Error::NotReady | Error::NotIdentified(_)) {
+                desk::is_there(config)?;
+            }
             notes.push(format!("the token is not good: {error}; {}", looked.hint(&error, text)));
             // What only a fetch could tell has been fetched.
             let error = match error {
@@ -210,6 +214,7 @@ async fn shows(config: &Config, options: &Options, notes: &mut Vec<String>) -> R
 
 /// A user of the store, with the roles in force.
 async fn user(config: &Config, name: &str) -> Result<Person, Failure> {
+    desk::is_there(config)?;
     let (desk, _) = desk::open(config).await?;
     let account = desk
         .show(Which::Name(name))

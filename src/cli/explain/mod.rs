@@ -138,18 +138,24 @@ fn described(options: &Options) -> Result<Trial, Failure> {
 fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for field in fields {
-        let wrong = |hint: &str| Failure::usage(format!("{} is no header", terminal::shown(field)), hint);
-        let (name, value) = field
-            .split_once(':')
-            .ok_or_else(|| wrong("write it as 'Name: value'"))?;
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong("the name is malformed"))?;
-        let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong("the value is malformed"))?;
+        // What is malformed may be a secret in the wrong place, and values are secrets often: none of it is told.
+        let malformed = |what: &str| Failure::usage(format!("a --header is none: {what}"), "write it as 'Name: value'");
+        let (name, value) = field.split_once(':').ok_or_else(|| malformed("it has no colon"))?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes())
+            .map_err(|_| malformed("what stands before its colon is no name"))?;
+        let value = HeaderValue::from_str(value.trim())
+            .map_err(|_| malformed(&format!("the value of {name} holds what none may hold")))?;
         if name == header::HOST {
-            return Err(wrong("the URL says which host it is"));
+            return Err(Failure::usage(
+                "Host is not given with --header",
+                "the URL says which host it is",
+            ));
         }
         if name == header::AUTHORIZATION {
-            return Err(wrong(
-                "give a token with --token, so that it is verified; --user or --roles with --credential stand for what else is shown",
+            return Err(Failure::usage(
+                "a credential is not given with --header",
+                "give a JWT with --token, so that it is verified; for an API key or a password, --user or --roles says whose it is, and \
+                 --credential what it is",
             ));
         }
         headers.append(name, value);

@@ -206,6 +206,18 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
         assert_eq!((ended.status, ended.out.as_str()), (2, ""), "{ended:?}");
         assert!(ended.err.contains(part), "{part}: {ended:?}");
     }
+    // Whatever is wrong with it, a secret is not told.
+    for header in [
+        "Authorization: Bearer s3cret",
+        "Authorization Bearer s3cret",
+        "Bearer s3cret: x",
+        "X-Api-Key: s3cret\u{7}",
+        "Host: s3cret",
+    ] {
+        let ended = place.run(&["explain", "GET", "/", "--header", header]);
+        assert_eq!(ended.status, 2, "{ended:?}");
+        assert!(!ended.err.contains("s3cret"), "{ended:?}");
+    }
     place.write("doorward.toml", "[routes]\n");
     let ended = place.run(&["explain", "GET", "/"]);
     assert_eq!(ended.status, 2);

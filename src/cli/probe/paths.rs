@@ -75,6 +75,7 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
         }
         // Where the folder is taken off, such as by nginx's `proxy_pass` with a path, the rest is what the backend gets.
         let folder = public.split(['?', '#']).next().unwrap_or_default();
+        let folder = folder.trim_end_matches('/');
         let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
         for folder in [folder, parent].into_iter().filter(|folder| !folder.is_empty()) {
             tricks.push(format!("{folder}{path}"));

@@ -21,6 +21,7 @@ use crate::principal::{CredentialKind, Person, Roles, UserId};
 use crate::server;
 use crate::session::CookieName;
 use crate::token::Error;
+use crate::wire;
 
 /// The client where none is named: an address of documentation (RFC 5737), which is in nobody's network.
 const SOME_CLIENT: &str = "192.0.2.1";
@@ -90,6 +91,8 @@ pub fn run(places: &Places, options: &Options) -> Result<ExitCode, Failure> {
     }
     let mut notes = Vec::new();
     let mut trial = described(options)?;
+    // As the server makes it.
+    trial.bounds = wire::Settings::new(config.limits.header_bytes).unwrap_or_default();
     trial.cookie = CookieName::new(config.cookies.domain.clone());
     trial.redirects = redirects(&config.listeners);
     trial.shows = office.block_on(shows(&config, options, &mut notes))?;
@@ -131,6 +134,7 @@ fn described(options: &Options) -> Result<Trial, Failure> {
         certificate: options.client_certificate,
         redirects: None,
         shows: Shows::Nothing,
+        bounds: wire::Settings::default(),
         cookie: CookieName::default(),
     })
 }

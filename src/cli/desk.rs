@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::password::{Pool, policy};
 use crate::server;
-use crate::store::Store;
+use crate::store::{Location, Store};
 
 /// Opens the desk of a configuration, and the store under it.
 pub async fn open(config: &Config) -> Result<(Administration, Arc<dyn Store>), Failure> {
@@ -20,6 +20,24 @@ pub async fn open(config: &Config) -> Result<(Administration, Arc<dyn Store>), F
     let settings: Settings = config.accounts.clone();
     let desk = Administration::new(Arc::clone(&store), pool, settings, &config.tokens, Clock::system());
     Ok((desk, store))
+}
+
+/// Refuses where the file of the embedded store is not there. Opening it would make one, with its folder: whoever only reads makes
+/// nothing, least of all where they stand in the wrong folder.
+pub fn is_there(config: &Config) -> Result<(), Failure> {
+    let Location::Sqlite(path) = &config.store.location else {
+        return Ok(());
+    };
+    if path.try_exists().unwrap_or(true) {
+        return Ok(());
+    }
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    Err(Failure::run(
+        format!("there is no store at {}", whole.display()),
+        "no such file, and what only reads makes none",
+        "data_dir and sqlite: paths are relative to the working directory: run it where the gateway runs, or name --data-dir; \
+         `doorward migrate` makes a new store",
+    ))
 }
 
 /// An error of the desk, and what to do about it.

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::migrate::failed;
-use super::{Failure, Places, ban, key, terminal, times};
+use super::{Failure, Places, ban, desk, key, terminal, times};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::keyring::KeyRing;
@@ -139,6 +139,7 @@ impl Known {
     }
 
     async fn fill(&mut self, config: &Config, now: i64) -> Result<(), Failure> {
+        desk::is_there(config)?;
         let store = server::open_store(config).await?;
         self.ring = key::ring(config, &*store).await?;
         let (changes, _) = store.all_changes(now).await.map_err(|error| failed(&error))?;

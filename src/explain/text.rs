@@ -29,7 +29,7 @@ impl Explanation {
         });
         writeln!(text, "from {client}, {who}\n").ok();
         for note in &self.notes {
-            writeln!(text, "note: {}", shown(note)).ok();
+            text.push_str(&note_told(note));
         }
         if !self.notes.is_empty() {
             text.push('\n');
@@ -53,6 +53,12 @@ impl Explanation {
         text.push_str(&dialects(&self.forward_auth));
         text
     }
+}
+
+/// A note, which may have several lines; only its first begins one.
+fn note_told(note: &str) -> String {
+    let lines: Vec<String> = note.lines().map(shown).collect();
+    format!("note: {}\n", lines.join("\n      "))
 }
 
 /// What became of it, in a line or two.
@@ -270,4 +276,18 @@ pub(super) fn shown(text: &str) -> String {
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::note_told;
+
+    #[test]
+    fn the_lines_of_a_note_stand_below_each_other() {
+        assert_eq!(note_told("one"), "note: one\n");
+        assert_eq!(
+            note_told("not good:\nerror: away\u{7}\nallowed"),
+            "note: not good:\n      error: away\\u{7}\n      allowed\n"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 //! is the explanation.
 
 mod consumers;
+mod limits;
 mod question;
 mod sent;
 mod shown;
@@ -28,6 +29,7 @@ use crate::problem::Problem;
 use crate::proxy::Upgrade;
 use crate::route::Target;
 use crate::session::CookieName;
+use crate::wire;
 use shown::Shown;
 
 /// What is tried.
@@ -49,6 +51,8 @@ pub struct Trial {
     pub redirects: Option<u16>,
     /// What is shown.
     pub shows: Shows,
+    /// How long it may be.
+    pub bounds: wire::Settings,
     /// The browsers' cookie.
     pub cookie: CookieName,
 }
@@ -107,11 +111,16 @@ pub fn explain(snapshot: &Snapshot, trial: &Trial) -> Explanation {
 /// The steps of [`Gateway::follow`](super::Gateway), in its order.
 fn follow(snapshot: &Snapshot, trial: &Trial, named: &str, explanation: &mut Explanation) -> Result<(), Problem> {
     let redirects = trial.redirects.filter(|_| !trial.address.secure);
+    let sized = limits::check(trial, named);
     if redirects.is_none()
         && let Some(addressed) = snapshot.endpoints.question(&trial.address.target)
     {
-        return question::follow(snapshot, trial, named, addressed, explanation);
+        return match sized {
+            Ok(()) => question::follow(snapshot, trial, named, addressed, explanation),
+            Err(problem) => question::refuse(snapshot, trial, addressed.dialect, problem, explanation),
+        };
     }
+    sized?;
     let asks = redirects.is_none() && snapshot.trusted_proxies.contain(trial.client);
     if let Some(dialect) = asks
         .then(|| snapshot.endpoints.strayed(&trial.address.target, &trial.headers))

@@ -7,7 +7,7 @@ use http::Uri;
 use super::fields::{BARE_CR, BARE_LF, FieldLines, Next};
 use super::framing::{Facts, HeadEnd};
 use super::grammar::{self, PATH, QUERY, TOKEN, VISIBLE};
-use super::settings::{BLANK_LINES, METHOD_BYTES, TARGET_BYTES};
+use super::settings::{BLANK_LINES, METHOD_BYTES, Settings, TARGET_BYTES};
 use super::violation::Violation;
 use crate::codes::Code;
 
@@ -19,6 +19,26 @@ pub fn is_target(text: &str) -> bool {
     };
     let all = |text: &str, class: u8| grammar::run(text.as_bytes(), class) == text.len();
     text.len() <= TARGET_BYTES && path.starts_with('/') && all(path, PATH) && all(query, QUERY)
+}
+
+/// What the scanner says of a head of `bytes` that asks for this, where it is its size that is wrong first.
+pub fn too_large(method: &str, target: &str, bytes: usize, settings: &Settings) -> Option<Violation> {
+    let path = grammar::run(target.as_bytes(), PATH);
+    let rest = target.as_bytes().get(path..).unwrap_or_default();
+    let good = match rest.split_first() {
+        Some((b'?', query)) => path + 1 + grammar::run(query, QUERY),
+        Some(_) | None => path,
+    };
+    // No more of it is looked at than a head may have.
+    let window = settings.header_bytes().saturating_sub(method.len() + 1);
+    // A method that is not served is told at the end of the target.
+    let is_served = unserved(method.as_bytes()).is_none();
+    if good.min(window) > TARGET_BYTES {
+        return is_served.then_some(TARGET_TOO_LONG);
+    }
+    // Whatever else is wrong with the target is found out before.
+    let is_sound = good >= window || is_served && good == target.len();
+    (is_sound && bytes > settings.header_bytes()).then_some(HEAD_TOO_LARGE)
 }
 
 /// Where in a head the scan stands. It is shown the head from its first byte every time, and goes on where it stopped.
@@ -85,7 +105,7 @@ impl HeadScan {
             return Ok(Some(end));
         }
         if shown.len() >= limit {
-            return Err(Violation::new(Code::HeadersTooLarge, "the request's head is too large"));
+            return Err(HEAD_TOO_LARGE);
         }
         Ok(None)
     }
@@ -169,7 +189,7 @@ impl HeadScan {
     fn target(&mut self, window: &[u8], class: u8) -> Result<bool, Violation> {
         self.at += grammar::run(window.get(self.at..).unwrap_or_default(), class);
         if self.at - self.start > TARGET_BYTES {
-            return Err(Violation::new(Code::TargetTooLong, "the request target is too long"));
+            return Err(TARGET_TOO_LONG);
         }
         Err(Violation::new(
             Code::InvalidTarget,
@@ -282,5 +302,40 @@ fn other_target(target: &[u8], options: bool) -> Result<(), Violation> {
     Ok(())
 }
 
+const HEAD_TOO_LARGE: Violation = Violation::new(Code::HeadersTooLarge, "the request's head is too large");
+const TARGET_TOO_LONG: Violation = Violation::new(Code::TargetTooLong, "the request target is too long");
 const BAD_METHOD: &str = "the request must start with a method";
 const BAD_LINE: &str = "the request line must be a method, a target and an HTTP version with one space between";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_head_is_told_as_the_scan_tells_it() {
+        let targets =
+            [1, 4000, 4089, 4090, 16_384, 16_385, 70_000].map(|length| format!("/{}", "a".repeat(length - 1)));
+        let odd = ["/a?b".repeat(5000), format!("/{}#", "a".repeat(9000)), "/#".to_owned()];
+        for (target, limit) in targets
+            .iter()
+            .chain(&odd)
+            .flat_map(|target| [(target, 4096), (target, 65_536)])
+        {
+            for (method, value) in [("GET", 0), ("GET", 4050), ("GET", 65_536), ("CONNECT", 65_536)] {
+                let head = format!(
+                    "{method} {target} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                    "b".repeat(value)
+                );
+                let scanned = HeadScan::new().scan(head.as_bytes(), limit).err();
+                let of_size = |code| matches!(code, Code::TargetTooLong | Code::HeadersTooLarge);
+                assert_eq!(
+                    too_large(method, target, head.len(), &Settings::new(limit).unwrap()),
+                    scanned.filter(|violation| of_size(violation.code)),
+                    "{method} {} {limit} {value}",
+                    target.len()
+                );
+            }
+        }
+    }
+}

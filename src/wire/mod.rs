@@ -40,7 +40,7 @@ mod tests;
 
 pub use fuzz::fuzz_scan;
 pub use guarded::Guarded;
-pub use head::is_target;
+pub use head::{is_target, too_large};
 pub use proxy_header::{Announced, LONGEST as LONGEST_PROXY_HEADER, ProxyHeader, fuzz_proxy_header, proxy_header};
 pub use scanner::{Outcome, Scanner, Step};
 pub use settings::Settings;

@@ -21,6 +21,7 @@ use crate::principal::{CredentialKind, Person, Roles, UserId};
 use crate::server;
 use crate::session::CookieName;
 use crate::token::Error;
+use crate::wire;
 
 /// The client where none is named: an address of documentation (RFC 5737), which is in nobody's network.
 const SOME_CLIENT: &str = "192.0.2.1";
@@ -90,6 +91,8 @@ pub fn run(places: &Places, options: &Options) -> Result<ExitCode, Failure> {
     }
     let mut notes = Vec::new();
     let mut trial = described(options)?;
+    // As the server makes it.
+    trial.bounds = wire::Settings::new(config.limits.header_bytes).unwrap_or_default();
     trial.cookie = CookieName::new(config.cookies.domain.clone());
     trial.redirects = redirects(&config.listeners);
     trial.shows = office.block_on(shows(&config, options, &mut notes))?;
@@ -131,6 +134,7 @@ fn described(options: &Options) -> Result<Trial, Failure> {
         certificate: options.client_certificate,
         redirects: None,
         shows: Shows::Nothing,
+        bounds: wire::Settings::default(),
         cookie: CookieName::default(),
     })
 }
@@ -138,18 +142,24 @@ fn described(options: &Options) -> Result<Trial, Failure> {
 fn headers(fields: &[String]) -> Result<HeaderMap, Failure> {
     let mut headers = HeaderMap::new();
     for field in fields {
-        let wrong = |hint: &str| Failure::usage(format!("{} is no header", terminal::shown(field)), hint);
-        let (name, value) = field
-            .split_once(':')
-            .ok_or_else(|| wrong("write it as 'Name: value'"))?;
-        let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong("the name is malformed"))?;
-        let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong("the value is malformed"))?;
+        // What is malformed may be a secret in the wrong place, and values are secrets often: none of it is told.
+        let malformed = |what: &str| Failure::usage(format!("a --header is none: {what}"), "write it as 'Name: value'");
+        let (name, value) = field.split_once(':').ok_or_else(|| malformed("it has no colon"))?;
+        let name = HeaderName::from_bytes(name.trim().as_bytes())
+            .map_err(|_| malformed("what stands before its colon is no name"))?;
+        let value = HeaderValue::from_str(value.trim())
+            .map_err(|_| malformed(&format!("the value of {name} holds what none may hold")))?;
         if name == header::HOST {
-            return Err(wrong("the URL says which host it is"));
+            return Err(Failure::usage(
+                "Host is not given with --header",
+                "the URL says which host it is",
+            ));
         }
         if name == header::AUTHORIZATION {
-            return Err(wrong(
-                "give a token with --token, so that it is verified; --user or --roles with --credential stand for what else is shown",
+            return Err(Failure::usage(
+                "a credential is not given with --header",
+                "give a JWT with --token, so that it is verified; for an API key or a password, --user or --roles says whose it is, and \
+                 --credential what it is",
             ));
         }
         headers.append(name, value);
@@ -197,6 +207,10 @@ async fn shows(config: &Config, options: &Options, notes: &mut Vec<String>) -> R
     Ok(match looked.person() {
         Ok(person) => Shows::Token(text.to_owned(), Box::new(person)),
         Err(error) => {
+            // What the running gateway's store would say is not known here: no explanation would be true.
+            if matches!(error, Error::NotReady | Error::NotIdentified(_)) {
+                desk::is_there(config)?;
+            }
             notes.push(format!("the token is not good: {error}; {}", looked.hint(&error, text)));
             // What only a fetch could tell has been fetched.
             let error = match error {
@@ -210,6 +224,7 @@ async fn shows(config: &Config, options: &Options, notes: &mut Vec<String>) -> R
 
 /// A user of the store, with the roles in force.
 async fn user(config: &Config, name: &str) -> Result<Person, Failure> {
+    desk::is_there(config)?;
     let (desk, _) = desk::open(config).await?;
     let account = desk
         .show(Which::Name(name))

@@ -129,6 +129,16 @@ async fn open(options: &Options) -> Result<Source, Failure> {
         let url = Secret::new(options.from.clone());
         return Source::database(&url, password.as_ref(), &options.table, PATIENCE).await;
     }
+    // A URL may hold a password: no more of it is told than what it begins with.
+    if let Some((scheme, _)) = options.from.split_once("://") {
+        let scheme = terminal::shown(scheme);
+        return Err(Failure::usage(
+            format!("--from takes no URL that begins with {scheme}://"),
+            format!(
+                "write postgres:// in place of {scheme}://; of another kind of database, export the users as CSV or JSON lines"
+            ),
+        ));
+    }
     let by_name = || match PathBuf::from(&options.from).extension()?.to_str()? {
         "jsonl" | "ndjson" | "json" => Some(Format::Jsonl),
         "csv" => Some(Format::Csv),

@@ -191,8 +191,8 @@ fn last_member(fields: &[Field], name: &str) -> Option<String> {
     line.rsplit(',').next().map(|last| last.trim().to_owned())
 }
 
-/// Whether what became of it is a hole; gives what the backend saw. `real`: the target as the backend gets it from whoever may.
-pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<String> {
+/// Whether what became of it is a hole; gives what the backend saw. `real`: what the backend gets from whoever may.
+pub fn judge(play: &Play, outcome: &Outcome, real: Option<&Echoed>) -> Option<String> {
     let Outcome::Echoed(seen) = outcome else { return None };
     let arrived = |fields: &[Field], name: &str| {
         let mut fields = fields.iter().filter(|(have, _)| look(have) == look(name));
@@ -223,7 +223,7 @@ pub fn judge(play: &Play, outcome: &Outcome, real: Option<&str>) -> Option<Strin
             seen.target
         )),
         Kind::Path => {
-            let same = real.is_some_and(|real| paths::may_mean(&seen.target, real));
+            let same = real.is_some_and(|real| seen.by == real.by && paths::may_mean(&seen.target, &real.target));
             same.then(|| {
                 format!(
                     "the target {}, which a backend may take for the protected one",
@@ -325,6 +325,7 @@ mod tests {
     fn echoed(fields: &[(&str, &str)]) -> Outcome {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Outcome::Echoed(Echoed {
+            by: None,
             target: "/".to_owned(),
             fields: fields.iter().map(own).collect(),
             trailers: Vec::new(),
@@ -391,6 +392,7 @@ mod tests {
             "/app/x",
             Some("/open"),
             "a",
+            None,
             true,
             "c1",
         ));

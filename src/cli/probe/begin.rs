@@ -19,7 +19,7 @@ pub struct Begun {
 }
 
 /// Sends the requests that have to pass, and the one that should not.
-pub fn begin(probe: &Probe<'_>, pace: &mut Pace<'_>, report: &mut Report) -> Result<Begun, Failure> {
+pub fn begin(probe: &Probe, pace: &mut Pace<'_>, report: &mut Report) -> Result<Begun, Failure> {
     let token = probe.token.as_ref();
     let mut stages = Vec::new();
     let mut enter = |name, request: Request| -> Outcome {
@@ -41,13 +41,13 @@ pub fn begin(probe: &Probe<'_>, pace: &mut Pace<'_>, report: &mut Report) -> Res
     if let Outcome::Unknown(why) = &outcome {
         report.incomplete(format!("the URL without credentials: {why}"));
     }
-    if let Some(path) = probe.public {
-        let outcome = enter("on the public path", get(path, None));
-        if !matches!(outcome, Outcome::Echoed(_)) {
-            report.note(&format!(
-                "{path} does not lead to the echo backend without credentials: headers were not tried there."
-            ));
-        }
+    if let Some(public) = &probe.public {
+        let request = Request {
+            elsewhere: public.other.is_some(),
+            ..get(&public.target, None)
+        };
+        let outcome = enter("on the public path", request);
+        public.tell_unreached(&outcome, report);
     }
     if !refused {
         tell_open(probe, &stages, report);
@@ -91,7 +91,7 @@ fn speaks_http2(stage: &Stage, pace: &mut Pace<'_>, report: &mut Report) -> bool
 }
 
 /// What is open without a credential is a hole where the operator has a token for it, and where there is none, nobody knows.
-fn tell_open(probe: &Probe<'_>, stages: &[Stage], report: &mut Report) {
+fn tell_open(probe: &Probe, stages: &[Stage], report: &mut Report) {
     if probe.token.is_none() {
         report.incomplete(
             "the URL needs no credentials, so whether anything is protected was not tried: give a protected URL, and the token of somebody who may pass (--token-file FILE)"

@@ -59,6 +59,8 @@ pub struct Request {
     pub method: &'static str,
     pub version: Version,
     pub target: String,
+    /// Sent to the host of the public URL, where that is another than the protected one's.
+    pub elsewhere: bool,
     /// Instead of the chain's own, in `Host` or `:authority`.
     pub authority: Option<String>,
     /// In `:scheme`, instead of the chain's own.
@@ -90,6 +92,8 @@ pub enum Outcome {
 /// The request as the backend got it.
 #[derive(Clone, Debug)]
 pub struct Echoed {
+    /// Which echo backend it was, of several; none: it did not say.
+    pub by: Option<String>,
     pub target: String,
     pub fields: Vec<Field>,
     pub trailers: Vec<Field>,
@@ -259,6 +263,7 @@ fn echoed(answer: &Message, request: &Request) -> Option<Echoed> {
         // There is no body that could say more.
         answer.field(HEAD_MARK)?;
         return Some(Echoed {
+            by: None,
             target: request.target.clone(),
             fields: Vec::new(),
             trailers: Vec::new(),
@@ -269,6 +274,7 @@ fn echoed(answer: &Message, request: &Request) -> Option<Echoed> {
     echo.get(MARK)?;
     let fields = |name: &str| serde_json::from_value::<Vec<Field>>(echo.get(name)?.clone()).ok();
     Some(Echoed {
+        by: echo.get("echo").and_then(Value::as_str).map(str::to_owned),
         target: echo.get("target")?.as_str()?.to_owned(),
         fields: fields("headers")?,
         trailers: fields("trailers")?,

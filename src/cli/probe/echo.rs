@@ -45,8 +45,9 @@ pub fn serve(address: SocketAddr) -> Result<(), Failure> {
         "The echo backend listens on http://{address}. Lead the chain's protected upstream here, then run\n\
          `doorward probe URL` in another terminal. Ctrl-C ends it.\n"
     ))?;
+    let id = id()?;
     std::thread::Builder::new()
-        .spawn(move || accept(&listener))
+        .spawn(move || accept(&listener, &id))
         .map_err(|error| Failure::run("no thread could be started", error, "the system must give one"))?;
     runtime.block_on(async {
         tokio::select! {
@@ -57,7 +58,14 @@ pub fn serve(address: SocketAddr) -> Result<(), Failure> {
     Ok(())
 }
 
-fn accept(listener: &TcpListener) {
+/// By which a probe tells one echo from another: which backend was it?
+fn id() -> Result<Arc<str>, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::run("no randomness", error, "the system must give some"))?;
+    Ok(format!("{:016x}", u64::from_be_bytes(bytes)).into())
+}
+
+fn accept(listener: &TcpListener, id: &Arc<str>) {
     let open = Arc::new(AtomicUsize::new(0));
     for stream in listener.incoming() {
         let Ok(stream) = stream else {
@@ -69,10 +77,10 @@ fn accept(listener: &TcpListener) {
             open.fetch_sub(1, Ordering::AcqRel);
             continue;
         }
-        let count = Arc::clone(&open);
+        let (count, id) = (Arc::clone(&open), Arc::clone(id));
         let serving = std::thread::Builder::new().spawn(move || {
             // What the chain breaks off needs no word.
-            converse(&stream).ok();
+            converse(&stream, &id).ok();
             count.fetch_sub(1, Ordering::AcqRel);
         });
         if serving.is_err() {
@@ -81,7 +89,7 @@ fn accept(listener: &TcpListener) {
     }
 }
 
-fn converse(stream: &TcpStream) -> io::Result<()> {
+fn converse(stream: &TcpStream, id: &str) -> io::Result<()> {
     stream.set_read_timeout(Some(SILENCE))?;
     stream.set_write_timeout(Some(SILENCE))?;
     let (mut reader, mut writer) = (BufReader::new(stream), stream);
@@ -90,7 +98,7 @@ fn converse(stream: &TcpStream) -> io::Result<()> {
             || request
                 .field("connection")
                 .is_some_and(|options| options.to_ascii_lowercase().contains("close"));
-        writer.write_all(&answer(&request, ends))?;
+        writer.write_all(&answer(&request, ends, id))?;
         if ends {
             break;
         }
@@ -98,13 +106,14 @@ fn converse(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-fn answer(request: &Message, ends: bool) -> Vec<u8> {
+fn answer(request: &Message, ends: bool, id: &str) -> Vec<u8> {
     let mut first = request.first.splitn(2, ' ');
     let method = first.next().unwrap_or_default();
     let rest = first.next().unwrap_or_default();
     let (target, version) = rest.rsplit_once(' ').unwrap_or((rest, ""));
     let body = json!({
         MARK: 1,
+        "echo": id,
         "method": method,
         "target": target,
         "version": version,

@@ -7,11 +7,13 @@ mod begin;
 mod client;
 mod echo;
 mod h2;
+mod hosts;
 mod message;
 mod over_h2;
 mod pace;
 mod paths;
 mod play;
+mod public;
 mod report;
 mod talk;
 mod unchecked;
@@ -27,6 +29,7 @@ use url::Url;
 use self::advice::Consumer;
 use self::client::{Chain, Manner};
 use self::play::Probe;
+use self::public::Public;
 use super::{Failure, Places, terminal};
 
 /// No more identity headers are tried: each costs many requests.
@@ -47,8 +50,8 @@ pub struct Options {
     /// A file with that token
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// A path that needs no credentials and leads to the echo backend too
-    #[arg(long, value_name = "PATH")]
+    /// A path that needs no credentials and leads to the echo backend too, or a URL of another host that needs none
+    #[arg(long, value_name = "PATH|URL")]
     public: Option<String>,
     /// An identity header that the backend believes; repeatable [default: those of the configuration]
     #[arg(long, value_name = "NAME")]
@@ -82,19 +85,18 @@ pub fn run(places: &Places, options: &Options) -> Result<(), Failure> {
     let url = options.url.as_ref().ok_or_else(|| usage("the URL is missing"))?;
     let identity = identity(places, options)?;
     let token = token(options)?;
-    if options.public.as_ref().is_some_and(|path| !is_path(path)) {
-        return Err(usage("--public wants a path that begins with a slash"));
-    }
     let manner = Manner {
         insecure: options.insecure,
         ca: options.ca.as_deref(),
         resolve: &options.resolve,
     };
+    let public = options.public.as_deref();
+    let public = public.map(|text| Public::find(text, url, &manner)).transpose()?;
     let probe = Probe {
         chain: Chain::find(url, &manner)?,
         target: target(url),
         token,
-        public: options.public.as_deref(),
+        public,
         identity,
         canary: canary()?,
         patience: Duration::from_secs(options.time_limit),
@@ -116,10 +118,6 @@ fn target(url: &Url) -> String {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
     }
-}
-
-fn is_path(path: &str) -> bool {
-    path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn identity(places: &Places, options: &Options) -> Result<Vec<String>, Failure> {

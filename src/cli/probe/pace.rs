@@ -26,6 +26,8 @@ const LONGEST_GAP: Duration = Duration::from_secs(1);
 /// The chain, and how fast it is asked.
 pub struct Pace<'a> {
     chain: &'a Chain,
+    /// Where the public URL is, on another host.
+    other: Option<&'a Chain>,
     ends: Instant,
     gap: Duration,
     /// How many were sent.
@@ -34,9 +36,10 @@ pub struct Pace<'a> {
 
 impl<'a> Pace<'a> {
     /// As fast as it answers, until then.
-    pub fn new(chain: &'a Chain, ends: Instant) -> Self {
+    pub fn new(chain: &'a Chain, other: Option<&'a Chain>, ends: Instant) -> Self {
         Self {
             chain,
+            other,
             ends,
             gap: Duration::ZERO,
             requests: 0,
@@ -92,7 +95,8 @@ impl<'a> Pace<'a> {
             return Outcome::Unknown("the time was over".to_owned());
         }
         self.requests += 1;
-        self.chain.send(request)
+        let chain = self.other.filter(|_| request.elsewhere).unwrap_or(self.chain);
+        chain.send(request)
     }
 
     /// Never beyond the end of the play.

@@ -73,6 +73,13 @@ pub fn tricks(target: &str, public: Option<&str>, scheme: &str, host: &str, cana
         for step in ["/..", "/%2e%2e", "/..;", "%2f..", "%5c.."] {
             tricks.push(format!("{path}{}{public}", down(step)));
         }
+        // Where the folder is taken off, such as by nginx's `proxy_pass` with a path, the rest is what the backend gets.
+        let folder = public.split(['?', '#']).next().unwrap_or_default();
+        let folder = folder.trim_end_matches('/');
+        let parent = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        for folder in [folder, parent].into_iter().filter(|folder| !folder.is_empty()) {
+            tricks.push(format!("{folder}{path}"));
+        }
         for end in ["%3f", "%23", ";"] {
             tricks.push(format!("{path}{end}{}{public}", up("/..")));
         }
@@ -176,8 +183,8 @@ mod tests {
         let tricks = tricks("/staff/x?a=1", Some("/open"), "https", "h", "c1");
         let tricky = |trick: &&String| !may_mean(trick, "/staff/x");
         let none: Vec<&String> = tricks.iter().filter(tricky).collect();
-        // The one that says it in the query is a trick on checks only.
-        assert_eq!(none, ["/open?/../staff/x"]);
+        // The one that says it in the query is a trick on checks only, and the other on who takes the folder off.
+        assert_eq!(none, ["/open/staff/x", "/open?/../staff/x"]);
         for out in [
             "/staff/x/../../open",
             "/staff/x/%2e%2e/%2e%2e/open",
@@ -185,6 +192,23 @@ mod tests {
             "/staff/x%23/../open",
         ] {
             assert!(tricks.iter().any(|trick| trick == out), "{out} {tricks:?}");
+        }
+    }
+
+    #[test]
+    fn the_public_folder_and_its_parent_may_be_taken_off() {
+        for (public, folders) in [
+            ("/public/", &["/public"][..]),
+            ("/public/x", &["/public/x", "/public"]),
+            ("/a/b/?c=/d", &["/a/b", "/a"]),
+            ("/", &[]),
+        ] {
+            let tricks = tricks("/staff/x", Some(public), "https", "h", "c1");
+            for folder in folders {
+                let trick = format!("{folder}/staff/x");
+                assert!(tricks.contains(&trick), "{trick} {tricks:?}");
+            }
+            assert!(!tricks.contains(&"/staff/x".to_owned()), "{tricks:?}");
         }
     }
 

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use super::advice::Consumer;
 use super::attacks::{self, Play, Stage};
 use super::begin::{self, Begun};
-use super::client::{Chain, Outcome, Request, Version};
+use super::client::{Chain, Echoed, Outcome, Request, Version};
 use super::pace::Pace;
+use super::public::Public;
 use super::report::Report;
-use super::{over_h2, talk, unchecked};
+use super::{hosts, over_h2, talk, unchecked};
 use crate::cli::Failure;
 
 /// After so many attacks it is seen whether the chain still lets through what it let through at first.
@@ -18,31 +19,39 @@ const BETWEEN_CONTROLS: usize = 20;
 const RECOVERY: Duration = Duration::from_secs(3);
 
 /// What is probed, and with what.
-pub struct Probe<'a> {
+pub struct Probe {
     pub chain: Chain,
     pub target: String,
     pub token: Option<String>,
-    pub public: Option<&'a str>,
+    pub public: Option<Public>,
     pub identity: Vec<String>,
     pub canary: String,
     /// The whole play takes no longer.
     pub patience: Duration,
 }
 
-impl Probe<'_> {
+impl Probe {
+    /// Where the public URL is, where it is of another host than the protected one.
+    fn other(&self) -> Option<&Chain> {
+        self.public.as_ref()?.other.as_ref()
+    }
+
     /// Plays everything.
     pub fn run(&self, consumer: Option<Consumer>) -> Result<Report, Failure> {
         let mut report = Report::default();
-        let mut pace = Pace::new(&self.chain, Instant::now() + self.patience);
+        let mut pace = Pace::new(&self.chain, self.other(), Instant::now() + self.patience);
         let begun = begin::begin(self, &mut pace, &mut report)?;
         let real = begun.stages.iter().find(|stage| stage.request.target == self.target);
         if begun.refused
             && let Some(real) = real
         {
             self.find_believed(real, &mut pace, &mut report);
+            if let Some(other) = self.other() {
+                hosts::play(self, other, real, &mut pace, &mut report);
+            }
         }
         let plays = self.plays(&begun);
-        let real = real.map(|stage| stage.seen.target.as_str());
+        let real = real.map(|stage| &stage.seen);
         self.play_all(&plays, begun.stages.first(), real, &mut pace, &mut report);
         if pace.is_limited() {
             report.note(
@@ -59,10 +68,11 @@ impl Probe<'_> {
         let mut plays: Vec<Play> = Vec::new();
         for stage in &begun.stages {
             plays.extend(attacks::on_stage(stage, &self.identity, &self.canary));
+            let there = self.other().filter(|_| stage.request.elsewhere);
             plays.extend(unchecked::on_stage(
                 stage,
                 &self.identity,
-                authority,
+                there.map_or(authority, |other| &other.authority),
                 *secure,
                 &self.canary,
             ));
@@ -71,8 +81,10 @@ impl Probe<'_> {
             }
         }
         if begun.refused {
-            let (target, public, canary) = (&self.target, self.public, &self.canary);
-            plays.extend(talk::against(target, public, authority, *secure, canary));
+            let (target, canary) = (&self.target, &self.canary);
+            let public = self.public.as_ref().map(|public| public.target.as_str());
+            let other = self.other().map(|other| other.authority.as_str());
+            plays.extend(talk::against(target, public, authority, other, *secure, canary));
             plays.extend(unchecked::against(target, canary));
             if begun.http2 {
                 plays.extend(over_h2::against(target, public, authority, *secure, canary));
@@ -86,7 +98,7 @@ impl Probe<'_> {
         &self,
         plays: &[Play],
         control: Option<&Stage>,
-        real: Option<&str>,
+        real: Option<&Echoed>,
         pace: &mut Pace<'_>,
         report: &mut Report,
     ) {
@@ -158,7 +170,7 @@ impl Probe<'_> {
 }
 
 /// Whether what came through does so without a trick too, which makes it none.
-fn comes_anyway(play: &Play, real: Option<&str>, pace: &mut Pace<'_>) -> bool {
+fn comes_anyway(play: &Play, real: Option<&Echoed>, pace: &mut Pace<'_>) -> bool {
     let openly = play.openly.as_ref();
     openly.is_some_and(|openly| attacks::judge(play, &pace.send(openly), real).is_some())
 }

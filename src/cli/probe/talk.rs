@@ -9,7 +9,15 @@ use super::paths;
 const METHODS: [&str; 3] = ["X-Original-Method", "X-Forwarded-Method", "X-HTTP-Method-Override"];
 
 /// What is played against a target that was refused without credentials.
-pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, canary: &str) -> Vec<Play> {
+/// `other`: the host of the public URL, where it is not the same.
+pub fn against(
+    target: &str,
+    public: Option<&str>,
+    host: &str,
+    other: Option<&str>,
+    secure: bool,
+    canary: &str,
+) -> Vec<Play> {
     let scheme = if secure { "https" } else { "http" };
     let play = |kind: Kind, target: &str, fields: Vec<Field>, sent: String| Play {
         kind,
@@ -27,7 +35,9 @@ pub fn against(target: &str, public: Option<&str>, host: &str, secure: bool, can
     let origin = format!("{scheme}://{host}");
     let preflight = [("Origin", origin.as_str()), ("Access-Control-Request-Method", "GET")];
     let preflight = preflight.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let said = headers(public.unwrap_or("/"), host, secure, canary);
+    let nowhere = format!("{canary}.example");
+    let hosts = other.map_or((host, nowhere.as_str()), |other| (other, other));
+    let said = headers(public.unwrap_or("/"), hosts, secure);
     let mut plays = Vec::new();
     for (name, value) in &said {
         let mut fields = vec![((*name).to_owned(), value.clone())];
@@ -84,8 +94,8 @@ pub fn foreign(let_through: &Stage, host: &str, secure: bool, canary: &str) -> V
     headers.into_iter().map(pair).collect()
 }
 
-/// In what consumers tell a check about the original request.
-fn headers(open: &str, host: &str, secure: bool, canary: &str) -> Vec<(&'static str, String)> {
+/// In what consumers tell a check about the original request: the host of what is open, and another one.
+fn headers(open: &str, (host, another): (&str, &str), secure: bool) -> Vec<(&'static str, String)> {
     let scheme = if secure { "https" } else { "http" };
     let url = format!("{scheme}://{host}{open}");
     vec![
@@ -94,7 +104,7 @@ fn headers(open: &str, host: &str, secure: bool, canary: &str) -> Vec<(&'static 
         ("X-Original-Method", "OPTIONS".to_owned()),
         ("X-Forwarded-Uri", open.to_owned()),
         ("X-Forwarded-Method", "OPTIONS".to_owned()),
-        ("X-Forwarded-Host", format!("{canary}.example")),
+        ("X-Forwarded-Host", another.to_owned()),
         ("X-Forwarded-Proto", if secure { "http" } else { "https" }.to_owned()),
         ("X-Forwarded-Prefix", open.to_owned()),
         ("X-Forwarded-For", "127.0.0.1".to_owned()),

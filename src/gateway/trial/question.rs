@@ -1,9 +1,10 @@
 //! What becomes of another proxy's question: it depends on who asks, and on what it asks about.
 
 use http::Method;
+use http::header::{self, HeaderMap};
 
 use super::shown::Shown;
-use super::{Seen, Trial, consumers, head, is_bodiless};
+use super::{Seen, Trial, consumers, head, is_bodiless, told};
 use crate::admission::{Question, Refusal};
 use crate::codes::Code;
 use crate::endpoint::forward_auth::{self, Addressed, Dialect, Head};
@@ -23,14 +24,48 @@ pub(super) fn follow(
     let dialect = addressed.dialect;
     let mut reads = true;
     let decided = decide(snapshot, trial, host, addressed, explanation, &mut reads);
-    let problem = decided.as_ref().err();
-    if let Some(problem) = problem {
-        let decision = forward_auth::Decision::Refused { problem, reads };
-        explanation.decision = Decision::refused(problem);
-        answered(dialect, &decision, explanation);
-        explanation.decision.status = explanation.answer.as_ref().map(|answer| answer.status);
+    if let Err(problem) = decided {
+        refusal(dialect, &problem, reads, explanation);
     }
     Ok(())
+}
+
+/// A question that broke a rule of HTTP/1 is answered with that, in its dialect; whoever may not ask is told nothing else.
+pub(super) fn refuse(
+    snapshot: &Snapshot,
+    trial: &Trial,
+    dialect: Dialect,
+    problem: Problem,
+    explanation: &mut Explanation,
+) -> Result<(), Problem> {
+    let problem = only_from_proxies(snapshot, trial, explanation).err().unwrap_or(problem);
+    refusal(dialect, &problem, true, explanation);
+    // What scripts of other origins may read stands in every answer of ours.
+    let mut cors = HeaderMap::new();
+    snapshot.cors.apply(trial.headers.get(header::ORIGIN), &mut cors);
+    if let Some(answer) = &mut explanation.answer {
+        answer
+            .fields
+            .extend(cors.iter().map(|(name, value)| told::field(name, value)));
+    }
+    Ok(())
+}
+
+fn refusal(dialect: Dialect, problem: &Problem, reads: bool, explanation: &mut Explanation) {
+    let decision = forward_auth::Decision::Refused { problem, reads };
+    explanation.decision = Decision::refused(problem);
+    answered(dialect, &decision, explanation);
+    explanation.decision.status = explanation.answer.as_ref().map(|answer| answer.status);
+}
+
+fn only_from_proxies(snapshot: &Snapshot, trial: &Trial, explanation: &mut Explanation) -> Result<(), Problem> {
+    if snapshot.trusted_proxies.contain(trial.client) {
+        return Ok(());
+    }
+    let note = "this is a forward-auth question: only trusted_proxies may ask";
+    explanation.notes.push(note.to_owned());
+    let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
+    Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)))
 }
 
 fn decide(
@@ -41,12 +76,7 @@ fn decide(
     explanation: &mut Explanation,
     reads: &mut bool,
 ) -> Result<(), Problem> {
-    if !snapshot.trusted_proxies.contain(trial.client) {
-        let note = "this is a forward-auth question: only trusted_proxies may ask";
-        explanation.notes.push(note.to_owned());
-        let problem = Problem::new(Code::UntrustedProxy, "Only proxies that are trusted may ask here.");
-        return Err(problem.because(format_args!("{} is not in trusted_proxies", trial.client)));
-    }
+    only_from_proxies(snapshot, trial, explanation)?;
     let Some(rest) = rest else {
         let note =
             "this address is next to one for forward-auth questions, and no route can lie there: ask to the letter";

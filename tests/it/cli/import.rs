@@ -275,3 +275,23 @@ fn a_file_of_another_form_is_told_as_such_once() {
         );
     }
 }
+
+/// What another program takes for a URL, with a password in it.
+#[test]
+fn a_url_of_another_kind_is_told_without_its_password() {
+    let place = Place::new();
+    for (url, hint) in [
+        (
+            "postgresql+psycopg2://u:s3cret@h/d",
+            "write postgres:// in place of postgresql+psycopg2://",
+        ),
+        ("mysql://u:s3cret@h/d", "as CSV or JSON lines"),
+        ("POSTGRES://u:s3cret@h/d", "write postgres:// in place of POSTGRES://"),
+    ] {
+        for more in [&[][..], &["--format", "csv"]] {
+            let said = place.run(&[&["user", "import", "--from", url], more].concat());
+            let said = said.failed(2, &[hint]);
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
+}

@@ -206,6 +206,18 @@ fn wrong_usage_is_told_and_nothing_is_explained() {
         assert_eq!((ended.status, ended.out.as_str()), (2, ""), "{ended:?}");
         assert!(ended.err.contains(part), "{part}: {ended:?}");
     }
+    // Whatever is wrong with it, a secret is not told.
+    for header in [
+        "Authorization: Bearer s3cret",
+        "Authorization Bearer s3cret",
+        "Bearer s3cret: x",
+        "X-Api-Key: s3cret\u{7}",
+        "Host: s3cret",
+    ] {
+        let ended = place.run(&["explain", "GET", "/", "--header", header]);
+        assert_eq!(ended.status, 2, "{ended:?}");
+        assert!(!ended.err.contains("s3cret"), "{ended:?}");
+    }
     place.write("doorward.toml", "[routes]\n");
     let ended = place.run(&["explain", "GET", "/"]);
     assert_eq!(ended.status, 2);
@@ -325,4 +337,33 @@ fn whoever_shows_a_credential_in_the_clear_is_led_nowhere() {
         assert_eq!(said["decision"]["reason"], "https_required", "{said}");
         assert_eq!(said["browser"], Value::Null, "{said}");
     }
+}
+
+/// Who only asks makes no store, least of all where they stand in the wrong folder.
+#[test]
+fn a_store_that_is_not_there_is_not_made() {
+    let place = Place::with(CONFIG);
+    // {"alg":"EdDSA","typ":"at+jwt","kid":"a"} . {"iss":"https://shop.example.com","exp":9999999999} . signature
+    let token = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImEifQ.\
+                 eyJpc3MiOiJodHRwczovL3Nob3AuZXhhbXBsZS5jb20iLCJleHAiOjk5OTk5OTk5OTl9.c2lnbmF0dXJl";
+    let parts = ["no store at /", "data/doorward.db", "relative to the working directory"];
+    let get = ["explain", "GET", "https://shop.example.com/orders/7"];
+    for arguments in [
+        [&get[..], &["--user", "ann"]].concat(),
+        [&get[..], &["--token", token]].concat(),
+        vec!["token", "inspect", token],
+    ] {
+        let ended = place.run(&arguments);
+        assert_eq!((ended.status, ended.out.contains("503")), (1, false), "{ended:?}");
+        for part in parts {
+            assert!(ended.err.contains(part), "{part}: {ended:?}");
+        }
+    }
+    for arguments in [&get[..], &[&get[..], &["--roles", "user"]].concat()] {
+        assert_eq!(place.run(arguments).status, 0);
+    }
+    // Nor is it asked for where it makes no difference.
+    let bad = place.run(&[&get[..], &["--token", "nonsense"]].concat());
+    assert!(bad.status == 0 && bad.out.contains("malformed"), "{bad:?}");
+    assert!(!place.0.path().join("data").exists(), "it was made");
 }

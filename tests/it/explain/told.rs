@@ -272,7 +272,13 @@ impl Tale {
             Some("endpoint") => "(gateway)".to_owned(),
             // Who is led home is where the gateway answers, and so is who asks before it is known what about.
             Some(_) if decision["goes_to"] == "gateway" && !is_question => "(gateway)".to_owned(),
-            None if is_question && decision["reason"] == "invalid_question" => "(gateway)".to_owned(),
+            None if is_question
+                && ["invalid_question", "target_too_long", "headers_too_large"]
+                    .iter()
+                    .any(|reason| decision["reason"] == *reason) =>
+            {
+                "(gateway)".to_owned()
+            }
             Some(_) | None => "(none)".to_owned(),
         };
         hold("logged route", route, text(&line["doorward.route"]));
@@ -347,6 +353,12 @@ fn routes() -> String {
     .concat()
 }
 
+/// With it, a GET for `/open` is as long as a head may be, and so many bytes more.
+fn too_long(more: usize) -> String {
+    let others = "GET /open HTTP/1.1\r\nHost: app.test\r\nX-Long: \r\n\r\n".len();
+    format!("X-Long: {}", "a".repeat(65_536 - others + more))
+}
+
 const PREFLIGHT: [&str; 2] = ["Origin: https://app.example.com", "Access-Control-Request-Method: PUT"];
 
 #[test]
@@ -416,6 +428,16 @@ fn routes_are_explained_as_they_are_taken() {
         case("HEAD", "/nowhere"),
         case("GET", "/nowhere").with("Origin: https://app.example.com"),
         case("TRACE", "/open"),
+        case("GET", &format!("/open?{}", "a".repeat(16_384 - 6))),
+        case("GET", &format!("/open?{}", "a".repeat(16_384 - 5))),
+        case("GET", &format!("/open/{}", "a".repeat(20_000))),
+        case("TRACE", &format!("/open?{}", "a".repeat(20_000))),
+        case("GET", &format!("/auth/nginx?{}", "a".repeat(20_000))),
+        case("GET", &format!("/auth/envoy/open?{}", "a".repeat(20_000))),
+        case("GET", "/auth/nginx").with(&format!("X-Long: {}", "a".repeat(65_536))),
+        case("GET", "/open").with(&too_long(0)),
+        case("GET", "/open").with(&too_long(1)),
+        case("GET", "/orders/1").showing(&eve).with(&too_long(0)),
         case("GET", "/open/../x"),
         case("GET", "/open%00"),
         case("GET", "/open%2fx"),

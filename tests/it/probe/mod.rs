@@ -3,6 +3,7 @@
 mod chains;
 mod checked;
 mod closed;
+mod hosts;
 mod limits;
 mod over_h2;
 mod said;

@@ -34,7 +34,7 @@ pub fn advice(kind: &Kind) -> Advice {
     match kind {
         Kind::NoCheck => Advice::at(FILTERS, [CHECK])
             .and(ROUTES, [CHECKED])
-            .but("with a cluster doorward, and without failure_mode_allow"),
+            .but("with a cluster doorward. Where the check stands there already and is not obeyed, look for failure_mode_allow: true, with which whatever the check does not answer passes: it has to go"),
         Kind::Identity(name) => Advice::at(TAKEN, [format!("{{ exact: {} }}", name.to_ascii_lowercase())])
             .but("on routes without the check: request_headers_to_remove"),
         Kind::LookAlike(name) if name.contains('_') => Advice::at(

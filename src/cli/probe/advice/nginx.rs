@@ -9,7 +9,7 @@ const LOCATION: &str = "every location { } that leads to the backend";
 const CHECK: &str = "the location { } of the check";
 
 const QUESTION: [&str; 3] = [
-    "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;",
+    "proxy_set_header X-Original-URL $scheme://$host$request_uri;",
     "proxy_set_header X-Original-Method $request_method;",
     "proxy_set_header X-Forwarded-For $remote_addr;",
 ];
@@ -24,7 +24,7 @@ pub fn advice(kind: &Kind) -> Advice {
     match kind {
         Kind::NoCheck => Advice::at(SERVER, [check()])
             .and(LOCATION, ["auth_request /check;"])
-            .but("without a condition, and no `satisfy any`; $uri is /check itself in the location of the check, so it has to be $request_uri"),
+            .but("without a condition. Where the check stands there already and is not obeyed, look for `satisfy any;`, with which another rule is enough, such as `allow`: it has to go. $uri is /check itself in the location of the check, so it has to be $request_uri"),
         Kind::Identity(name) => {
             let variable = variable(name);
             let lines = [

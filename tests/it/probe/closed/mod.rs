@@ -18,8 +18,8 @@ use super::{Echo, Program, Said, probe};
 use crate::support::gateway::TestGateway;
 
 /// What stands behind a consumer, and whom it asks.
-struct Scene {
-    echo: Echo,
+pub struct Scene {
+    pub echo: Echo,
     gateway: TestGateway,
     token: String,
 }
@@ -39,17 +39,35 @@ impl Scene {
         Self { echo, gateway, token }
     }
 
+    /// The same, and all of every other host is for everybody.
+    pub fn of_two_hosts() -> Self {
+        let echo = Echo::start();
+        let gateway = TestGateway::with(&echo)
+            .config("trusted_proxies = [\"127.0.0.1\"]\n")
+            .route_with("/staff", "hosts = [\"localhost\"]\nroles_any = [\"user\"]")
+            .public("/")
+            .user("alice", &["user"])
+            .start();
+        let token = gateway.login("alice");
+        Self { echo, gateway, token }
+    }
+
     /// As the lines name it.
     fn doorward(&self) -> String {
         self.gateway.http_address().to_string()
     }
 
-    fn probe(&self, consumer: &str, chain: &Program, more: &[&str]) -> Said {
+    pub fn probe(&self, consumer: &str, chain: &Program, more: &[&str]) -> Said {
         let port = chain.address.port();
         let resolve = format!("localhost:{port}:127.0.0.1");
         let url = format!("http://localhost:{port}/staff/x");
         let token = ["--token", &self.token, "--consumer", consumer, "--resolve", &resolve];
-        probe(&[&[url.as_str()], token.as_slice(), more].concat())
+        let more: Vec<String> = more
+            .iter()
+            .map(|word| word.replace("PORT", &port.to_string()))
+            .collect();
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        probe(&[&[url.as_str()], token.as_slice(), more.as_slice()].concat())
     }
 
     /// Probes what `start` makes of no lines, expects holes of these kinds among others, and none when it is told the lines that
@@ -94,7 +112,7 @@ impl Scene {
 
 /// Lines that were printed, with their places.
 #[derive(Default)]
-struct Lines {
+pub struct Lines {
     lines: Vec<(String, String)>,
     used: RefCell<BTreeSet<String>>,
 }

@@ -1,7 +1,9 @@
 //! nginx.
 
+use std::net::SocketAddr;
+
 use super::super::chains::caddy;
-use super::{Lines, Program, Scene, nginx_command};
+use super::{Echo, Lines, Program, Scene, nginx_command};
 
 const HTTP: &str = "http { }";
 const SERVER: &str = "server { }";
@@ -13,6 +15,7 @@ const ASKED: [&str; 2] = [
     "proxy_set_header X-Original-Method $request_method;",
 ];
 
+/// With these in `http { }`, where `PORT` is the one that it listens on, and these in its last server.
 pub fn nginx(http: &str, server: &str) -> Program {
     let (http, server) = (http.to_owned(), server.to_owned());
     Program::start(
@@ -23,7 +26,8 @@ pub fn nginx(http: &str, server: &str) -> Program {
             format!(
                 "daemon off;\nmaster_process off;\nerror_log stderr;\npid nginx.pid;\nevents {{ }}\nhttp {{\naccess_log off;\nproxy_headers_hash_max_size 2048;\nproxy_headers_hash_bucket_size 128;\n\
                  client_body_temp_path a;\nproxy_temp_path b;\nfastcgi_temp_path c;\nuwsgi_temp_path d;\nscgi_temp_path e;\nproxy_http_version 1.1;\n\
-                 {http}\nserver {{\nlisten 127.0.0.1:{port};\n{server}\n}}\n}}\n"
+                 {}\nserver {{\nlisten 127.0.0.1:{port};\n{server}\n}}\n}}\n",
+                http.replace("PORT", &port.to_string())
             )
         },
         nginx_command,
@@ -146,6 +150,48 @@ fn a_check_that_believes_the_client() {
         );
         nginx("", &server)
     });
+}
+
+/// It serves the host of the request line, and `$http_host` is the one in `Host`.
+#[test]
+fn a_check_that_is_told_another_host() {
+    let (scene, open) = (Scene::of_two_hosts(), Echo::start());
+    let more = ["--public", OTHER_HOST, "--resolve", "static.localhost:PORT:127.0.0.1"];
+    scene.closes("nginx", &more, &["check_talked_past"], |lines| {
+        let host_of_the_client = [
+            "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;",
+            "proxy_set_header X-Original-Method $request_method;",
+        ];
+        two_hosts(&scene, lines, &host_of_the_client, open.address)
+    });
+    let good = scene.probe(
+        "nginx",
+        &two_hosts(&scene, &Lines::default(), &ASKED, open.address),
+        &more,
+    );
+    good.has_none(&["check_talked_past", "path_trick", "no_check"]);
+    assert_eq!(good.report["complete"], true, "{:#}", good.report);
+}
+
+pub const OTHER_HOST: &str = "http://static.localhost:PORT/";
+
+/// A server for the scene, and one for the public host that leads to `open`, with a check that is asked with these lines.
+pub fn two_hosts(scene: &Scene, lines: &Lines, asked: &[&str], open: SocketAddr) -> Program {
+    let server = |to: SocketAddr| {
+        format!(
+            "{}location / {{\n{}proxy_pass http://{to};\n}}\n",
+            check(scene, lines, asked),
+            lines.text(LOCATION, &["auth_request /check;"], ""),
+        )
+    };
+    let public = format!(
+        "server {{\nlisten 127.0.0.1:PORT;\nserver_name static.localhost;\n{}}}",
+        server(open)
+    );
+    nginx(
+        &public,
+        &format!("server_name localhost;\n{}", server(scene.echo.address)),
+    )
 }
 
 /// Its questions have neither the body nor the upgrade of what they are about.

@@ -389,13 +389,13 @@ fn a_miswired_proxy_is_told_which_line_to_add() {
             "/auth/nginx",
             "X-Original-Method: GET\r\n",
             "X-Original-URL is missing",
-            "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;",
+            "proxy_set_header X-Original-URL $scheme://$host$request_uri;",
         ),
         (
             "/auth/nginx",
             "X-Original-Method: GET\r\nX-Original-URL: /app\r\n",
             "X-Original-URL is malformed",
-            "$scheme://$http_host$request_uri",
+            "$scheme://$host$request_uri",
         ),
         (
             "/auth/traefik",

@@ -132,7 +132,7 @@ fn nginx_wired_well() {
             proxy_pass {check};
             proxy_pass_request_body off;
             proxy_set_header Content-Length "";
-            proxy_set_header X-Original-URL $scheme://$http_host$request_uri;
+            proxy_set_header X-Original-URL $scheme://$host$request_uri;
             proxy_set_header X-Original-Method $request_method;
         }}
         location / {{

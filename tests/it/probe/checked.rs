@@ -60,7 +60,7 @@ fn asking(gateway: &TestGateway, echo: &Echo, server: &str, check: &str) -> Ngin
 }
 
 /// What the check is asked about, as it has to be.
-const WHICH: &str = "proxy_set_header X-Original-URL $scheme://$http_host$request_uri;";
+const WHICH: &str = "proxy_set_header X-Original-URL $scheme://$host$request_uri;";
 const HOW: &str = "proxy_set_header X-Original-Method $request_method;";
 
 /// A preflight passes without credentials; a GET that the check takes for one does too.

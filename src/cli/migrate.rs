@@ -15,7 +15,7 @@ pub fn run(places: &Places) -> Result<(), Failure> {
         let progress = Progress::start("reading the schema");
         let migrated = store.migrate(&|step| progress.step(step)).await;
         let migrated = migrated.map_err(|error| not_migrated(&error))?;
-        let mut warnings = server::warnings_of_table(&*store, Some(config.accounts.registration))
+        let mut warnings = server::warnings_of_table(&*store, config.accounts.registration)
             .await
             .map_err(|error| failed(&error))?;
         warnings.extend(migrated.nobody_found().filter(|_| config.compat.flask));

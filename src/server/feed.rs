@@ -75,13 +75,13 @@ enum Told {
 }
 
 /// What of the table of users is in the way of those who register.
-pub async fn warnings(store: &dyn Store, registration: Option<Registration>) -> Result<Vec<String>, store::Error> {
+pub async fn warnings(store: &dyn Store, registration: Registration) -> Result<Vec<String>, store::Error> {
     let mut warnings = Vec::new();
     // Clients need not give an address.
-    if registration == Some(Registration::Open) && store.email_required().await? {
+    if registration == Registration::Open && store.email_required().await? {
         warnings.push(store::ADDRESS_WANTED.to_owned());
     }
-    if registration.is_some_and(|registration| registration != Registration::Closed) {
+    if registration != Registration::Closed {
         warnings.extend(store::unfilled_told(&store.unfilled_columns().await?));
     }
     Ok(warnings)
@@ -127,8 +127,12 @@ impl Feed {
                 tracing::warn!("{warning}");
             }
         }
-        for warning in warnings(&*self.store, self.registration.take()).await? {
-            tracing::warn!("{warning}");
+        if let Some(registration) = self.registration {
+            for warning in warnings(&*self.store, registration).await? {
+                tracing::warn!("{warning}");
+            }
+            // Only now: where the store does not answer, nobody has heard anything.
+            self.registration = None;
         }
         self.store.record_lifetime(self.access_ttl).await?;
         self.keys.load(&*self.store).await?;

@@ -15,12 +15,21 @@ use super::provider;
 /// Verifies the certificates of servers by authorities. A certificate that was itself named as an authority is good for the
 /// server that shows it, though a CA's certificate is no server's by the rules (RFC 5280 section 4.2.1.9): `openssl req -x509`
 /// makes such ones, and who names a server's own certificate means that server.
+///
+/// The handshake's signatures are always checked: the peer has the key of the certificate it shows.
 #[derive(Debug)]
 pub struct Trust {
-    roots: RootCertStore,
-    named: Vec<CertificateDer<'static>>,
+    /// `None`: anybody is believed.
+    authorities: Option<Authorities>,
     checks_name: bool,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+#[derive(Debug)]
+struct Authorities {
+    roots: RootCertStore,
+    /// Those that were named, to be known again as a server's own.
+    named: Vec<CertificateDer<'static>>,
 }
 
 impl Trust {
@@ -29,7 +38,10 @@ impl Trust {
         let mut roots = RootCertStore::empty();
         // What the system trusts and nobody can parse is no reason to stop.
         roots.add_parsable_certificates(authorities);
-        Self::new(roots, Vec::new())
+        Self::new(Some(Authorities {
+            roots,
+            named: Vec::new(),
+        }))
     }
 
     /// Believes what these signed, and these themselves.
@@ -38,13 +50,17 @@ impl Trust {
         for certificate in &named {
             roots.add(certificate.clone())?;
         }
-        Ok(Self::new(roots, named))
+        Ok(Self::new(Some(Authorities { roots, named })))
     }
 
-    fn new(roots: RootCertStore, named: Vec<CertificateDer<'static>>) -> Self {
+    /// Believes whoever answers.
+    pub fn of_anybody() -> Self {
+        Self::new(None).of_any_name()
+    }
+
+    fn new(authorities: Option<Authorities>) -> Self {
         Self {
-            roots,
-            named,
+            authorities,
             checks_name: true,
             algorithms: provider().signature_verification_algorithms,
         }
@@ -58,7 +74,8 @@ impl Trust {
 
     /// Whether there is nobody to believe.
     pub fn is_empty(&self) -> bool {
-        self.roots.is_empty()
+        let nobody = |authorities: &Authorities| authorities.roots.is_empty();
+        self.authorities.as_ref().is_some_and(nobody)
     }
 
     /// As the verifier of a configuration.
@@ -76,12 +93,14 @@ impl ServerCertVerifier for Trust {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(Authorities { roots, named }) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
-        let signed =
-            verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms);
+        let signed = verify_server_cert_signed_by_trust_anchor(&certificate, roots, intermediates, now, algorithms);
         match signed {
-            Err(_) if self.named.contains(end_entity) => may_serve(end_entity, now)?,
+            Err(_) if named.contains(end_entity) => may_serve(end_entity, now)?,
             outcome => outcome?,
         }
         if self.checks_name {

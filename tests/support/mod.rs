@@ -15,6 +15,7 @@
 pub mod certificates;
 pub mod chromium;
 pub mod client;
+pub mod extended;
 pub mod flask;
 pub mod gateway;
 pub mod h2fields;

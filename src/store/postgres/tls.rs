@@ -1,13 +1,10 @@
 //! libpq's `sslmode`s, on rustls.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use super::super::Error;
 use crate::tls::{Trust, provider};
@@ -29,7 +26,7 @@ pub(super) fn client_config(verification: Verification, roots: Option<&Path>) ->
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Refused(format!("TLS: {error}")))?;
     let verifier = match verification {
-        Verification::None => Arc::new(Anybody(provider().signature_verification_algorithms)),
+        Verification::None => Trust::of_anybody().verifier(),
         Verification::Authority => trust(roots)?.of_any_name().verifier(),
         Verification::Full => trust(roots)?.verifier(),
     };
@@ -60,45 +57,5 @@ fn trust(file: Option<&Path>) -> Result<Trust, Error> {
             "sslrootcert: no certificate authority to trust was found".to_owned(),
         )),
         false => Ok(trust),
-    }
-}
-
-/// Looks at no certificate. The handshake's signatures are checked all the same: the peer has the key of the certificate
-/// it shows.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::told::{COMPAT, INCORRECT, REVOKED, error, error_of, flask_gateway, flask_world, token_of};
-use crate::accounts::world::{Kind, PASSWORD, World, at_once};
+use crate::accounts::world::{Gateway, Kind, PASSWORD, World, at_once};
 use crate::support::smtp::Smtp;
 
 on_both!(
@@ -245,17 +245,24 @@ fn what_the_table_itself_refuses_is_no_fault_of_the_gateway(kind: Kind) {
     assert_eq!(world.count("SELECT count(*) FROM users"), 1);
 }
 
-fn what_only_the_old_server_fills_is_told_before_anybody_registers(kind: Kind) {
-    let world = strict_world(kind, ", created_at TIMESTAMP NOT NULL");
-    let warning = "the table `users` wants a value in created_at that only another program gives";
+/// Whoever migrates is warned, unless nobody may register anyway, and so is who serves.
+fn warned(world: &World<'_>, warning: &str) -> Gateway {
     let (status, _, said) = world.run_with(COMPAT, &["migrate"]);
-    assert!(status == 0 && said.contains(&format!("warning: {warning}")), "{said}");
+    let line = said.lines().find(|line| line.starts_with("warning: "));
+    assert!(status == 0 && line.is_some_and(|line| line.contains(warning)), "{said}");
     let (_, _, said) = world.run_with("[accounts]\nregistration = 'closed'\n", &["migrate"]);
     assert!(!said.contains(warning), "{said}");
-    let gateway = flask_gateway(&world);
+    let gateway = flask_gateway(world);
     gateway
         .process
         .wait_for_line(|line| line.contains("WARN") && line.contains(warning));
+    gateway
+}
+
+fn what_only_the_old_server_fills_is_told_before_anybody_registers(kind: Kind) {
+    let world = strict_world(kind, ", created_at TIMESTAMP NOT NULL");
+    let warning = "the table `users` wants a value in created_at that only another program gives";
+    let gateway = warned(&world, warning);
     let body = json!({ "username": "bob", "password": PASSWORD });
     let refused = error_of(
         &gateway.client.post_json("/api/registration", &body),
@@ -294,16 +301,8 @@ fn a_table_that_is_not_where_it_was_looked_for_is_told(kind: Kind) {
 
 fn an_address_is_taken_where_the_table_wants_one(kind: Kind) {
     let world = strict_world(kind, ", email TEXT NOT NULL UNIQUE");
-    // Whoever runs it hears of it before the first registration fails.
     let warning = "the column users.email wants an address of every account";
-    let (status, _, said) = world.run_with(COMPAT, &["migrate"]);
-    assert!(status == 0 && said.contains(&format!("and {warning}")), "{said}");
-    let (_, _, said) = world.run_with("[accounts]\nregistration = 'closed'\n", &["migrate"]);
-    assert!(!said.contains(warning), "{said}");
-    let gateway = flask_gateway(&world);
-    gateway
-        .process
-        .wait_for_line(|line| line.contains("WARN") && line.contains(warning));
+    let gateway = warned(&world, warning);
     let register = |body: serde_json::Value| gateway.client.post_json("/api/registration", &body);
     let document = error_of(
         &register(json!({ "username": "bob", "password": PASSWORD })),

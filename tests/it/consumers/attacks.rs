@@ -1,21 +1,12 @@
 //! What hostile clients send.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use http::Request;
 use http_body_util::Empty;
-use hyper::body::Bytes;
-use hyper::client::conn::http2;
-use hyper::ext::Protocol;
-use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use super::cases::WEB_SOCKET;
 use super::people;
 use super::received::{canonical, identity_of};
 use super::shared::Running;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::extended;
 
 /// Identity headers, and names that read like them to some application.
 const IDENTITY: &[&str] = &[
@@ -388,37 +379,17 @@ pub fn foreign_web_socket(running: &Running) {
 
 /// The answer to a WebSocket over HTTP/2; none: the server does not offer them.
 pub fn extended_connect(running: &Running, jar: &str, origin: &str) -> Option<u16> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let asked = async {
-        let stream = tokio::net::TcpStream::connect(("127.0.0.1", running.port()))
-            .await
-            .unwrap();
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(running.trusting(&["h2"])));
-        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-        let stream = connector.connect(name, stream).await.unwrap();
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .unwrap();
-        tokio::spawn(connection);
-        let root = format!("https://localhost:{}", running.port());
-        // The server's settings have arrived with its answer.
-        let first = Request::get(format!("{root}/public/first")).body(Empty::<Bytes>::new());
-        sender.send_request(first.unwrap()).await.unwrap();
-        let request = Request::builder()
-            .method(http::Method::CONNECT)
-            .uri(format!("{root}/app/ws"))
-            .extension(Protocol::from_static("websocket"))
-            .header("sec-websocket-version", "13")
-            .header("cookie", jar)
-            .header("origin", origin)
-            .body(Empty::new());
-        let answer = sender.send_request(request.unwrap()).await;
+    let address = ([127, 0, 0, 1], running.port()).into();
+    let request = extended::extended(
+        Some("websocket"),
+        &format!("https://localhost:{}/app/ws", running.port()),
+    );
+    let request = request.header("cookie", jar).header("origin", origin);
+    extended::run(async {
+        let mut sender = extended::connect(address, running.trusting(&["h2"]), "/public/first").await;
+        let answer = sender.send_request(request.body(Empty::new()).unwrap()).await;
         answer.ok().map(|answer| answer.status().as_u16())
-    };
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await.expect("it ends") })
+    })
 }
 
 /// The headers of a preflight, which passes without credentials.

@@ -1,63 +1,29 @@
 //! WebSockets over HTTP/2 (RFC 8441), to servers that speak HTTP/1.1.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper::ext::Protocol;
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::path::gate::{AUDIENCE, Gate, open_to, route, upstream};
-use crate::support::PATIENCE;
 use crate::support::certificates::Authority;
+use crate::support::extended::{self, Sender, run};
 use crate::support::issuer::unix_time;
 use crate::support::reply::Reply;
 use crate::support::upstream::{self as backend, Upstream};
 
-type Sender = http2::SendRequest<Empty<Bytes>>;
-
-/// Runs it to its end, or fails.
-fn run<F: Future>(future: F) -> F::Output {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it ends") })
-}
-
-/// A connection on which the server's settings have arrived.
 async fn connect(address: SocketAddr, authority: &Authority) -> Sender {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(authority.trusting_client(&["h2"])));
-    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-    let stream = connector.connect(name, stream).await.unwrap();
-    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .unwrap();
-    tokio::spawn(connection);
-    let first = Request::get("https://localhost/warm").body(Empty::new()).unwrap();
-    sender.send_request(first).await.unwrap();
-    sender
+    extended::connect(address, authority.trusting_client(&["h2"]), "/warm").await
 }
 
 fn extended(protocol: Option<&'static str>, path: &str) -> http::request::Builder {
-    let request = Request::builder()
-        .method(Method::CONNECT)
-        .uri(format!("https://localhost{path}"))
-        .header("sec-websocket-version", "13");
-    match protocol {
-        Some(protocol) => request.extension(Protocol::from_static(protocol)),
-        None => request,
-    }
+    extended::extended(protocol, &format!("https://localhost{path}"))
 }
 
 async fn ask(sender: &mut Sender, request: http::request::Builder) -> Response<Incoming> {
